@@ -1,0 +1,116 @@
+# `make` lists the targets. Everything is installed into .venv, from hash-pinned locks.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+PYTHON ?= python3
+BIN := .venv/bin
+PY := $(BIN)/python
+PYTEST := $(PY) -m pytest
+UV := $(BIN)/uv --no-config
+LOCK := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
+        --no-annotate --no-emit-index-url --no-emit-find-links
+SOURCES := package schemas topics streams handlers deploy
+
+# Stamps: what .venv holds. The development set contains the runtime set.
+UV_READY := .venv/.uv-ready
+RUNTIME_READY := .venv/.runtime-ready
+DEV_READY := .venv/.dev-ready
+INSTALL_INPUTS := pyproject.toml hatch_build.py package/__init__.py
+
+# Test folders, quick ones first. A folder that is not there yet is left out.
+quick := $(wildcard tests/unit tests/property tests/replay)
+contract := $(wildcard tests/contract)
+packaging := $(wildcard tests/packaging)
+broker := $(wildcard tests/integration tests/faults)
+
+.PHONY: help
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
+
+# ---------------------------------------------------------------- environment
+
+$(UV_READY): requirements/uv.txt
+	test -x $(PY) || $(PYTHON) -m venv .venv
+	$(PY) -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/uv.txt
+	touch $@
+
+$(DEV_READY): requirements/dev.txt $(INSTALL_INPUTS) | $(UV_READY)
+	$(UV) pip sync --quiet --python $(PY) --require-hashes requirements/uv.txt requirements/dev.txt
+	$(UV) pip install --quiet --python $(PY) --no-deps --no-build-isolation --editable .
+	touch $@ $(RUNTIME_READY)
+
+# A development environment is brought up to date instead: it is never downgraded.
+$(RUNTIME_READY): requirements/runtime.txt $(INSTALL_INPUTS) | $(UV_READY)
+	if test -e $(DEV_READY); then \
+	  $(MAKE) $(DEV_READY); \
+	else \
+	  $(UV) pip sync --quiet --python $(PY) --require-hashes requirements/uv.txt requirements/runtime.txt; \
+	  $(UV) pip install --quiet --python $(PY) --no-deps --no-build-isolation --editable .; \
+	fi
+	touch $@
+
+.PHONY: setup
+setup: $(DEV_READY) ## install everything for development into .venv
+
+.PHONY: lock
+lock: $(UV_READY) ## resolve requirements/*.txt again (UPGRADE=1 takes newer versions)
+	$(LOCK) $(if $(UPGRADE),--upgrade) requirements/uv.in -o requirements/uv.txt
+	$(LOCK) $(if $(UPGRADE),--upgrade) pyproject.toml requirements/build.in --extra broker \
+	  -o requirements/runtime.txt
+	$(LOCK) $(if $(UPGRADE),--upgrade) pyproject.toml requirements/build.in requirements/dev.in --all-extras \
+	  -c requirements/runtime.txt -o requirements/dev.txt
+
+# ---------------------------------------------------------------- run
+
+.PHONY: demo
+demo: $(RUNTIME_READY) ## run the whole system against an embedded Kafka, once
+	$(PY) -m tasker_kafka.deploy.demo
+
+.PHONY: bench
+bench: $(DEV_READY) ## measure throughput and latency
+	$(PY) tests/bench/run.py
+
+# ---------------------------------------------------------------- check
+
+.PHONY: lint
+lint: $(DEV_READY) ## style, format, import rules
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/lint-imports
+
+.PHONY: types
+types: $(DEV_READY) ## mypy (strict) and basedpyright
+	$(BIN)/mypy
+	$(BIN)/basedpyright
+
+.PHONY: format
+format: $(DEV_READY) ## mend style and format where a tool can
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+.PHONY: test-fast
+test-fast: $(DEV_READY) ## unit, property, replay and in-memory tests
+	$(PYTEST) -n 2 -m "not kafka and not docker and not slow" $(quick) $(contract)
+
+.PHONY: test
+test: lint types ## all checks and all tests, those on a real broker included
+	$(PYTEST) -n 2 -m "not kafka and not docker" $(quick) $(contract)
+	$(PYTEST) -m "not docker" $(packaging)
+	$(PYTEST) -m "kafka and not docker" $(quick) $(contract) $(broker)
+
+.PHONY: test-docker
+test-docker: $(DEV_READY) ## the integration tests on containers; prepares an engine where it can
+	bash deploy/docker/test-docker.sh
+
+# ---------------------------------------------------------------- build
+
+.PHONY: build
+build: $(DEV_READY) ## sdist and wheel into dist/
+	$(PY) -m build --no-isolation
+
+.PHONY: clean
+clean: ## remove everything that was built or cached
+	rm -rf .venv .hatch dist build .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

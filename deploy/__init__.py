@@ -1,0 +1,1 @@
+"""Assembles the roles: command line, demo, containers, settings files."""

@@ -1,0 +1,1 @@
+"""The command line `tasker`: argument parsing and lazy imports of roles, no logic."""

@@ -1,0 +1,1 @@
+"""The SDK: step handlers, worker, publisher and subscriber, without Faust."""

@@ -1,0 +1,1 @@
+"""Pure rules of a task: decide, evolve, outputs. No clock, no chance, no input or output."""

@@ -1,0 +1,1 @@
+"""The Faust side of the engine: application, agents, transport, table and store."""

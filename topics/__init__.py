@@ -1,0 +1,1 @@
+"""Where the language travels: topics, provisioning, clients, and the log port with its two sides."""
