@@ -14,7 +14,7 @@ SUB_PACKAGES = ("schemas", "topics", "streams", "handlers", "deploy")
 ROOT_FILES = ("package/__init__.py", "package/py.typed")
 
 
-class EditableLinks(BuildHookInterface):  # type: ignore[type-arg]  # hatchling's generic is not needed here
+class EditableLinks(BuildHookInterface[Any]):
     """Links the root files and the sub-packages into one folder, on editable builds only."""
 
     PLUGIN_NAME = "custom"
