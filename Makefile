@@ -83,7 +83,8 @@ lint: $(DEV_READY) ## style, format, import rules
 .PHONY: types
 types: $(DEV_READY) ## mypy (strict) and basedpyright
 	$(BIN)/mypy
-	$(BIN)/basedpyright
+	$(BIN)/mypy $(wildcard tests) hatch_build.py
+	$(BIN)/basedpyright -p .hatch/editable/pyrightconfig.json --pythonpath $(PY)
 
 .PHONY: format
 format: $(DEV_READY) ## mend style and format where a tool can
@@ -102,7 +103,8 @@ test: lint types ## all checks and all tests, those on a real broker included
 
 .PHONY: test-docker
 test-docker: $(DEV_READY) ## the integration tests on containers; prepares an engine where it can
-	bash deploy/docker/test-docker.sh
+	bash deploy/docker/test-docker.sh || { code=$$?; \
+	  test $$code = 77 && echo "test-docker: left out, no container engine can be prepared here"; }
 
 # ---------------------------------------------------------------- build
 

@@ -12,6 +12,7 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 SUB_PACKAGES = ("schemas", "topics", "streams", "handlers", "deploy")
 ROOT_FILES = ("package/__init__.py", "package/py.typed")
+PYRIGHT_CONFIG = ".ci/pyrightconfig.json"
 
 
 class EditableLinks(BuildHookInterface[Any]):
@@ -26,6 +27,11 @@ class EditableLinks(BuildHookInterface[Any]):
         target = Path(self.root, ".hatch", "editable", "tasker_kafka")
         target.mkdir(parents=True, exist_ok=True)
         for source in (*SUB_PACKAGES, *ROOT_FILES):
-            link = target / Path(source).name
-            link.unlink(missing_ok=True)
-            link.symlink_to(Path("..", "..", "..", source))
+            _link(target / Path(source).name, Path("..", "..", "..", source))
+        _link(target.parent / Path(PYRIGHT_CONFIG).name, Path("..", "..", PYRIGHT_CONFIG))
+
+
+def _link(link: Path, source: Path) -> None:
+    """Replace `link` by a symbolic link to `source`, which is relative to the link's folder."""
+    link.unlink(missing_ok=True)
+    link.symlink_to(source)

@@ -1,0 +1,26 @@
+"""What all tests share: markers by folder, and Hypothesis profiles.
+
+Fixtures for a broker are in the folders that use one.
+"""
+
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+TESTS = Path(__file__).parent
+KAFKA_FOLDERS = ("integration", "faults")
+
+# CI repeats the same examples; at a desk each run looks for new ones. Time limits are pytest's.
+settings.register_profile("desk", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("ci", settings.get_profile("desk"), derandomize=True, print_blob=True)
+settings.load_profile("ci" if os.environ.get("CI") else "desk")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark as `kafka` what lies in a folder of broker tests, unless it is marked `docker`."""
+    for item in items:
+        folder = item.path.relative_to(TESTS).parts[0] if item.path.is_relative_to(TESTS) else ""
+        if folder in KAFKA_FOLDERS and item.get_closest_marker("docker") is None:
+            item.add_marker("kafka")
