@@ -1,0 +1,25 @@
+"""Brokers for development and tests, one interface and three ways: a given address, the real Apache Kafka in a child
+process (from Python packages alone), or a container.
+
+Nothing here is needed against a cluster that is already there; then only its address counts.
+"""
+
+from __future__ import annotations
+
+from tasker_kafka.topics.brokers.embedded import EmbeddedBroker
+from tasker_kafka.topics.brokers.errors import (
+    BrokerNotStarted,
+    BrokerNotSupported,
+    ChecksumMismatch,
+    DownloadFailed,
+    NoBroker,
+)
+
+__all__ = [
+    "BrokerNotStarted",
+    "BrokerNotSupported",
+    "ChecksumMismatch",
+    "DownloadFailed",
+    "EmbeddedBroker",
+    "NoBroker",
+]
