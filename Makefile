@@ -11,7 +11,6 @@ PYTEST := $(PY) -m pytest
 UV := $(BIN)/uv --no-config
 LOCK := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
         --no-annotate --no-emit-index-url --no-emit-find-links
-SOURCES := package schemas topics streams handlers deploy
 
 # Stamps: what .venv holds. The development set contains the runtime set.
 UV_READY := .venv/.uv-ready
@@ -32,24 +31,26 @@ help: ## list the targets
 # ---------------------------------------------------------------- environment
 
 $(UV_READY): requirements/uv.txt
-	test -x $(PY) || $(PYTHON) -m venv .venv
-	$(PY) -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/uv.txt
-	touch $@
+	@test -x $(PY) || $(PYTHON) -m venv .venv
+	@$(PY) -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/uv.txt
+	@touch $@
 
 $(DEV_READY): requirements/dev.txt $(INSTALL_INPUTS) | $(UV_READY)
-	$(UV) pip sync --quiet --python $(PY) --require-hashes requirements/uv.txt requirements/dev.txt
-	$(UV) pip install --quiet --python $(PY) --no-deps --no-build-isolation --editable .
-	touch $@ $(RUNTIME_READY)
+	@echo "installing the development set into .venv"
+	@$(UV) pip sync --quiet --python $(PY) --require-hashes requirements/uv.txt requirements/dev.txt
+	@$(UV) pip install --quiet --python $(PY) --no-deps --no-build-isolation --editable .
+	@touch $@ $(RUNTIME_READY)
 
 # A development environment is brought up to date instead: it is never downgraded.
 $(RUNTIME_READY): requirements/runtime.txt $(INSTALL_INPUTS) | $(UV_READY)
-	if test -e $(DEV_READY); then \
+	@if test -e $(DEV_READY); then \
 	  $(MAKE) $(DEV_READY); \
 	else \
+	  echo "installing the runtime set into .venv"; \
 	  $(UV) pip sync --quiet --python $(PY) --require-hashes requirements/uv.txt requirements/runtime.txt; \
 	  $(UV) pip install --quiet --python $(PY) --no-deps --no-build-isolation --editable .; \
 	fi
-	touch $@
+	@touch $@
 
 .PHONY: setup
 setup: $(DEV_READY) ## install everything for development into .venv
@@ -66,7 +67,7 @@ lock: $(UV_READY) ## resolve requirements/*.txt again (UPGRADE=1 takes newer ver
 
 .PHONY: demo
 demo: $(RUNTIME_READY) ## run the whole system against an embedded Kafka, once
-	$(PY) -m tasker_kafka.deploy.demo
+	@$(PY) -m tasker_kafka.deploy.demo
 
 .PHONY: bench
 bench: $(DEV_READY) ## measure throughput and latency
