@@ -8,8 +8,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 PY := $(BIN)/python
 PYTEST := $(PY) -m pytest
-UV := $(BIN)/uv --no-config
-LOCK := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
+UV := $(BIN)/uv
+LOCK := $(UV) --no-config pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
         --no-annotate --no-emit-index-url --no-emit-find-links
 
 # Stamps: what .venv holds. The development set contains the runtime set.
@@ -71,7 +71,7 @@ demo: $(RUNTIME_READY) ## run the whole system against an embedded Kafka, once
 
 .PHONY: bench
 bench: $(DEV_READY) ## measure throughput and latency
-	$(PY) tests/bench/run.py
+	@PYTHONPATH=. $(PY) tests/bench/run.py
 
 # ---------------------------------------------------------------- check
 
