@@ -148,6 +148,7 @@ class EmbeddedBroker:
     def kill(self) -> None:
         """SIGKILL: what the broker had acknowledged stays in its data folder."""
         self.running().kill()
+        self.process = None
 
     def pause(self) -> None:
         """SIGSTOP: connections stay open and nobody answers."""
