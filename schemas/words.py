@@ -55,7 +55,9 @@ class StepStatus(StrEnum):
     RESOLVED_MANUALLY = "resolved_manually"
 
 
-FINAL_TASK_STATES: Final = frozenset({TaskStatus.COMPLETE, TaskStatus.CANCELLED, TaskStatus.RESOLVED_MANUALLY})
+FINAL_TASK_STATES: Final = frozenset(
+    {TaskStatus.COMPLETE, TaskStatus.CANCELLED, TaskStatus.RESOLVED_MANUALLY}
+)
 CLOSED_TASK_STATES: Final = FINAL_TASK_STATES | {TaskStatus.ERROR}
 DONE_STEP_STATES: Final = frozenset({StepStatus.COMPLETE, StepStatus.RESOLVED_MANUALLY})
 

@@ -31,8 +31,8 @@ __all__ = [
     "Log",
     "Outbox",
     "Reader",
-    "Record",
     "RebalanceListener",
+    "Record",
     "TopicAdmin",
     "TopicDescription",
     "TopicPartition",
@@ -302,7 +302,9 @@ class Log(Protocol):
         """Close everything made from this log that is still open."""
         ...
 
-    async def outbox(self, *, client_id: str, on_failure: Callable[[LogFailure], None] | None = None) -> Outbox:
+    async def outbox(
+        self, *, client_id: str, on_failure: Callable[[LogFailure], None] | None = None
+    ) -> Outbox:
         """A started outbox. `on_failure` is called once, from the loop, at the first failed write."""
         ...
 
@@ -336,7 +338,9 @@ class Log(Protocol):
         """Partitions of a topic; TopicsDrifted when it does not exist. Cached."""
         ...
 
-    async def end_offset(self, partition: TopicPartition, *, isolation: Isolation = Isolation.COMMITTED) -> int:
+    async def end_offset(
+        self, partition: TopicPartition, *, isolation: Isolation = Isolation.COMMITTED
+    ) -> int:
         """Position after the last record; for COMMITTED the last stable offset."""
         ...
 

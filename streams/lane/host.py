@@ -1,0 +1,167 @@
+"""Owns the lanes of one process: acquires, feeds, ticks, checkpoints and releases them.
+
+It knows nothing of Faust: the runtime feeds it from agents, `handlers.testing` from a group consumer on the
+in-memory log. Whatever goes wrong in a lane ends the process through `on_fatal`; nothing is retried here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable
+from contextlib import suppress
+
+from tasker_kafka.topics.log import Batch, Log, Outbox
+from tasker_kafka.topics.names import TopicNames
+from tasker_kafka.topics.plans import PlanStore
+
+from .engine import EngineLane
+from .intake import IntakeLane
+from .settings import LaneSettings
+
+__all__ = ["CommitOffset", "LaneHost"]
+
+CommitOffset = Callable[[str, int, int], Awaitable[None]]
+"""Commits (topic, partition, offset) of the consumer group; raises when it cannot."""
+
+
+class LaneHost:
+    """The lanes of the partitions that this process owns.
+
+    `acquire` and `release` are called from the group's assignment and revocation, never at the same time.
+    """
+
+    def __init__(
+        self,
+        *,
+        log: Log,
+        names: TopicNames,
+        settings: LaneSettings,
+        instance: str,
+        on_fatal: Callable[[BaseException], None],
+        commit: CommitOffset,
+    ) -> None:
+        self._log = log
+        self._names = names
+        self._settings = settings
+        self._instance = instance
+        self._on_fatal = on_fatal
+        self._commit = commit
+        self._engines: dict[int, EngineLane] = {}
+        self._intakes: dict[int, IntakeLane] = {}
+        self._loops: list[asyncio.Task[None]] = []
+        self._outbox: Outbox | None = None
+        self.plans = PlanStore(log, names)
+
+    @property
+    def engines(self) -> dict[int, EngineLane]:
+        """The live engine lanes by partition."""
+        return self._engines
+
+    async def start(self) -> None:
+        """Start the outbox, read the templates, begin ticking and checkpointing what will be acquired."""
+        self._outbox = await self._log.outbox(
+            client_id=f"tasker-engine-{self._instance}", on_failure=self._on_fatal
+        )
+        await self.plans.start()
+        self._loops = [
+            asyncio.create_task(self._repeat(self._settings.tick_interval_ms, self._tick)),
+            asyncio.create_task(self._repeat(self._settings.checkpoint_interval_ms, self._checkpoint)),
+        ]
+
+    async def acquire(self, partitions: Iterable[int]) -> None:
+        """Become the owner of these partitions; returns when each is live."""
+        assert self._outbox is not None, "LaneHost.start comes first"
+        lanes = {
+            partition: EngineLane(
+                partition=partition,
+                log=self._log,
+                names=self._names,
+                plans=self.plans,
+                outbox=self._outbox,
+                settings=self._settings,
+                instance=self._instance,
+            )
+            for partition in sorted(partitions)
+        }
+        await asyncio.gather(*(lane.acquire() for lane in lanes.values()))
+        self._intakes = {
+            partition: IntakeLane(
+                partition=partition,
+                log=self._log,
+                names=self._names,
+                plans=self.plans,
+                outbox=self._outbox,
+                settings=self._settings,
+            )
+            for partition in lanes
+        }
+        self._engines = lanes
+
+    async def release(self) -> None:
+        """Write the last checkpoints and give up every partition."""
+        engines, intakes = self._engines, self._intakes
+        await asyncio.gather(*(self._checkpoint_intake(lane) for lane in intakes.values()))
+        await asyncio.gather(*(self._release_engine(lane) for lane in engines.values()))
+        self._engines, self._intakes = {}, {}
+
+    def drop(self) -> None:
+        """Forget every lane without writing anything (the partitions were lost)."""
+        self._engines, self._intakes = {}, {}
+
+    async def stop(self) -> None:
+        """Stop the loops, release, and close the outbox."""
+        for loop in self._loops:
+            loop.cancel()
+        for loop in self._loops:
+            with suppress(asyncio.CancelledError):
+                await loop
+        await self.release()
+        await self.plans.stop()
+        if self._outbox is not None:
+            await self._outbox.close()
+
+    def start_position(self, topic: str, partition: int) -> int | None:
+        """Where to read a commands partition from; None for other topics."""
+        lane = self._engines.get(partition)
+        return lane.next_command if lane is not None and topic == self._names.commands else None
+
+    async def process(self, topic: str, partition: int, batch: Batch) -> None:
+        """Feed a batch to the lane that reads `topic`. A partition not owned (any more) is passed over."""
+        lane = self._engines.get(partition) if topic == self._names.commands else self._intakes.get(partition)
+        if lane is not None:
+            await lane.process(batch)
+
+    async def _repeat(self, interval_ms: int, action: Callable[[], Awaitable[None]]) -> None:
+        while True:
+            await asyncio.sleep(interval_ms / 1000)
+            try:
+                await action()
+            except Exception as error:
+                self._on_fatal(error)
+                return
+
+    async def _tick(self) -> None:
+        for lane in tuple(self._engines.values()):
+            await lane.tick()
+
+    async def _checkpoint(self) -> None:
+        intakes, engines = tuple(self._intakes.values()), tuple(self._engines.values())
+        await asyncio.gather(
+            *(self._checkpoint_intake(lane) for lane in intakes),
+            *(self._checkpoint_engine(lane) for lane in engines),
+        )
+
+    async def _checkpoint_engine(self, lane: EngineLane) -> None:
+        offset = await lane.checkpoint()
+        if offset is not None:
+            await self._commit(self._names.commands, lane.partition, offset)
+
+    async def _release_engine(self, lane: EngineLane) -> None:
+        offset = await lane.release()
+        if offset is not None:
+            await self._commit(self._names.commands, lane.partition, offset)
+
+    async def _checkpoint_intake(self, lane: IntakeLane) -> None:
+        offset = await lane.checkpoint()
+        if offset is not None:
+            await self._commit(self._names.task_requests, lane.partition, offset)

@@ -1,0 +1,186 @@
+"""The orchestrator as a Faust app: group membership, assignment, agents and the table; the lanes do the rest.
+
+`faust -A tasker_kafka.streams.runtime.app worker` finds `app` here, made from the settings of the environment;
+`tasker orchestrator` makes its own. What is replaced of Faust, and why: docs/decisions and design of the engine.
+
+Order at a rebalance: (1) revoked: last checkpoints, offsets committed, lanes given up; (2) assigned: every
+partition is acquired anew (which fences the old owner); (3) the consumer seeks to the checkpoints' positions;
+(4) the flow resumes. A crash between any two of them leaves what a crash of the process leaves.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import faust
+from aiokafka import TopicPartition as KafkaPartition
+from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
+from aiokafka.structs import OffsetAndMetadata
+from faust.types import TP
+
+from tasker_kafka.schemas.errors import LogError
+from tasker_kafka.streams.lane.host import LaneHost
+from tasker_kafka.topics.log import Isolation, Log, TopicPartition
+from tasker_kafka.topics.names import TopicNames
+
+from .config import OrchestratorConfig
+from .exits import fatal
+from .membership import Ordinal
+from .table import LaneTable, LaneTableManager
+from .transport import BatchTransport
+
+__all__ = ["OrchestratorApp", "create_app"]
+
+_log = logging.getLogger("tasker.orchestrator")
+
+QUEUED_BATCHES = 8
+"""Batches that wait in front of an agent; more would only delay a rebalance."""
+
+
+class OrchestratorApp(faust.App):
+    """A Faust app whose agents feed lanes. One per process."""
+
+    def __init__(self, config: OrchestratorConfig, log: Log) -> None:
+        self.config = config
+        self.names = TopicNames(config.prefix)
+        self.changelog_ends: dict[int, int] = {}
+        self._cluster = log
+        self._ordinal = Ordinal.take(config.prefix, config.ordinal)
+        self.host = LaneHost(
+            log=log,
+            names=self.names,
+            settings=config.lanes,
+            instance=self._ordinal.instance_id,
+            on_fatal=self.end_process,
+            commit=self.commit_offset,
+        )
+        super().__init__(f"{config.prefix}-engine", **_faust_settings(config, self._ordinal.instance_id))
+        self.transport = BatchTransport(self.conf.broker_consumer, self)
+        self.on_partitions_revoked.connect(self._on_revoked)
+
+    def end_process(self, error: BaseException) -> None:
+        """Every hook and loop ends here on an error: Faust would swallow it."""
+        fatal(error)
+
+    async def on_start(self) -> None:
+        """Connect and read the templates before the group is joined."""
+        try:
+            await self._cluster.start()
+            await self.host.start()
+            await super().on_start()
+        except Exception as error:
+            self.end_process(error)
+
+    async def on_stop(self) -> None:
+        """Finish the batch in hand, checkpoint, then let Faust leave the group."""
+        try:
+            self.consumer.stop_flow()
+            self.flow_control.suspend()
+            await self.host.stop()
+            await super().on_stop()
+        except Exception as error:
+            self.end_process(error)
+        self._ordinal.release()
+
+    async def on_shutdown(self) -> None:
+        """Close the log once the consumer is gone."""
+        await super().on_shutdown()
+        await self._cluster.close()
+
+    def start_position(self, topic: str, partition: int) -> int | None:
+        """Where the consumer has to read from after an assignment; None: from the group's offset."""
+        return self.host.start_position(topic, partition)
+
+    async def acquire(self, partitions: set[int]) -> None:
+        """Become the owner of these partitions (called in the assignment callback, nowhere else)."""
+        try:
+            await self.host.acquire(partitions)
+            for partition in partitions:
+                end = await self._cluster.end_offset(
+                    TopicPartition(self.names.task_state, partition), isolation=Isolation.UNCOMMITTED
+                )
+                self.changelog_ends[partition] = end - 1
+        except Exception as error:
+            self.end_process(error)
+
+    async def _on_revoked(self, _app: Any, revoked: set[TP], **_kwargs: Any) -> None:
+        try:
+            await self.host.release()
+        except Exception as error:
+            self.end_process(error)
+
+    async def commit_offset(self, topic: str, partition: int, offset: int) -> None:
+        """Commit a position. While the group rebalances the next owner starts lower, and repeats are identical."""
+        consumer = self.consumer._thread._ensure_consumer()
+        try:
+            await consumer.commit({KafkaPartition(topic, partition): OffsetAndMetadata(offset, "")})
+        except (CommitFailedError, IllegalStateError) as error:
+            _log.info("offset %s of %s-%s not committed: %s", offset, topic, partition, error)
+        except KafkaError as error:
+            if topic != self.names.commands:
+                raise LogError(
+                    f"committing offset {offset} of {topic}-{partition} failed: {error!r}"
+                ) from error
+            _log.warning("offset %s of %s-%s not committed: %r", offset, topic, partition, error)
+
+
+def _faust_settings(config: OrchestratorConfig, instance_id: str) -> dict[str, Any]:
+    """Faust's settings; each is here because its default is wrong for a log that must not lose anything."""
+    return {
+        "broker": [f"kafka://{address}" for address in config.bootstrap.split(",")],
+        "broker_credentials": config.credentials,
+        "broker_session_timeout": config.session_timeout_ms / 1000,
+        "broker_heartbeat_interval": config.heartbeat_ms / 1000,
+        "broker_rebalance_timeout": config.rebalance_timeout_ms / 1000,
+        "broker_request_timeout": max(30.0, config.session_timeout_ms / 1000 + 5),
+        "broker_commit_interval": 3600.0,
+        "broker_commit_livelock_soft_timeout": 24 * 3600.0,
+        "stream_processing_timeout": 24 * 3600.0,
+        "consumer_auto_offset_reset": "earliest",
+        "consumer_group_instance_id": instance_id,
+        "consumer_max_fetch_size": config.max_poll_bytes,
+        "datadir": Path(tempfile.gettempdir()) / f"tasker-{config.prefix}-faust",
+        "store": "memory://",
+        "stream_buffer_maxsize": QUEUED_BATCHES,
+        "stream_recovery_delay": 0.0,
+        "stream_wait_empty": False,
+        "table_standby_replicas": 0,
+        "TableManager": LaneTableManager,
+        "Table": LaneTable,
+        "topic_allow_declare": False,
+        "topic_disable_leader": True,
+        "topic_partitions": config.partitions,
+        "web_enabled": False,
+        "worker_redirect_stdouts": False,
+    }
+
+
+def create_app(config: OrchestratorConfig, log: Log) -> OrchestratorApp:
+    """The app with its table and its two agents."""
+    app = OrchestratorApp(config, log)
+    app.Table("task-state", partitions=config.partitions, key_type=bytes, value_type=bytes)
+    for topic, name in ((app.names.task_requests, "intake"), (app.names.commands, "engine")):
+        source = app.topic(
+            topic, key_type=bytes, value_type=bytes, internal=True, acks=False, allow_empty=True
+        )
+        app.agent(source, name=name)(_feed(app))
+    return app
+
+
+def _feed(app: OrchestratorApp) -> Any:
+    """An agent's body: batches into lanes, in order, nothing acknowledged through Faust."""
+
+    async def feed(stream: Any) -> None:
+        async for event in stream.noack().events():
+            try:
+                await app.host.process(event.message.topic, event.message.partition, event.value)
+            except asyncio.CancelledError:
+                raise
+            except Exception as error:
+                app.end_process(error)
+
+    return feed

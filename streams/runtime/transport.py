@@ -1,0 +1,173 @@
+"""Faust's transport with batches: one stream event per poll and partition instead of one per record.
+
+Two pieces of Faust's Kafka driver are replaced through its extension points (`Transport.Consumer`,
+`Consumer._new_consumer_thread`), because its defaults cost 320 µs CPU per record and two thread hops per poll
+(figures: docs/decisions). The private names used are pinned by tests/unit/runtime/test_private_names.py.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any, ClassVar, cast
+
+from aiokafka import AIOKafkaConsumer
+from faust.events import Event
+from faust.transport.drivers import aiokafka as driver
+from faust.types import TP, ConsumerMessage
+from mode import Service
+from mode.utils.futures import maybe_async
+
+from tasker_kafka.topics.log import Batch, Record
+
+from .membership import leave_group
+
+if TYPE_CHECKING:
+    from .app import OrchestratorApp
+
+__all__ = ["BatchTransport"]
+
+POLL_SECONDS = 0.5
+FETCH_MAX_WAIT_MS = 100
+"""Faust hard-codes 1500, behind which the ListOffsets of a recovery queue up."""
+
+
+class InlineConsumerThread(driver.AIOKafkaConsumerThread):
+    """The driver's consumer "thread" on the app's own loop: no thread hops per poll.
+
+    Every method by which `ServiceThread` moves work into a thread is put back to what a plain service does.
+    """
+
+    wait_for_shutdown = False
+
+    start = Service.start
+    stop = Service.stop
+    maybe_start = Service.maybe_start
+    crash = Service.crash
+    _stopped_set = Service._stopped_set
+    set_shutdown = Service.set_shutdown
+    _stop_children = Service._stop_children
+    _stop_futures = Service._stop_futures
+    _stop_exit_stacks = Service._stop_exit_stacks
+
+    def __init__(self, consumer: BatchConsumer, *, loop: asyncio.AbstractEventLoop, **kwargs: Any) -> None:
+        super().__init__(consumer, loop=loop, thread_loop=loop, **kwargs)
+
+    async def call_thread(self, fun: Callable[..., Awaitable[Any]], *args: Any, **kwargs: Any) -> Any:
+        """Call directly."""
+        return await maybe_async(fun(*args, **kwargs))
+
+    async def cast_thread(self, fun: Callable[..., Awaitable[Any]], *args: Any, **kwargs: Any) -> None:
+        """Call directly; the result is dropped."""
+        await maybe_async(fun(*args, **kwargs))
+
+    def _create_worker_consumer(self, transport: Any) -> AIOKafkaConsumer:
+        consumer = super()._create_worker_consumer(transport)
+        consumer._fetch_max_wait_ms = FETCH_MAX_WAIT_MS
+        consumer._isolation_level = "read_committed"
+        return consumer
+
+    async def on_stop(self) -> None:
+        """Leave the group (a static member does not by itself), then close the connection."""
+        if self._consumer is not None:
+            await leave_group(self._consumer)
+            await self._consumer.stop()
+
+
+class BatchConsumer(driver.Consumer):
+    """Hands an agent all polled records of a partition as one event, and reads from the checkpoint's position."""
+
+    app: OrchestratorApp
+
+    def _new_consumer_thread(self) -> InlineConsumerThread:
+        return InlineConsumerThread(self, loop=self.loop, beacon=self.beacon)
+
+    async def perform_seek(self) -> None:
+        """Seek to where the lanes' checkpoints say; the group's offsets are for lag tools only."""
+        await super().perform_seek()
+        positions = {
+            tp: position
+            for tp in self.assignment()
+            if (position := self.app.start_position(tp.topic, tp.partition)) is not None
+        }
+        if positions:
+            await self.seek_wait(positions)
+        for tp in self.assignment():
+            self._read_offset[tp] = positions.get(tp, await self.position(tp))
+
+    async def _drain_messages(self, fetcher: Any) -> None:
+        try:
+            while not (self._stopped.is_set() or fetcher._stopped.is_set()):
+                await self._drain_once()
+        except self.consumer_stopped_errors:
+            if not self.app.should_stop:
+                raise
+        except asyncio.CancelledError:
+            if not self.app.should_stop:
+                raise
+        except Exception as error:
+            self.app.end_process(error)
+
+    async def _drain_once(self) -> None:
+        generation = self.app.consumer_generation_id
+        records, active = await self._wait_next_records(POLL_SECONDS)
+        if not records or not self.flow_active or generation != self.app.consumer_generation_id:
+            await asyncio.sleep(0)
+            return
+        for tp, found in records.items():
+            if active is None or tp in active:
+                await self._deliver(cast(TP, tp), found)
+
+    async def _deliver(self, tp: TP, found: list[Any]) -> None:
+        """Put one batch into every stream that reads the partition."""
+        position = cast("int | None", self._read_offset.get(tp))
+        if position is None:
+            position = found[0].offset
+        fresh = [each for each in found if each.offset >= position]
+        if not fresh:
+            return
+        if fresh[0].offset > position:
+            position = max(position, await self._available_from(tp))
+        batch = Batch(position, fresh[-1].offset + 1, tuple(_record(each) for each in fresh))
+        self._read_offset[tp] = batch.next_position
+        message = self._message(tp, fresh[-1], batch)
+        for channel in tuple(self.app.topics._tp_index[tp]):
+            await channel.put(Event(self.app, None, batch, None, message))
+
+    async def _available_from(self, tp: TP) -> int:
+        """First offset still there: a gap is control records, or records lost to retention (then it is later)."""
+        return (await self.earliest_offsets(tp))[tp]
+
+    def _message(self, tp: TP, last: Any, batch: Batch) -> ConsumerMessage:
+        """Carries the generation, without which the stream drops the event silently."""
+        return ConsumerMessage(
+            tp.topic,
+            tp.partition,
+            last.offset,
+            last.timestamp / 1000.0,
+            last.timestamp_type,
+            None,
+            None,
+            batch,
+            None,
+            tp=tp,
+            generation_id=self.app.consumer_generation_id,
+        )
+
+
+def _record(found: Any) -> Record:
+    return Record(
+        found.topic,
+        found.partition,
+        found.offset,
+        found.timestamp,
+        found.key,
+        found.value,
+        tuple(found.headers),
+    )
+
+
+class BatchTransport(driver.Transport):
+    """Faust's Kafka transport with `BatchConsumer`."""
+
+    Consumer: ClassVar[type[BatchConsumer]] = BatchConsumer
