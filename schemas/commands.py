@@ -114,7 +114,8 @@ class TimerDue(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class OperatorCommand(msgspec.Struct, frozen=True, kw_only=True):
-    """What a person asks for. `steps` empty means every step that the action fits."""
+    """What a person asks for. `steps` names the steps of a step action; empty, for retry_step and
+    set_max_attempts only, means every step that the action fits."""
 
     command_id: bytes
     action: OperatorAction

@@ -49,6 +49,7 @@ class TaskCreated(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     version: str
     request_id: bytes
+    task_id: bytes
     request: RequestPlace
     context: Value
     identity: Identity
