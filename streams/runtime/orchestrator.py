@@ -1,0 +1,58 @@
+"""Runs one orchestrator process: a Faust worker on uvloop, from start to exit code."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Any
+
+import uvloop
+from faust import Worker
+
+from tasker_kafka.topics.log import Log
+
+from .app import OrchestratorApp, create_app
+from .config import OrchestratorConfig
+from .exits import ExitCode, exit_code
+
+__all__ = ["run_orchestrator"]
+
+QUIET_LOGGERS = ("faust", "mode", "aiokafka")
+"""Their lines below WARNING say how Faust works, not what Tasker does."""
+
+
+class OrchestratorWorker(Worker):
+    """Faust's worker without banner and spinner, and with our logging left as it is."""
+
+    def __init__(self, app: OrchestratorApp, *, loop: asyncio.AbstractEventLoop, **kwargs: Any) -> None:
+        super().__init__(app, loop=loop, quiet=True, override_logging=False, redirect_stdouts=False, **kwargs)
+        self.spinner = None
+
+    def _shutdown_loop(self) -> None:
+        """End at once: Faust waits two seconds for stray tasks, but everything of ours has stopped by now."""
+        for task in asyncio.all_tasks(self.loop):
+            task.cancel()
+        if self.crash_reason is not None:
+            raise self.crash_reason
+
+
+def run_orchestrator(config: OrchestratorConfig, connect: Callable[[], Log]) -> ExitCode:
+    """Run until SIGTERM or SIGINT; a fatal error ends the process itself (see `exits`).
+
+    `connect` makes the log; it is called on the loop's thread, before anything is started.
+    """
+    for name in QUIET_LOGGERS:
+        logging.getLogger(name).setLevel(max(logging.WARNING, logging.getLogger().level))
+    loop = uvloop.new_event_loop()
+    asyncio.set_event_loop(loop)
+    app = create_app(config, connect())
+    worker = OrchestratorWorker(app, loop=loop)
+    try:
+        worker.execute_from_commandline()
+    except SystemExit as stop:
+        return ExitCode(stop.code if isinstance(stop.code, int) else ExitCode.OK)
+    except Exception as error:
+        logging.getLogger("tasker.orchestrator").critical("stopped: %s", error)
+        return exit_code(error)
+    return ExitCode.OK
