@@ -1,6 +1,6 @@
 """What all tests share: markers by folder, and Hypothesis profiles.
 
-Fixtures for a broker are in the folders that use one.
+Fixtures of brokers are in `tests/support/brokers.py`.
 """
 
 import os
@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+pytest_plugins = ["tests.support.brokers"]
 
 TESTS = Path(__file__).parent
 KAFKA_FOLDERS = ("integration", "faults")
