@@ -14,13 +14,12 @@ import asyncio
 import logging
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import faust
 from aiokafka import TopicPartition as KafkaPartition
 from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
 from aiokafka.structs import OffsetAndMetadata
-from faust.types import TP
 
 from tasker_kafka.schemas.errors import LogError
 from tasker_kafka.streams.lane.host import LaneHost
@@ -31,7 +30,7 @@ from .config import OrchestratorConfig
 from .exits import fatal
 from .membership import Ordinal
 from .table import LaneTable, LaneTableManager
-from .transport import BatchTransport
+from .transport import BatchConsumer, BatchTransport
 
 __all__ = ["OrchestratorApp", "create_app"]
 
@@ -107,7 +106,7 @@ class OrchestratorApp(faust.App):
         except Exception as error:
             self.end_process(error)
 
-    async def _on_revoked(self, _app: Any, revoked: set[TP], **_kwargs: Any) -> None:
+    async def _on_revoked(self, *_args: Any, **_kwargs: Any) -> None:
         try:
             await self.host.release()
         except Exception as error:
@@ -115,7 +114,7 @@ class OrchestratorApp(faust.App):
 
     async def commit_offset(self, topic: str, partition: int, offset: int) -> None:
         """Commit a position. While the group rebalances the next owner starts lower, and repeats are identical."""
-        consumer = self.consumer._thread._ensure_consumer()
+        consumer = cast(BatchConsumer, self.consumer)._thread._ensure_consumer()
         try:
             await consumer.commit({KafkaPartition(topic, partition): OffsetAndMetadata(offset, "")})
         except (CommitFailedError, IllegalStateError) as error:

@@ -51,8 +51,7 @@ def run_orchestrator(config: OrchestratorConfig, connect: Callable[[], Log]) -> 
     try:
         worker.execute_from_commandline()
     except SystemExit as stop:
-        return ExitCode(stop.code if isinstance(stop.code, int) else ExitCode.OK)
+        return ExitCode.OK if stop.code in (None, 0) else ExitCode.INTERNAL
     except Exception as error:
         logging.getLogger("tasker.orchestrator").critical("stopped: %s", error)
         return exit_code(error)
-    return ExitCode.OK

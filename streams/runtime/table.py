@@ -47,7 +47,7 @@ class LaneStore(Store[bytes, bytes]):
     async def on_recovery_completed(self, active_tps: set[TP], standby_tps: set[TP]) -> None:
         """Nothing: the lanes are live already."""
 
-    def apply_changelog_batch(self, batch: Iterable[EventT], to_key: Any, to_value: Any) -> None:
+    def apply_changelog_batch(self, batch: Iterable[EventT[Any]], to_key: Any, to_value: Any) -> None:
         """Nothing: changelog records that Faust has prefetched are in the lanes already."""
 
     def reset_state(self) -> None:
@@ -87,7 +87,8 @@ class LaneTable(Table[bytes, bytes]):
         return LaneStore("lane://", self.app, self, table_name=self.name, loop=self.loop)
 
     def _changelog_topic_name(self) -> str:
-        return cast("OrchestratorApp", self.app).names.task_state
+        name: str = cast("OrchestratorApp", self.app).names.task_state
+        return name
 
 
 class LoadedRecovery(Recovery):

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from aiokafka import AIOKafkaConsumer
 from faust.events import Event
+from faust.transport.conductor import Conductor
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, ConsumerMessage
 from mode import Service
@@ -43,7 +44,7 @@ class InlineConsumerThread(driver.AIOKafkaConsumerThread):
     start = Service.start
     stop = Service.stop
     maybe_start = Service.maybe_start
-    crash = Service.crash
+    crash = Service.crash  # type: ignore[assignment]  # only the parameter's name differs
     _stopped_set = Service._stopped_set
     set_shutdown = Service.set_shutdown
     _stop_children = Service._stop_children
@@ -116,11 +117,11 @@ class BatchConsumer(driver.Consumer):
             return
         for tp, found in records.items():
             if active is None or tp in active:
-                await self._deliver(cast(TP, tp), found)
+                await self._deliver(tp, found)
 
     async def _deliver(self, tp: TP, found: list[Any]) -> None:
         """Put one batch into every stream that reads the partition."""
-        position = cast("int | None", self._read_offset.get(tp))
+        position = self._read_offset.get(tp)
         if position is None:
             position = found[0].offset
         fresh = [each for each in found if each.offset >= position]
@@ -130,15 +131,16 @@ class BatchConsumer(driver.Consumer):
             position = max(position, await self._available_from(tp))
         batch = Batch(position, fresh[-1].offset + 1, tuple(_record(each) for each in fresh))
         self._read_offset[tp] = batch.next_position
-        message = self._message(tp, fresh[-1], batch)
-        for channel in tuple(self.app.topics._tp_index[tp]):
+        message = self._message(tp, fresh[-1])
+        conductor = cast(Conductor, self.app.topics)
+        for channel in tuple(conductor._tp_index[tp]):
             await channel.put(Event(self.app, None, batch, None, message))
 
     async def _available_from(self, tp: TP) -> int:
         """First offset still there: a gap is control records, or records lost to retention (then it is later)."""
         return (await self.earliest_offsets(tp))[tp]
 
-    def _message(self, tp: TP, last: Any, batch: Batch) -> ConsumerMessage:
+    def _message(self, tp: TP, last: Any) -> ConsumerMessage:
         """Carries the generation, without which the stream drops the event silently."""
         return ConsumerMessage(
             tp.topic,
@@ -148,7 +150,7 @@ class BatchConsumer(driver.Consumer):
             last.timestamp_type,
             None,
             None,
-            batch,
+            None,
             None,
             tp=tp,
             generation_id=self.app.consumer_generation_id,

@@ -66,6 +66,7 @@ OWN = {
     "_deliver",
     "_available_from",
     "_message",
+    "_exit",
 }
 INHERITED = {"_thread", "_recovery", "_crashed", "_starting_fut"}
 
