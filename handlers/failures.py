@@ -1,0 +1,105 @@
+"""From an exception to the failure that travels: type, code, message and a redacted, bounded traceback."""
+
+from __future__ import annotations
+
+import traceback
+from types import TracebackType
+
+import msgspec
+from pydantic_core import to_json
+
+from tasker_kafka.schemas.records import Failure
+
+from .errors import RetryableError, StepError
+from .results import MAX_METADATA_BYTES, Failed
+
+__all__ = ["MAX_TRACEBACK_BYTES", "bounded", "end_of_error"]
+
+MAX_TRACEBACK_BYTES = 8 * 1024
+MAX_MESSAGE_BYTES = 2 * 1024
+MAX_NAME_BYTES = 128
+"""Type and code together fit the 256 bytes that a state keeps of a failure."""
+_OWN = "tasker_kafka.handlers"
+_PLAIN = frozenset({"builtins", f"{_OWN}.errors"})
+"""Modules that a failure's type does not name."""
+
+
+def end_of_error(error: BaseException) -> Failed:
+    """How a call ended that raised `error`. Never raises."""
+    kind = type(error)
+    metadata = None
+    if isinstance(error, StepError):
+        code, retryable, message = error.code, error.retryable, error.message
+        metadata = _metadata(error)
+    else:
+        code, retryable, message = kind.__name__, True, _text(error)
+    delay = error.retry_after if isinstance(error, RetryableError) else None
+    found = Failure(
+        type=kind.__qualname__ if kind.__module__ in _PLAIN else f"{kind.__module__}.{kind.__qualname__}",
+        code=code,
+        message=message,
+        traceback=_traceback(error),
+        retryable=retryable,
+        retry_after_ms=None if delay is None else max(0, round(delay * 1000)),
+    )
+    return Failed(bounded(found), metadata)
+
+
+def bounded(failure: Failure) -> Failure:
+    """The failure redacted and cut to what a record may hold; the end of a traceback is what is kept."""
+    return msgspec.structs.replace(
+        failure,
+        type=_head(failure.type, MAX_NAME_BYTES),
+        code=_head(failure.code, MAX_NAME_BYTES),
+        message=_head(_redacted(failure.message), MAX_MESSAGE_BYTES),
+        traceback=_tail(_redacted(failure.traceback), MAX_TRACEBACK_BYTES),
+    )
+
+
+def _redacted(text: str) -> str:
+    try:
+        from tasker_kafka.schemas.redaction import redact_text
+    except ImportError:
+        return text
+    return redact_text(text)
+
+
+def _text(error: BaseException) -> str:
+    try:
+        return str(error)
+    except Exception:
+        return "(the exception's own text could not be made)"
+
+
+def _metadata(error: StepError) -> bytes | None:
+    if error.metadata is None:
+        return None
+    try:
+        data = to_json(error.metadata)
+    except ValueError:
+        return None
+    return data if len(data) <= MAX_METADATA_BYTES else None
+
+
+def _traceback(error: BaseException) -> str:
+    try:
+        return "".join(traceback.format_exception(type(error), error, _handler_part(error.__traceback__)))
+    except Exception:
+        return ""
+
+
+def _handler_part(place: TracebackType | None) -> TracebackType | None:
+    """The traceback without the frames that led into the handler."""
+    while place is not None and place.tb_frame.f_globals.get("__name__", "").startswith(_OWN):
+        place = place.tb_next
+    return place
+
+
+def _head(text: str, limit: int) -> str:
+    data = text.encode("utf-8", "replace")
+    return text if len(data) <= limit else data[: limit - 3].decode("utf-8", "ignore") + "…"
+
+
+def _tail(text: str, limit: int) -> str:
+    data = text.encode("utf-8", "replace")
+    return text if len(data) <= limit else "…" + data[3 - limit :].decode("utf-8", "ignore")

@@ -1,0 +1,102 @@
+"""Which handlers a worker has, by name."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Iterator
+from types import ModuleType
+
+from tasker_kafka.schemas.errors import ConfigurationError
+
+from .definition import HandlerDefinition, definition_of
+
+__all__ = ["HandlerRegistry"]
+
+
+class HandlerRegistry:
+    """Handlers by name; one name stands for one piece of code."""
+
+    def __init__(self, *handlers: object) -> None:
+        self._by_name: dict[str, HandlerDefinition] = {}
+        for handler in handlers:
+            self.register(handler)
+
+    def register(self, handler: object) -> HandlerDefinition:
+        """Add a decorated function or a `StepHandler` class. ConfigurationError for anything else, or a taken name."""
+        definition = definition_of(handler)
+        if definition is None:
+            raise ConfigurationError(
+                f"{handler!r} is no step handler",
+                next_step='decorate a function with @step_handler("name") or derive a class from StepHandler',
+            )
+        taken = self._by_name.get(definition.name)
+        if taken is not None and taken.place != definition.place:
+            raise ConfigurationError(
+                f"handler {definition.name} is defined twice: {taken.place} and {definition.place}",
+                next_step="rename one of them",
+            )
+        self._by_name[definition.name] = definition
+        return definition
+
+    def load(self, module: str) -> list[str]:
+        """Import a module and add every handler in it and in its submodules imported by then: their names.
+
+        ConfigurationError when there is no such module, when it fails to import, or when it holds no handler.
+        """
+        root = _import(module)
+        found = {
+            definition.name: definition
+            for each in (root, *_submodules(module))
+            for value in list(vars(each).values())
+            if (definition := definition_of(value)) is not None
+        }
+        if not found:
+            raise ConfigurationError(
+                f"module {module} holds no step handler",
+                next_step="decorate functions with @step_handler, and import the submodules that hold them",
+            )
+        for definition in found.values():
+            self.register(definition)
+        return sorted(found)
+
+    def get(self, name: str) -> HandlerDefinition | None:
+        """The handler of this name."""
+        return self._by_name.get(name)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Every name, sorted."""
+        return tuple(sorted(self._by_name))
+
+    def __iter__(self) -> Iterator[HandlerDefinition]:
+        return iter(self._by_name.values())
+
+    def __len__(self) -> int:
+        return len(self._by_name)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._by_name
+
+
+def _import(module: str) -> ModuleType:
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        if error.name is not None and (module == error.name or module.startswith(f"{error.name}.")):
+            raise ConfigurationError(
+                f"there is no module {module!r} (looked for {error.name!r})",
+                next_step="start the worker where the module can be imported, or set PYTHONPATH",
+            ) from None
+        raise ConfigurationError(f"module {module} cannot be imported: {error}") from error
+    except Exception as error:
+        raise ConfigurationError(
+            f"module {module} cannot be imported: {type(error).__name__}: {error}"
+        ) from error
+
+
+def _submodules(module: str) -> list[ModuleType]:
+    prefix = f"{module}."
+    return [
+        each for name, each in sorted(sys.modules.items()) if name.startswith(prefix) and each is not None
+    ]
