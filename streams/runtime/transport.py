@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from aiokafka import AIOKafkaConsumer
+from aiokafka.errors import GroupAuthorizationFailedError, KafkaError
 from faust.events import Event
 from faust.transport.conductor import Conductor
 from faust.transport.drivers import aiokafka as driver
@@ -19,6 +20,7 @@ from faust.types import TP, ConsumerMessage
 from mode import Service
 from mode.utils.futures import maybe_async
 
+from tasker_kafka.schemas.errors import ConfigurationError, FencedError, LogError, TaskerError
 from tasker_kafka.topics.log import Batch, Record
 
 from .membership import leave_group
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
 __all__ = ["BatchTransport"]
 
 POLL_SECONDS = 0.5
+WATCH_SECONDS = 0.5
 FETCH_MAX_WAIT_MS = 100
 """Faust hard-codes 1500, behind which the ListOffsets of a recovery queue up."""
 
@@ -67,6 +70,19 @@ class InlineConsumerThread(driver.AIOKafkaConsumerThread):
         consumer._fetch_max_wait_ms = FETCH_MAX_WAIT_MS
         consumer._isolation_level = "read_committed"
         return consumer
+
+    @Service.task
+    async def _watch_coordination(self) -> None:
+        """Raise what the group's coordination met: Faust reads past the place where aiokafka would."""
+        app = cast("OrchestratorApp", self.app)
+        while not app.should_stop:
+            await asyncio.sleep(WATCH_SECONDS)
+            if self._consumer is None or self._consumer._coordinator is None or app.should_stop:
+                continue
+            try:
+                self._consumer._coordinator.check_errors()
+            except KafkaError as error:
+                app.end_process(_coordination_failure(error))
 
     async def on_stop(self) -> None:
         """Leave the group (a static member does not by itself), then close the connection."""
@@ -155,6 +171,19 @@ class BatchConsumer(driver.Consumer):
             tp=tp,
             generation_id=self.app.consumer_generation_id,
         )
+
+
+def _coordination_failure(error: KafkaError) -> TaskerError:
+    if isinstance(error, GroupAuthorizationFailedError):
+        return ConfigurationError(
+            f"not allowed to join the consumer group: {error}", next_step="grant READ on the group"
+        )
+    if "UnknownError" in str(error):  # the driver has no name for FENCED_INSTANCE_ID
+        return FencedError(
+            f"the consumer group refused this member: {error}",
+            next_step="another process most likely has the same host name and --ordinal: stop one of them",
+        )
+    return LogError(f"the consumer group's coordination ended: {error}")
 
 
 def _record(found: Any) -> Record:

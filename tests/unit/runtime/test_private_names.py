@@ -41,7 +41,7 @@ METHODS = {
     Recovery: ["need_recovery"],
     App: ["_on_partitions_assigned", "_on_partitions_revoked"],
     Worker: ["_shutdown_loop"],
-    GroupCoordinator: ["close", "_maybe_leave_group"],
+    GroupCoordinator: ["close", "check_errors", "_maybe_leave_group"],
 }
 ATTRIBUTES = {
     aiokafka.AIOKafkaConsumer.__init__: [
