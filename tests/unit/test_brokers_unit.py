@@ -3,31 +3,38 @@
 from __future__ import annotations
 
 import hashlib
+import io
+import os
 import struct
 import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from email.message import Message
 from pathlib import Path
+from urllib.error import HTTPError
 
 import pytest
 
 from tasker_kafka.schemas.errors import ConfigurationError, TaskerError
 from tasker_kafka.topics.brokers import (
+    BrokerNotStarted,
     BrokerNotSupported,
     ChecksumMismatch,
     DownloadFailed,
     EmbeddedBroker,
     GivenBroker,
     NoBroker,
+    aot,
     choice,
     jars,
     open_broker,
 )
 from tasker_kafka.topics.brokers.files import file_lock, write_whole
 from tasker_kafka.topics.brokers.jars import LOCK_PATH, Artifact, JarLock, verified_jars
-from tasker_kafka.topics.brokers.java import find_java
+from tasker_kafka.topics.brokers.java import Java, find_java
 from tasker_kafka.topics.brokers.locking import lock_text
 from tasker_kafka.topics.brokers.mirror import maven_base, mirror_of_settings
+from tasker_kafka.topics.brokers.process import BrokerProcess
 from tasker_kafka.topics.brokers.properties import NodeProperties
 from tasker_kafka.topics.brokers.storage import new_cluster_id
 from tasker_kafka.topics.brokers.wire import parse_nodes
@@ -272,3 +279,82 @@ def test_where_one_way_is_asked_for_no_other_is_tried(monkeypatch: pytest.Monkey
 def test_an_unknown_way_is_refused() -> None:
     with pytest.raises(ConfigurationError, match="embedded, testcontainers"):
         open_broker(environment={"TASKER_TEST_BROKER": "docker"})
+
+
+def test_a_missing_file_on_a_server_is_not_asked_for_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    def answer(address: str, *, timeout: float) -> None:
+        asked.append(address)
+        raise HTTPError(address, 404, "Not Found", Message(), None)
+
+    monkeypatch.setattr("urllib.request.urlopen", answer)
+    with pytest.raises(DownloadFailed, match="404"):
+        jars.download("https://mirror.example/a.jar")
+    assert len(asked) == 1
+
+
+def test_a_broken_connection_is_tried_once_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    answers: list[Exception | io.BytesIO] = [TimeoutError("timed out"), io.BytesIO(b"content")]
+
+    def answer(address: str, *, timeout: float) -> io.BytesIO:
+        result = answers.pop(0)
+        if isinstance(result, Exception):
+            raise result
+        return result
+
+    monkeypatch.setattr("urllib.request.urlopen", answer)
+    assert jars.download("https://mirror.example/a.jar") == b"content"
+
+
+@pytest.fixture
+def java_and_jars(tmp_path: Path) -> tuple[Java, list[Path]]:
+    write_whole(tmp_path / "java/lib/modules", b"")
+    write_whole(tmp_path / "kafka/jars/a.jar", b"")
+    return Java(tmp_path / "java/bin/java", is_bundled=True), [tmp_path / "kafka/jars/a.jar"]
+
+
+def test_a_trained_cache_is_for_exactly_these_jars(java_and_jars: tuple[Java, list[Path]]) -> None:
+    before = aot.cache_path(*java_and_jars)
+    assert aot.cache_path(*java_and_jars) == before
+    java_and_jars[1][0].write_bytes(b"other")
+    assert aot.cache_path(*java_and_jars) != before
+
+
+def test_a_trained_cache_is_used_where_it_is_wanted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cache = tmp_path / "x.aot"
+    assert aot.use_flags(cache) == []
+    cache.touch()
+    assert aot.use_flags(cache)[0] == f"-XX:AOTCache={cache}"
+    monkeypatch.setenv("TASKER_BROKER_AOT", "0")
+    assert aot.use_flags(cache) == []
+
+
+def test_training_is_started_only_where_it_may_help(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[list[str]] = []
+    monkeypatch.setattr("subprocess.run", lambda command, **_: started.append(command))
+    cache = tmp_path / "x.aot"
+    aot.train_in_background(None)
+    cache.with_suffix(".failed").touch()
+    aot.train_in_background(cache)
+    cache.with_suffix(".failed").unlink()
+    cache.touch()
+    aot.train_in_background(cache)
+    assert started == []
+    cache.unlink()
+    aot.train_in_background(cache)
+    assert len(started) == 1
+
+
+def test_old_caches_are_removed(tmp_path: Path) -> None:
+    for age in range(5):
+        write_whole(tmp_path / f"{age}.aot", b"")
+        os.utime(tmp_path / f"{age}.aot", (1000 - age, 1000 - age))
+    aot.remove_old(tmp_path / "0.aot")
+    assert sorted(path.name for path in tmp_path.glob("*.aot")) == ["0.aot", "1.aot", "2.aot"]
+
+
+def test_a_java_that_cannot_be_run_is_named(tmp_path: Path) -> None:
+    (tmp_path / "java").touch()
+    with pytest.raises(BrokerNotStarted, match=r"/java could not be run"):
+        BrokerProcess([str(tmp_path / "java")], tmp_path / "broker.log")

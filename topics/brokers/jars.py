@@ -10,13 +10,14 @@ import hashlib
 import logging
 import os
 import tomllib
-import urllib.error
 import urllib.request
 from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from functools import cached_property
+from http.client import HTTPException
 from pathlib import Path
+from urllib.error import HTTPError
 
 from tasker_kafka.topics.brokers.errors import BrokerNotSupported, ChecksumMismatch, DownloadFailed
 from tasker_kafka.topics.brokers.files import cache_root, file_lock, write_whole
@@ -26,7 +27,8 @@ __all__ = ["LOCK_PATH", "Artifact", "JarLock", "fetch_jars", "verified_jars"]
 
 LOCK_PATH = Path(__file__).with_name("kafka.lock.toml")
 DOWNLOAD_THREADS = 8
-DOWNLOAD_TIMEOUT_SECONDS = 60
+DOWNLOAD_TIMEOUT_SECONDS = 20
+DOWNLOAD_ATTEMPTS = 2
 
 log = logging.getLogger(__name__)
 
@@ -109,21 +111,21 @@ def fetch_jars(artifacts: Iterable[Artifact], folder: Path, *, base: str | None 
     address = maven_base(base)
     log.warning("Fetching Apache Kafka once: %d files to %s", len(wanted), folder)
     with ThreadPoolExecutor(DOWNLOAD_THREADS) as pool:
-        list(pool.map(lambda artifact: fetch_jar(artifact, folder, address), wanted))
+        downloads = [pool.submit(fetch_jar, artifact, folder, address) for artifact in wanted]
+        try:
+            for download in as_completed(downloads):
+                download.result()
+        except BaseException:
+            pool.shutdown(
+                wait=False, cancel_futures=True
+            )  # the rest would fail likewise, one timeout after the other
+            raise
 
 
 def fetch_jar(artifact: Artifact, folder: Path, base: str) -> None:
     """Download one jar from the repository at `base`, compare it and give it its name."""
     address = f"{base.rstrip('/')}/{artifact.repository_path}"
-    try:
-        with urllib.request.urlopen(address, timeout=DOWNLOAD_TIMEOUT_SECONDS) as response:
-            content: bytes = response.read()
-    except (urllib.error.URLError, OSError, ValueError) as error:
-        raise DownloadFailed(
-            f"{artifact.file_name} could not be fetched from {address}: {error}.",
-            next_step="Check the network or set TASKER_MAVEN_BASE to a Maven repository that this machine reaches; "
-            "or give the address of a running broker in TASKER_BROKER.",
-        ) from error
+    content = download(address)
     found = hashlib.sha256(content).hexdigest()
     if found != artifact.sha256:
         raise ChecksumMismatch(
@@ -137,6 +139,24 @@ def fetch_jar(artifact: Artifact, folder: Path, base: str) -> None:
             f"{folder / artifact.file_name} cannot be written: {error.strerror}.",
             next_step="Set XDG_CACHE_HOME to a folder with 200 MB free.",
         ) from error
+
+
+def download(address: str) -> bytes:
+    """The bytes at `address`; a broken connection is tried once more."""
+    for attempt in range(1, DOWNLOAD_ATTEMPTS + 1):
+        try:
+            with urllib.request.urlopen(address, timeout=DOWNLOAD_TIMEOUT_SECONDS) as response:
+                content: bytes = response.read()
+                return content
+        except (OSError, HTTPException, ValueError) as error:
+            if attempt < DOWNLOAD_ATTEMPTS and not isinstance(error, HTTPError):
+                continue
+            raise DownloadFailed(
+                f"{address} could not be fetched: {error}.",
+                next_step="Check the network or set TASKER_MAVEN_BASE to a Maven repository that this machine "
+                "reaches; or give the address of a running broker in TASKER_BROKER.",
+            ) from error
+    raise AssertionError("unreachable: the last attempt returns or raises")
 
 
 def refuse_unlocked(folder: Path, lock: JarLock) -> None:

@@ -39,6 +39,7 @@ class Watchdog:
     open_pipes: ClassVar[set[int]] = set()
 
     def __init__(self, folder: Path | None) -> None:
+        self.is_watching = False
         read_end, self.pipe = os.pipe()
         command = ["/bin/sh", "-c", WATCHDOG, "sh", str(folder or "")]
         try:
@@ -50,13 +51,15 @@ class Watchdog:
     def watch(self, pid: int) -> None:
         """Say whom to kill."""
         os.write(self.pipe, b"%d\n" % pid)
+        self.is_watching = True
 
     def release(self) -> None:
         """Nobody is to be killed any more."""
         if self.pipe not in self.open_pipes:
             return
-        with contextlib.suppress(BrokenPipeError):
-            os.write(self.pipe, b"released\n")
+        if self.is_watching:
+            with contextlib.suppress(BrokenPipeError):
+                os.write(self.pipe, b"released\n")
         self.open_pipes.discard(self.pipe)
         os.close(self.pipe)
         self.shell.wait()
@@ -80,10 +83,14 @@ class BrokerProcess:
     ) -> None:
         self.log_path = log_path
         self.watchdog = Watchdog(remove_on_death)
-        with log_path.open("ab") as output:
-            self.process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
-            )
+        try:
+            with log_path.open("ab") as output:
+                self.process = subprocess.Popen(
+                    command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
+                )
+        except OSError as error:
+            self.watchdog.release()
+            raise BrokerNotStarted(f"{command[0]} could not be run: {error.strerror}.") from error
         self.watchdog.watch(self.process.pid)
 
     @property
