@@ -1,0 +1,197 @@
+"""Going through a value along its JSON Schema: fill in defaults, mask what is declared secret.
+
+JSON Schema validators only judge. Both walks follow what always applies to a value (`properties`, `items`,
+`prefixItems`, `additionalProperties`, `allOf`, local `$ref`) and leave alternatives (`anyOf`, `oneOf`, `if`)
+alone, where it would depend on the value which branch speaks.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from typing import Any, Final
+from urllib.parse import unquote
+
+import msgspec
+
+from .findings import Path
+from .limits import CONTEXT_BYTES, JSON_DEPTH
+
+__all__ = [
+    "KEYWORDS",
+    "REDACT_KEYWORD",
+    "Schema",
+    "fill_defaults",
+    "mask_declared",
+    "resolve_pointer",
+    "subschemas",
+]
+
+REDACT_KEYWORD: Final = "x-redact"
+_MOST_REFS: Final = 64
+
+Schema = dict[str, Any]
+
+# fmt: off
+_WITH_SCHEMA: Final = frozenset({
+    "additionalProperties", "contains", "contentSchema", "else", "if", "items", "not", "propertyNames", "then",
+    "unevaluatedItems", "unevaluatedProperties",
+})
+_WITH_SCHEMA_LIST: Final = frozenset({"allOf", "anyOf", "oneOf", "prefixItems"})
+_WITH_SCHEMA_MAP: Final = frozenset({"$defs", "definitions", "dependentSchemas", "patternProperties", "properties"})
+KEYWORDS: Final = _WITH_SCHEMA | _WITH_SCHEMA_LIST | _WITH_SCHEMA_MAP | frozenset({
+    "$anchor", "$comment", "$dynamicAnchor", "$dynamicRef", "$id", "$ref", "$schema", "$vocabulary", "const",
+    "contentEncoding", "contentMediaType", "default", "dependentRequired", "deprecated", "description", "enum",
+    "examples", "exclusiveMaximum", "exclusiveMinimum", "format", "maxContains", "maxItems", "maxLength",
+    "maxProperties", "maximum", "minContains", "minItems", "minLength", "minProperties", "minimum", "multipleOf",
+    "pattern", "readOnly", "required", "title", "type", "uniqueItems", "writeOnly", REDACT_KEYWORD,
+})
+# fmt: on
+"""Every keyword of JSON Schema 2020-12, and our own."""
+
+
+def subschemas(schema: Schema) -> Iterator[tuple[Path, Schema]]:
+    """The schema and every schema inside it, each with its path; properties that are named as keywords are none."""
+    stack: list[tuple[Path, Any]] = [((), schema)]
+    while stack:
+        path, each = stack.pop()
+        if not isinstance(each, dict):
+            continue
+        yield path, each
+        for keyword, value in each.items():
+            if keyword in _WITH_SCHEMA:
+                stack.append(((*path, keyword), value))
+            elif keyword in _WITH_SCHEMA_LIST and isinstance(value, list):
+                stack.extend(((*path, keyword, position), child) for position, child in enumerate(value))
+            elif keyword in _WITH_SCHEMA_MAP and isinstance(value, dict):
+                stack.extend(((*path, keyword, name), child) for name, child in value.items())
+
+
+def fill_defaults(schema: Schema, value: Any) -> Any:
+    """A copy of `value` with the defaults of absent properties filled in; the value itself is not changed.
+
+    An inserted default is completed by the defaults below it. LimitExceeded when that does not stop (the schema
+    refers to itself), or when the defaults alone are larger than a context may be.
+    """
+    return _Filler(schema).fill(schema, copy.deepcopy(value), 0)
+
+
+class _Filler:
+    """One walk; counts what it inserts, because a chain of defaults can grow like 10 ** depth."""
+
+    def __init__(self, root: Schema) -> None:
+        self._root = root
+        self._inserted = 0
+
+    def fill(self, schema: Any, value: Any, depth: int) -> Any:
+        JSON_DEPTH.check(depth)
+        for each in _applying(self._root, schema):
+            if isinstance(value, dict):
+                self._fill_object(each, value, depth)
+            elif isinstance(value, list):
+                for position, child in enumerate(value):
+                    value[position] = self.fill(_item_schema(each, position), child, depth + 1)
+        return value
+
+    def _fill_object(self, schema: Schema, value: dict[str, Any], depth: int) -> None:
+        properties = _mapping(schema, "properties")
+        for name, below in properties.items():
+            if name not in value:
+                default = self._default(below)
+                if default is _NOTHING:
+                    continue
+                value[name] = self._insert(name, default)
+            value[name] = self.fill(below, value[name], depth + 1)
+        others = schema.get("additionalProperties")
+        if isinstance(others, dict):
+            for name in value.keys() - properties.keys():
+                value[name] = self.fill(others, value[name], depth + 1)
+
+    def _insert(self, name: str, default: Any) -> Any:
+        self._inserted += len(name) + len(msgspec.json.encode(default))
+        CONTEXT_BYTES.check(self._inserted, "the defaults filled in")
+        return copy.deepcopy(default)
+
+    def _default(self, schema: Any) -> Any:
+        return next(
+            (each["default"] for each in _applying(self._root, schema) if "default" in each), _NOTHING
+        )
+
+
+_NOTHING: Final = object()
+
+
+def mask_declared(schema: Schema, value: Any, mask: str) -> Any:
+    """A copy of `value` in which every property marked `x-redact: true` is replaced by `mask`."""
+    return _masked(schema, schema, value, mask, 0)
+
+
+def _masked(root: Schema, schema: Any, value: Any, mask: str, depth: int) -> Any:
+    if JSON_DEPTH.is_exceeded(depth):
+        return mask
+    for each in _applying(root, schema):
+        if each.get(REDACT_KEYWORD) is True:
+            return mask
+        if isinstance(value, dict):
+            value = _masked_object(root, each, value, mask, depth)
+        elif isinstance(value, list):
+            value = [
+                _masked(root, _item_schema(each, position), child, mask, depth + 1)
+                for position, child in enumerate(value)
+            ]
+    return value
+
+
+def _masked_object(
+    root: Schema, schema: Schema, value: dict[str, Any], mask: str, depth: int
+) -> dict[str, Any]:
+    properties = _mapping(schema, "properties")
+    others = schema.get("additionalProperties")
+    return {
+        name: _masked(root, properties.get(name, others), child, mask, depth + 1)
+        for name, child in value.items()
+    }
+
+
+def _mapping(schema: Schema, keyword: str) -> Schema:
+    found = schema.get(keyword)
+    return found if isinstance(found, dict) else {}
+
+
+def _item_schema(schema: Schema, position: int) -> Any:
+    prefix = schema.get("prefixItems")
+    if isinstance(prefix, list) and position < len(prefix):
+        return prefix[position]
+    return schema.get("items")
+
+
+def _applying(root: Schema, schema: Any) -> Iterator[Schema]:
+    """The schema and all it always brings with it, by `$ref` and `allOf`; each once, so that cycles end."""
+    stack, seen = [schema], set[int]()
+    while stack and len(seen) < _MOST_REFS:
+        each = stack.pop()
+        if not isinstance(each, dict) or id(each) in seen:
+            continue
+        seen.add(id(each))
+        yield each
+        all_of = each.get("allOf")
+        stack.extend(reversed(all_of) if isinstance(all_of, list) else ())
+        reference = each.get("$ref")
+        if isinstance(reference, str):
+            stack.append(resolve_pointer(root, reference))
+
+
+def resolve_pointer(root: Schema, reference: str) -> Any:
+    """The value a local reference (`#/$defs/price`) points to; None where there is nothing."""
+    if not reference.startswith("#"):
+        return None
+    value: Any = root
+    for part in reference[1:].split("/")[1:]:
+        name = unquote(part).replace("~1", "/").replace("~0", "~")
+        if isinstance(value, list) and name.isascii() and name.isdigit() and int(name) < len(value):
+            value = value[int(name)]
+        elif isinstance(value, dict) and name in value:
+            value = value[name]
+        else:
+            return None
+    return value
