@@ -21,7 +21,6 @@ from .nearest import did_you_mean, nearest
 from .schema_walk import (
     KEYWORDS,
     REDACT_KEYWORD,
-    DefaultsNeverEnd,
     Schema,
     fill_defaults,
     resolve_pointer,
