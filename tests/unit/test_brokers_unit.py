@@ -152,7 +152,7 @@ def settings_xml(home: Path, of: str) -> Path:
     path = home / ".m2" / "settings.xml"
     write_whole(
         path,
-        f"""<settings xmlns="http://maven.apache.org/SETTINGS/1.0.0"><mirrors>
+        f"""<settings xmlns="urn:maven:settings"><mirrors>
         <mirror><id>other</id><mirrorOf>snapshots</mirrorOf><url>https://other.example/m</url></mirror>
         <mirror><id>all</id><mirrorOf>{of}</mirrorOf><url> https://mirror.example/m </url></mirror>
         </mirrors></settings>""".encode(),

@@ -71,16 +71,8 @@ class EmbeddedBroker:
             require_free(port)
         runtime = Runtime.prepare(maven_base=maven_base)
         options = JvmOptions(heap_mb, log_level, tuple(jvm_flags))
-        protocols = dict(listeners or {})
         for attempt in range(1, START_ATTEMPTS + 1):
-            home = (data_dir or Path(tempfile.mkdtemp(prefix="tasker-kafka-"))).absolute()
-            node = NodeProperties(
-                home=home,
-                port=port or free_port(),
-                controller_port=free_port(),
-                listeners={name: (protocol, free_port()) for name, protocol in protocols.items()},
-                settings=dict(settings or {}),
-            )
+            node = new_node(data_dir, port, listeners or {}, settings or {})
             broker = cls(node, runtime, options, is_temporary=data_dir is None)
             try:
                 runtime.format(node, arguments=format_arguments)
@@ -187,6 +179,19 @@ class EmbeddedBroker:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.stop()
+
+
+def new_node(
+    data_dir: Path | None, port: int | None, listeners: Mapping[str, str], settings: Mapping[str, str]
+) -> NodeProperties:
+    """A single node with ports chosen for it, and a temporary home where none is given."""
+    return NodeProperties(
+        home=(data_dir or Path(tempfile.mkdtemp(prefix="tasker-kafka-"))).absolute(),
+        port=port or free_port(),
+        controller_port=free_port(),
+        listeners={name: (protocol, free_port()) for name, protocol in listeners.items()},
+        settings=dict(settings),
+    )
 
 
 def require_free(port: int) -> None:
