@@ -11,6 +11,7 @@ __all__ = [
     "CommandRejected",
     "ConfigurationError",
     "DecodeError",
+    "EncodeError",
     "FencedError",
     "LogError",
     "NotFoundError",
@@ -54,7 +55,17 @@ class DecodeError(TaskerError):
 
 
 class SchemaUnknown(DecodeError):
-    """A record names a schema fingerprint this release does not know."""
+    """A record names a schema this release does not know; `fingerprint` is the schema's (8 bytes)."""
+
+    def __init__(
+        self, message: str | None = None, *, fingerprint: bytes = b"", next_step: str | None = None
+    ) -> None:
+        self.fingerprint = fingerprint
+        super().__init__(message, next_step=next_step)
+
+
+class EncodeError(TaskerError):
+    """A value does not fit its schema."""
 
 
 class RecordTooLarge(TaskerError):
