@@ -1,0 +1,82 @@
+"""Record headers: what is needed of a record before, or without, decoding it."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Final
+
+from tasker_kafka.schemas.identity import format_id
+from tasker_kafka.schemas.records import DomainEvent
+
+from .log import Headers
+
+__all__ = [
+    "OWNER",
+    "TRACEPARENT",
+    "for_event",
+    "for_owner",
+    "for_trace",
+    "header_of",
+    "owner_of",
+    "traceparent_of",
+]
+
+OWNER: Final = "tasker-owner"
+"""Number of the partition's owner who wrote the record, ASCII decimal: the offset of its owner marker."""
+TRACEPARENT: Final = "traceparent"
+"""W3C trace context."""
+
+_LONGEST_NUMBER: Final = 19
+
+
+def header_of(headers: Headers, name: str) -> bytes | None:
+    """The first header of this name."""
+    for key, value in headers:
+        if key == name:
+            return value
+    return None
+
+
+def for_owner(owner: int) -> Headers:
+    """Headers of a record that a partition's owner writes."""
+    return ((OWNER, b"%d" % owner),)
+
+
+def owner_of(headers: Headers) -> int | None:
+    """The owner's number; None when the record carries none, or no number."""
+    value = header_of(headers, OWNER)
+    if value is None or not value.isdigit() or len(value) > _LONGEST_NUMBER:
+        return None
+    return int(value)
+
+
+def for_trace(traceparent: str | None) -> Headers:
+    """Headers that hand a trace on; none without one."""
+    return () if traceparent is None else ((TRACEPARENT, traceparent.encode()),)
+
+
+def traceparent_of(headers: Headers) -> str | None:
+    """The W3C trace context; None when there is none, or it is no ASCII text."""
+    value = header_of(headers, TRACEPARENT)
+    if value is None:
+        return None
+    try:
+        return value.decode("ascii")
+    except UnicodeDecodeError:
+        return None
+
+
+def for_event(event: DomainEvent) -> Headers:
+    """CloudEvents 1.0 in binary mode, so that filters and foreign consumers need no decoding."""
+    time = datetime.fromtimestamp(event.fired_at / 1000, UTC).isoformat(timespec="milliseconds")
+    found = [
+        ("ce_specversion", "1.0"),
+        ("ce_id", format_id(event.event_id)),
+        ("ce_type", event.name),
+        ("ce_source", f"/tasker/{event.namespace}"),
+        ("ce_time", time.replace("+00:00", "Z")),
+        ("content-type", "application/avro"),
+    ]
+    if event.task_id is not None:
+        found.append(("ce_subject", format_id(event.task_id)))
+    return tuple((name, value.encode()) for name, value in found)

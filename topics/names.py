@@ -1,0 +1,149 @@
+"""The name of every topic, group-independent id and transactional id: nowhere else is one put together.
+
+Names that come from templates or people are checked before they become a part of one, so that a queue called
+`../x` or `a.b` cannot reach another topic.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import cached_property
+from typing import Final
+
+import msgspec
+
+from tasker_kafka.schemas.errors import ConfigurationError
+
+__all__ = ["DEFAULT_PREFIX", "TopicNames", "checked_name"]
+
+DEFAULT_PREFIX: Final = "tasker"
+
+_NAME: Final = re.compile(r"[a-z0-9_-]{1,64}")
+_VERSION: Final = "v1"
+
+
+def checked_name(kind: str, name: str) -> str:
+    """The name itself; ConfigurationError unless it is 1–64 of a–z, 0–9, _ and -."""
+    if _NAME.fullmatch(name) is None:
+        raise ConfigurationError(
+            f"{kind} {name[:80]!r} cannot be a part of a topic's name",
+            next_step="use 1 to 64 of a-z, 0-9, _ and -",
+        )
+    return name
+
+
+class TopicNames(msgspec.Struct, frozen=True, dict=True):
+    """The topics under one prefix. One prefix is one system: nothing is shared between two."""
+
+    prefix: str = DEFAULT_PREFIX
+
+    def __post_init__(self) -> None:
+        checked_name("the prefix", self.prefix)
+
+    @cached_property
+    def task_requests(self) -> str:
+        """What people ask for."""
+        return self._topic("task-requests")
+
+    @cached_property
+    def rejections(self) -> str:
+        """What was not accepted."""
+        return self._topic("rejections")
+
+    @cached_property
+    def templates(self) -> str:
+        """Published plans and their versions."""
+        return self._topic("templates")
+
+    @cached_property
+    def commands(self) -> str:
+        """Everything that may change a task."""
+        return self._topic("commands")
+
+    @cached_property
+    def transitions(self) -> str:
+        """Everything that changed: the source of truth."""
+        return self._topic("transitions")
+
+    @cached_property
+    def task_state(self) -> str:
+        """The changelog of states."""
+        return self._topic("task-state")
+
+    @cached_property
+    def payloads(self) -> str:
+        """Large values."""
+        return self._topic("payloads")
+
+    @cached_property
+    def control(self) -> str:
+        """Cancellations."""
+        return self._topic("control")
+
+    @cached_property
+    def workers(self) -> str:
+        """Workers' announcements."""
+        return self._topic("workers")
+
+    @cached_property
+    def receipts(self) -> str:
+        """Receipts of acknowledged events."""
+        return self._topic("receipts")
+
+    @cached_property
+    def groups(self) -> str:
+        """Subscriber groups that owe receipts."""
+        return self._topic("groups")
+
+    @cached_property
+    def task_dlq(self) -> str:
+        """The ledger of tasks that need a person."""
+        return self._topic("task-dlq")
+
+    @cached_property
+    def schemas(self) -> str:
+        """Avro schemas by fingerprint."""
+        return self._topic("schemas")
+
+    def steps(self, queue: str) -> str:
+        """Dispatches of a queue."""
+        return self._topic(f"steps.{checked_name('queue', queue)}")
+
+    def domain_events(self, namespace: str) -> str:
+        """Domain events of a namespace."""
+        return self._topic(f"domain-events.{checked_name('namespace', namespace)}")
+
+    def domain_events_dlq(self, namespace: str) -> str:
+        """Domain events of a namespace that a subscriber could not take."""
+        return self._topic(f"domain-events.{checked_name('namespace', namespace)}.dlq")
+
+    def retry(self, group: str, delay: str) -> str:
+        """Domain events that a subscriber group takes again after a delay, e.g. `30s`."""
+        return self._topic(f"retry.{checked_name('group', group)}.{checked_name('delay', delay)}")
+
+    def queue_of(self, topic: str) -> str | None:
+        """The queue of which this topic holds the dispatches, if it does."""
+        return self._part(topic, "steps.")
+
+    def namespace_of(self, topic: str) -> str | None:
+        """The namespace of which this topic holds the domain events, if it does."""
+        return self._part(topic, "domain-events.")
+
+    @property
+    def templates_writer(self) -> str:
+        """Transactional id under which templates are published, one publisher at a time."""
+        return f"{self.prefix}-templates"
+
+    def engine_writer(self, partition: int) -> str:
+        """Transactional id of a partition's owner."""
+        return f"{self.prefix}-engine-{partition}"
+
+    def _topic(self, name: str) -> str:
+        return f"{self.prefix}.{name}.{_VERSION}"
+
+    def _part(self, topic: str, begin: str) -> str | None:
+        before, after = f"{self.prefix}.{begin}", f".{_VERSION}"
+        if not (topic.startswith(before) and topic.endswith(after)):
+            return None
+        name = topic[len(before) : -len(after)]
+        return name if _NAME.fullmatch(name) is not None else None
