@@ -11,7 +11,7 @@ from typing import Final
 import msgspec
 
 from .errors import TaskerError
-from .records import PayloadRef, Value
+from .values import PayloadRef, Value
 
 __all__ = [
     "BACKOFF_MS",
@@ -27,6 +27,7 @@ __all__ = [
     "LIMITS",
     "MAX_ATTEMPTS",
     "MAX_INLINE_BYTES",
+    "MAX_VALUE_BYTES",
     "MIN_INLINE_BYTES",
     "NAME_LENGTH",
     "PLAN_BYTES",
@@ -220,6 +221,8 @@ LIMITS: Final = tuple(
 )
 """Every limit once, in the order above; documentation and tests are made from it."""
 
+MAX_VALUE_BYTES: Final = 4 * 1024 * KIB
+"""No record of ours is larger (a template's holds its source and its plan): longer ones are not even decoded."""
 REJECTION_HEADROOM_BYTES: Final = 64 * KIB
 """How much larger a record the rejections topic takes than the requests topic."""
 

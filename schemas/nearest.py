@@ -9,13 +9,15 @@ __all__ = ["did_you_mean", "nearest"]
 
 _LONGEST = 128
 """Longer words are no typos, and comparing them would cost more than the answer is worth."""
-_MOST_LISTED = 12
+_MOST_LISTED = 20
+_SHORTEST_PREFIX = 3
 
 
 def nearest(word: str, known: Iterable[str]) -> str | None:
     """The known word that `word` most likely stands for, or None if nothing is close.
 
-    Case, hyphens and underscores do not count. Equal candidates: the first in alphabetical order.
+    Case, hyphens and underscores do not count; the beginning of a known word is enough. Of equal candidates
+    it is the first in alphabetical order.
     """
     if len(word) > _LONGEST:
         return None
@@ -24,6 +26,8 @@ def nearest(word: str, known: Iterable[str]) -> str | None:
     if wanted in plain:
         return plain[wanted]
     found = difflib.get_close_matches(wanted, plain, n=1, cutoff=0.65)
+    if not found and len(wanted) >= _SHORTEST_PREFIX:
+        found = [each for each in sorted(plain) if each.startswith(wanted)]
     return plain[found[0]] if found else None
 
 
