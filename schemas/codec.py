@@ -48,8 +48,8 @@ __all__ = [
 
 T = TypeVar("T", bound=msgspec.Struct)
 
-MAX_VALUE_BYTES: Final = (1024 + 128) * 1024
-"""No topic accepts a larger record (rejections: 1 MiB and 64 KiB); checked before anything is decoded."""
+MAX_VALUE_BYTES: Final = 4 * 1024 * 1024
+"""No topic accepts a larger record; checked before anything is decoded."""
 
 _SINGLE_OBJECT: Final = b"\xc3\x01"
 _CONFLUENT: Final = b"\x00"

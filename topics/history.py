@@ -41,6 +41,10 @@ class AcceptedHistory:
 
     __slots__ = ("_command_offset", "_owner", "_position")
 
+    _position: int
+    _owner: int
+    _command_offset: int
+
     def __init__(self, mark: HistoryMark | None = None) -> None:
         self.restore(HistoryMark() if mark is None else mark)
 
@@ -87,7 +91,7 @@ class AcceptedHistory:
 
     def restore(self, mark: HistoryMark) -> Self:
         """Go on from a mark."""
-        self._position: int = mark.position
-        self._owner: int = mark.owner
-        self._command_offset: int = mark.command_offset
+        self._position = mark.position
+        self._owner = mark.owner
+        self._command_offset = mark.command_offset
         return self
