@@ -121,6 +121,10 @@ class TopicNames(msgspec.Struct, frozen=True, dict=True):
         """Domain events that a subscriber group takes again after a delay, e.g. `30s`."""
         return self._topic(f"retry.{checked_name('group', group)}.{checked_name('delay', delay)}")
 
+    def worker_group(self, queue: str) -> str:
+        """Consumer group of a queue's step workers."""
+        return f"{self.prefix}-worker-{checked_name('queue', queue)}"
+
     def queue_of(self, topic: str) -> str | None:
         """The queue of which this topic holds the dispatches, if it does."""
         return self._part(topic, "steps.")
