@@ -1,0 +1,41 @@
+"""The one Typer application: every command and group in the order in which `tasker --help` shows them."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from . import broker
+from .console import print_text
+from .guard import GuardedGroup
+
+__all__ = ["app"]
+
+app = typer.Typer(
+    cls=GuardedGroup,
+    help="Tasker on Kafka: durable workflows whose only database is the log.",
+    no_args_is_help=True,
+    pretty_exceptions_show_locals=False,
+)
+
+
+def show_version(wanted: bool) -> None:
+    """Print the version and end."""
+    if wanted:
+        from tasker_kafka import __version__
+
+        print_text(f"tasker {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=show_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """What holds for every command: TASKER_BROKER (bootstrap servers) and TASKER_PREFIX say which system is meant."""
+
+
+app.add_typer(broker.app, name="broker")

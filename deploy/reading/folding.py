@@ -1,0 +1,242 @@
+"""Folds the accepted records of one life of a task into its report. Pure: records and plan in, report out."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+from msgspec.structs import replace
+
+from tasker_kafka.schemas.output import evaluate_output
+from tasker_kafka.schemas.plan import Plan, PlanStep
+from tasker_kafka.schemas.records import (
+    AttemptEnded,
+    AttemptGranted,
+    AttemptTaken,
+    Audit,
+    Failure,
+    PayloadRef,
+    TaskClosed,
+    TaskCreated,
+    Transition,
+    Value,
+)
+from tasker_kafka.schemas.state import StepState, TaskState
+from tasker_kafka.schemas.words import (
+    CLOSED_TASK_STATES,
+    DONE_STEP_STATES,
+    TaskStatus,
+    TransitionEvent,
+)
+from tasker_kafka.streams.domain.evolve import Fold
+
+from .history import AcceptedRecord
+from .report import AnswerReport, AttemptReport, ErrorReport, StepReport, TaskReport, TransitionReport
+from .words import coarse_step, coarse_task
+
+__all__ = ["fold_life", "report_of", "values_of"]
+
+ReadValue = Callable[[Value], Any]
+"""Decoded JSON of a value; None for an absent one."""
+
+_WITH_OUTPUT = frozenset({TaskStatus.COMPLETE, TaskStatus.RESOLVED_MANUALLY})
+
+
+def fold_life(records: Sequence[AcceptedRecord], plan: Plan) -> TaskState:
+    """The whole state after the last record, also of a task that is final (whose engine keeps a stub only)."""
+    working = Fold(None, plan)
+    for each in records:
+        for transition in each.record.transitions:
+            working.apply(transition)
+    last = records[-1].record
+    return working.freeze(life=last.life, seq=last.seq, now=last.at, command_ids=())
+
+
+def values_of(records: Sequence[AcceptedRecord]) -> Iterator[PayloadRef]:
+    """Every reference to the payloads topic in these records: what to fetch before a report is made."""
+    for transition in _transitions(records):
+        data = transition.data
+        value: Value = None
+        if isinstance(data, TaskCreated):
+            value = data.context
+        elif isinstance(data, AttemptEnded | Audit):
+            value = data.result
+        if isinstance(value, PayloadRef):
+            yield value
+
+
+def report_of(
+    task_id: bytes,
+    partition: int,
+    records: Sequence[AcceptedRecord],
+    plan: Plan,
+    payloads: Mapping[PayloadRef, bytes],
+) -> TaskReport:
+    """The report of one life; `waiting` is left empty (see `waiting.find_waits`)."""
+    state = fold_life(records, plan)
+
+    def read(value: Value) -> Any:
+        found = payloads.get(value) if isinstance(value, PayloadRef) else value
+        return None if found is None else json.loads(found)
+
+    attempts = _attempts(records)
+    steps = tuple(
+        _step_report(step, planned, attempts.get(step.name, ()), read)
+        for step, planned in zip(state.steps, plan.steps, strict=True)
+    )
+    results = {step.name: step.result for step in steps}
+    return TaskReport(
+        task_id=task_id,
+        life=state.life,
+        namespace=state.namespace,
+        template=state.name,
+        version=state.version,
+        plan_hash=state.plan_hash,
+        partition=partition,
+        seq=state.seq,
+        state=state.state,
+        status=coarse_task(state.state),
+        execution_status=None if state.state in CLOSED_TASK_STATES else _execution_status(state, plan),
+        created_at=state.created_at,
+        started_at=state.started_at,
+        closed_at=state.closed_at,
+        next_due_at=state.next_due,
+        identity=state.identity,
+        initiator=state.initiator,
+        source_system=state.source_system,
+        reason=state.reason,
+        tags=state.tags,
+        correlation_id=state.correlation_id,
+        context=read(state.context),
+        output=evaluate_output(plan, results) if state.state in _WITH_OUTPUT else None,
+        error=_task_error(records) if state.state is TaskStatus.ERROR else None,
+        steps=steps,
+        transitions=tuple(_transition_reports(records)),
+        answers=tuple(_answers(records)),
+        waiting=(),
+    )
+
+
+def _execution_status(state: TaskState, plan: Plan) -> str:
+    from tasker_kafka.streams.domain.views import execution_status
+
+    return str(execution_status(state, plan))
+
+
+# -------------------------------------------------------------------------------------------------- steps
+
+
+def _step_report(
+    step: StepState, planned: PlanStep, history: Sequence[AttemptReport], read: ReadValue
+) -> StepReport:
+    failed = next((each.error for each in reversed(history) if each.error is not None), None)
+    return StepReport(
+        name=step.name,
+        state=step.state,
+        status=coarse_step(step.state),
+        handler=planned.handler,
+        queue=planned.queue,
+        parents=planned.parents,
+        attempts=step.attempt,
+        max_attempts=max(1, planned.retry.max_attempts if step.max_attempts is None else step.max_attempts),
+        started_at=history[-1].started_at if history else None,
+        completed_at=step.completed_at if step.state in DONE_STEP_STATES else None,
+        next_retry_at=step.next_retry_at,
+        worker_id=step.worker_id,
+        result=read(step.result),
+        error=None if step.state in DONE_STEP_STATES else failed,
+        history=tuple(history),
+    )
+
+
+def _attempts(records: Sequence[AcceptedRecord]) -> dict[str, list[AttemptReport]]:
+    """Every attempt of every step, oldest first."""
+    found: dict[str, dict[int, AttemptReport]] = {}
+    for transition in _transitions(records):
+        if transition.step is None:
+            continue
+        held = found.setdefault(transition.step, {})
+        data = transition.data
+        if isinstance(data, AttemptGranted):
+            held[data.attempt] = AttemptReport(attempt=data.attempt, granted_at=transition.at)
+        elif isinstance(data, AttemptTaken):
+            held[data.attempt] = replace(
+                held[data.attempt], worker_id=data.worker_id, started_at=data.started_at
+            )
+        elif isinstance(data, AttemptEnded):
+            held[data.attempt] = _ended(held[data.attempt], transition, data)
+        elif transition.event is TransitionEvent.CANCELLED and held:
+            last = held[max(held)]
+            if last.outcome is None:
+                held[last.attempt] = replace(last, outcome="cancelled", finished_at=transition.at)
+    return {step: list(held.values()) for step, held in found.items()}
+
+
+def _ended(attempt: AttemptReport, transition: Transition, data: AttemptEnded) -> AttemptReport:
+    return replace(
+        attempt,
+        outcome=str(data.outcome),
+        worker_id=data.worker_id or attempt.worker_id,
+        started_at=attempt.started_at if data.started_at is None else data.started_at,
+        finished_at=transition.at if data.finished_at is None else data.finished_at,
+        counted=data.counted,
+        late=data.late,
+        error=attempt.error if data.failure is None else _error(data.failure),
+        next_retry_at=data.next_retry_at,
+        metadata=None if data.metadata is None else json.loads(data.metadata),
+    )
+
+
+def _error(failure: Failure) -> ErrorReport:
+    return ErrorReport(
+        type=failure.type,
+        code=failure.code,
+        message=failure.message,
+        retryable=failure.retryable,
+        traceback=failure.traceback,
+    )
+
+
+# --------------------------------------------------------------------------------------------- the task
+
+
+def _task_error(records: Sequence[AcceptedRecord]) -> ErrorReport | None:
+    for transition in reversed(list(_transitions(records))):
+        data = transition.data
+        if isinstance(data, TaskClosed):
+            return ErrorReport(
+                type=None, code=data.error_code, message=data.error_message, failed_steps=data.failed_steps
+            )
+    return None
+
+
+def _transition_reports(records: Sequence[AcceptedRecord]) -> Iterator[TransitionReport]:
+    for each in records:
+        for transition in each.record.transitions:
+            audit = transition.data if isinstance(transition.data, Audit) else None
+            yield TransitionReport(
+                seq=each.record.seq,
+                offset=each.offset,
+                entity="task" if transition.step is None else f"step:{transition.step}",
+                from_state=transition.from_state,
+                to_state=transition.to_state,
+                event=transition.event,
+                at=transition.at,
+                cause=transition.cause,
+                actor=None if audit is None else audit.actor,
+                reason=None if audit is None else audit.reason,
+            )
+
+
+def _answers(records: Sequence[AcceptedRecord]) -> Iterator[AnswerReport]:
+    for each in records:
+        answer = each.record.answer
+        if answer is not None:
+            yield AnswerReport(
+                command_id=answer.command_id, code=answer.code, message=answer.message, at=each.record.at
+            )
+
+
+def _transitions(records: Sequence[AcceptedRecord]) -> Iterator[Transition]:
+    return (transition for each in records for transition in each.record.transitions)
