@@ -1,0 +1,213 @@
+"""What a decision sends beside its record: dispatches, cancellations, domain events, ledger entries, rejections.
+
+A pure function of the task before and after, the command and the record. A new owner calls it again for what is
+recorded and must get the same bytes, so it reads no clock and decides nothing.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+
+from tasker_kafka.schemas.identity import event_id, format_id, step_id
+from tasker_kafka.schemas.plan import Plan
+from tasker_kafka.schemas.records import (
+    AttemptEnded,
+    Audit,
+    Cancellation,
+    Command,
+    Dispatch,
+    DlqEntry,
+    DomainEvent,
+    EventCandidate,
+    StartTask,
+    StepInput,
+    StepResult,
+    Transition,
+    Transitions,
+)
+from tasker_kafka.schemas.state import Stub, TaskState
+from tasker_kafka.schemas.words import (
+    Delivery,
+    EventCondition,
+    Outcome,
+    StepStatus,
+    TaskStatus,
+    TransitionEvent,
+)
+
+from .ledger import entries
+from .retry import is_last_attempt
+
+__all__ = ["Outputs", "RefusedRequest", "outputs"]
+
+_ENQUEUED: Final = TransitionEvent.ENQUEUE_REQUESTED
+_REDISPATCHED: Final = TransitionEvent.REDISPATCHED
+_CANCELLED: Final = TransitionEvent.CANCELLED
+_RUNNING: Final = frozenset({StepStatus.ENQUEUED, StepStatus.IN_PROGRESS})
+_UNREPEATED: Final = frozenset({Outcome.SUCCESS, Outcome.FAILURE})
+_ERROR: Final = TaskStatus.ERROR
+
+
+class RefusedRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """A StartTask that was refused: what the rejections topic is to say. The owner adds topic and place."""
+
+    code: str
+    message: str
+    task_id: bytes
+    request_id: bytes
+    at: int
+    """Broker time of the decision, ms."""
+    path: str | None = None
+
+
+class Outputs(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything that goes out beside one transitions record, in the order of its transitions."""
+
+    dispatches: tuple[Dispatch, ...] = ()
+    cancellations: tuple[Cancellation, ...] = ()
+    domain_events: tuple[DomainEvent, ...] = ()
+    dlq_entries: tuple[DlqEntry, ...] = ()
+    rejections: tuple[RefusedRequest, ...] = ()
+
+
+NOTHING: Final = Outputs()
+
+
+def outputs(
+    before: TaskState | Stub | None,
+    after: TaskState | Stub | None,
+    command: Command,
+    record: Transitions,
+    plan: Plan | None,
+) -> Outputs:
+    """The outputs of a decision, or of a recorded one. `plan`: the one that the task names."""
+    body = command.body
+    if isinstance(body, StartTask) and record.answer is not None:
+        refused = RefusedRequest(
+            code=record.answer.code,
+            message=record.answer.message,
+            task_id=command.task_id,
+            request_id=body.request_id,
+            at=record.at,
+        )
+        return Outputs(rejections=(refused,))
+    dispatches: list[Dispatch] = []
+    cancellations: list[Cancellation] = []
+    for transition in record.transitions:
+        event = transition.event
+        if event is _ENQUEUED or event is _REDISPATCHED:
+            if isinstance(after, TaskState) and plan is not None:
+                dispatches.append(_dispatch(after, transition, plan))
+        elif event is _CANCELLED and transition.from_state in _RUNNING and isinstance(before, TaskState):
+            cancellations.append(_cancellation(before, transition, record, plan))
+    events: tuple[DomainEvent, ...] = ()
+    if type(body) is StepResult and body.events and isinstance(before, TaskState) and plan is not None:
+        events = _domain_events(before, body, record, plan)
+    ledger = entries(before, after, record, plan)
+    if not (dispatches or cancellations or events or ledger):
+        return NOTHING
+    return Outputs(
+        dispatches=tuple(dispatches),
+        cancellations=tuple(cancellations),
+        domain_events=events,
+        dlq_entries=ledger,
+    )
+
+
+def _dispatch(task: TaskState, transition: Transition, plan: Plan) -> Dispatch:
+    name = transition.step or ""
+    position = plan.index[name]
+    step, planned = task.steps[position], plan.steps[position]
+    limit = planned.queue_timeout_ms
+    steps = task.steps
+    return Dispatch(
+        task_id=task.task_id,
+        life=task.life,
+        step=name,
+        attempt=step.attempt,
+        last_attempt=is_last_attempt(planned.retry, step),
+        plan_hash=task.plan_hash,
+        handler=planned.handler,
+        context=task.context,
+        inputs=tuple([StepInput(steps[at].name, steps[at].result) for at in plan.parents[position]]),
+        dispatched_at=transition.at,
+        queue_deadline=None if limit is None else transition.at + limit,
+        correlation_id=task.correlation_id,
+        traceparent=task.traceparent,
+    )
+
+
+def _cancellation(
+    before: TaskState, transition: Transition, record: Transitions, plan: Plan | None
+) -> Cancellation:
+    """Tell the handler that runs, or will, to stop: this attempt only, since a later one may be wanted."""
+    name = transition.step or ""
+    position = plan.index[name] if plan is not None else [step.name for step in before.steps].index(name)
+    data = transition.data
+    if isinstance(data, Audit):
+        reason = f"{data.action} by {data.actor}: {data.reason}"
+    else:
+        last = record.transitions[-1]
+        reason = str(last.event) if last.to_state is _ERROR else str(transition.cause)
+    attempt = before.steps[position].attempt
+    return Cancellation(life=before.life, step=name, attempt=attempt, reason=reason, at=transition.at)
+
+
+def _domain_events(
+    before: TaskState, body: StepResult, record: Transitions, plan: Plan
+) -> tuple[DomainEvent, ...]:
+    """The candidates of an accepted result whose condition fits what the decision made of it."""
+    ended = next(
+        (
+            each
+            for each in record.transitions
+            if isinstance(each.data, AttemptEnded) and each.step == body.step
+        ),
+        None,
+    )
+    if ended is None or body.outcome not in _UNREPEATED:
+        return ()
+    fitting = _conditions(ended)
+    return tuple(
+        _domain_event(candidate, before, body, record.at, plan)
+        for candidate in body.events
+        if candidate.condition in fitting and candidate.delivery is not Delivery.FIRE_AND_FORGET
+    )
+
+
+def _conditions(ended: Transition) -> frozenset[EventCondition]:
+    if ended.to_state is StepStatus.COMPLETE:
+        return frozenset({EventCondition.SUCCESS, EventCondition.ALWAYS})
+    retried = ended.to_state is StepStatus.WAITING_FOR_RETRY
+    kind = EventCondition.RETRYABLE_FAILURE if retried else EventCondition.PERMANENT_FAILURE
+    return frozenset({EventCondition.FAILURE, EventCondition.ALWAYS, kind})
+
+
+def _domain_event(
+    candidate: EventCandidate, task: TaskState, body: StepResult, at: int, plan: Plan
+) -> DomainEvent:
+    own_id = step_id(task.task_id, body.step)
+    return DomainEvent(
+        event_id=event_id(
+            task.task_id, task.life, body.step, body.attempt, candidate.name, candidate.position
+        ),
+        name=candidate.name,
+        version=candidate.version,
+        namespace=task.namespace,
+        delivery=candidate.delivery,
+        key=candidate.key,
+        payload=candidate.payload,
+        fired_at=at,
+        fired_by=plan.steps[plan.index[body.step]].handler,
+        environment="",
+        task_id=task.task_id,
+        step_id=own_id,
+        step_name=body.step,
+        attempt=body.attempt,
+        template=task.name,
+        template_version=task.version,
+        correlation_id=task.correlation_id,
+        causation_id=format_id(own_id),
+    )
