@@ -104,9 +104,10 @@ class LaneHost:
         await asyncio.gather(*(self._release_engine(lane) for lane in engines.values()))
         self._engines, self._intakes = {}, {}
 
-    def drop(self) -> None:
-        """Forget every lane without writing anything (the partitions were lost)."""
-        self._engines, self._intakes = {}, {}
+    async def drop(self) -> None:
+        """Give every lane up without writing anything: the partitions were lost, or an error ends the process."""
+        engines, self._engines, self._intakes = self._engines, {}, {}
+        await asyncio.gather(*(lane.drop() for lane in engines.values()))
 
     async def stop(self) -> None:
         """Stop the loops, release, and close the outbox."""

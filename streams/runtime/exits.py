@@ -22,9 +22,13 @@ from tasker_kafka.schemas.errors import (
     TopicsDrifted,
 )
 
-__all__ = ["ExitCode", "exit_code", "fatal"]
+__all__ = ["ExitCode", "MemberFenced", "exit_code", "fatal"]
 
 _log = logging.getLogger("tasker.orchestrator")
+
+
+class MemberFenced(FencedError):
+    """Another process has this one's member id."""
 
 
 class ExitCode(IntEnum):
@@ -36,15 +40,16 @@ class ExitCode(IntEnum):
     BROKER = 75
     """The broker is away or refused a write. Restart."""
     PARTITION_LOST = 76
-    """A checkpoint failed or a partition cannot be owned. Restart, unless the text says otherwise."""
+    """A checkpoint failed, or a newer owner has taken a partition over. Restart."""
     FENCED = 77
-    """A newer process has our member id or partitions. Do not restart this one."""
+    """Another process has our member id. Do not restart this one: the two would fence each other for ever."""
     CONFIGURATION = 78
     """Settings, topics or the release do not fit. Do not restart before that is mended."""
 
 
 _CODES: tuple[tuple[type[TaskerError], ExitCode], ...] = (
-    (FencedError, ExitCode.FENCED),
+    (MemberFenced, ExitCode.FENCED),
+    (FencedError, ExitCode.PARTITION_LOST),
     (PartitionLost, ExitCode.PARTITION_LOST),
     (BrokerUnavailable, ExitCode.BROKER),
     (ConfigurationError, ExitCode.CONFIGURATION),

@@ -20,9 +20,10 @@ from faust.types import TP, ConsumerMessage
 from mode import Service
 from mode.utils.futures import maybe_async
 
-from tasker_kafka.schemas.errors import ConfigurationError, FencedError, LogError, TaskerError
+from tasker_kafka.schemas.errors import ConfigurationError, LogError, TaskerError
 from tasker_kafka.topics.log import Batch, Record
 
+from .exits import MemberFenced
 from .membership import leave_group
 
 if TYPE_CHECKING:
@@ -179,7 +180,7 @@ def _coordination_failure(error: KafkaError) -> TaskerError:
             f"not allowed to join the consumer group: {error}", next_step="grant READ on the group"
         )
     if "UnknownError" in str(error):  # the driver has no name for FENCED_INSTANCE_ID
-        return FencedError(
+        return MemberFenced(
             f"the consumer group refused this member: {error}",
             next_step="another process most likely has the same host name and --ordinal: stop one of them",
         )
