@@ -1,0 +1,57 @@
+"""Names the places where a crash is interesting, so that tests can die at each of them.
+
+A lane calls `reached` between every two effects whose order matters. In production that does nothing; a test
+raises there (the lane object is then dropped as a killed process would drop it), the fault injector kills the
+process. A test holds the list complete: every declared point is reached, and every reached point is declared.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Protocol
+
+__all__ = ["CrashPoint", "CrashPoints", "NoCrashPoints"]
+
+
+class CrashPoint(StrEnum):
+    """Where a lane may die, in the order in which a partition's life passes them."""
+
+    ACQUIRE_BEGIN = "acquire.begin"
+    ACQUIRE_FENCED = "acquire.fenced"
+    ACQUIRE_MARKED = "acquire.marked"
+    ACQUIRE_LOADED = "acquire.loaded"
+    ACQUIRE_HISTORY_READ = "acquire.history_read"
+    REPLAY_OUTPUTS_REPEATED = "replay.outputs_repeated"
+    ACQUIRE_LIVE = "acquire.live"
+    DECIDED = "process.decided"
+    TRANSITIONS_SENT = "process.transitions_sent"
+    OUTPUTS_SENT = "process.outputs_sent"
+    BATCH_DONE = "process.batch_done"
+    REFUSED = "process.refused"
+    TIMER_SENT = "tick.timer_sent"
+    FORGET_SENT = "tick.forget_sent"
+    RECONCILE_SENT = "tick.reconcile_sent"
+    CHECKPOINT_CUT = "checkpoint.cut"
+    CHECKPOINT_ENCODED = "checkpoint.encoded"
+    CHECKPOINT_BARRIER = "checkpoint.barrier"
+    CHECKPOINT_COMMITTED = "checkpoint.committed"
+    RELEASED = "release.done"
+    INTAKE_PAYLOAD_STORED = "intake.payload_stored"
+    INTAKE_STARTED = "intake.start_sent"
+    INTAKE_REJECTED = "intake.rejection_sent"
+    INTAKE_BARRIER = "intake.barrier"
+
+
+class CrashPoints(Protocol):
+    """Told of every crash point that is passed."""
+
+    def reached(self, point: CrashPoint) -> None:
+        """The lane is at this point; raising here is a crash."""
+        ...
+
+
+class NoCrashPoints:
+    """The production side: nothing happens."""
+
+    def reached(self, point: CrashPoint) -> None:
+        """Go on."""
