@@ -8,14 +8,16 @@ from types import TracebackType
 import msgspec
 from pydantic_core import to_json
 
+from tasker_kafka.schemas.limits import TRACEBACK_BYTES
 from tasker_kafka.schemas.records import Failure
+from tasker_kafka.schemas.redaction import redact_text
 
 from .errors import RetryableError, StepError
 from .results import MAX_METADATA_BYTES, Failed
 
 __all__ = ["MAX_TRACEBACK_BYTES", "bounded", "end_of_error"]
 
-MAX_TRACEBACK_BYTES = 8 * 1024
+MAX_TRACEBACK_BYTES = TRACEBACK_BYTES.maximum
 MAX_MESSAGE_BYTES = 2 * 1024
 MAX_NAME_BYTES = 128
 """Type and code together fit the 256 bytes that a state keeps of a failure."""
@@ -51,17 +53,9 @@ def bounded(failure: Failure) -> Failure:
         failure,
         type=_head(failure.type, MAX_NAME_BYTES),
         code=_head(failure.code, MAX_NAME_BYTES),
-        message=_head(_redacted(failure.message), MAX_MESSAGE_BYTES),
-        traceback=_tail(_redacted(failure.traceback), MAX_TRACEBACK_BYTES),
+        message=_head(redact_text(failure.message), MAX_MESSAGE_BYTES),
+        traceback=_tail(redact_text(failure.traceback), MAX_TRACEBACK_BYTES),
     )
-
-
-def _redacted(text: str) -> str:
-    try:
-        from tasker_kafka.schemas.redaction import redact_text
-    except ImportError:
-        return text
-    return redact_text(text)
 
 
 def _text(error: BaseException) -> str:
@@ -96,10 +90,14 @@ def _handler_part(place: TracebackType | None) -> TracebackType | None:
 
 
 def _head(text: str, limit: int) -> str:
-    data = text.encode("utf-8", "replace")
-    return text if len(data) <= limit else data[: limit - 3].decode("utf-8", "ignore") + "…"
+    data = text.encode("utf-8", "replace")  # what is no character cannot be written
+    return (data if len(data) <= limit else data[: limit - 3]).decode("utf-8", "ignore") + _cut(data, limit)
 
 
 def _tail(text: str, limit: int) -> str:
     data = text.encode("utf-8", "replace")
-    return text if len(data) <= limit else "…" + data[3 - limit :].decode("utf-8", "ignore")
+    return _cut(data, limit) + (data if len(data) <= limit else data[3 - limit :]).decode("utf-8", "ignore")
+
+
+def _cut(data: bytes, limit: int) -> str:
+    return "…" if len(data) > limit else ""

@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 from pydantic_core import PydanticSerializationError, to_json
 
+from tasker_kafka.schemas.limits import RESULT_BYTES
 from tasker_kafka.schemas.records import Failure
 
 from .errors import ResultError
@@ -30,7 +31,7 @@ __all__ = [
     "success",
 ]
 
-MAX_RESULT_BYTES = 256 * 1024
+MAX_RESULT_BYTES = RESULT_BYTES.maximum
 """A larger result is a permanent failure."""
 MAX_METADATA_BYTES = 16 * 1024
 """Larger metadata are a permanent failure."""

@@ -1,0 +1,194 @@
+"""One attempt that this worker runs: what it was told, where it stands, and what is due when."""
+
+from __future__ import annotations
+
+import asyncio
+from enum import Enum
+from typing import Protocol
+
+from tasker_kafka.schemas.records import Cancellation, Dispatch, TaskRequest
+
+from .steps import PreparedStep
+
+__all__ = ["Attempt", "Attendant", "Delivery", "Stop"]
+
+
+class Stop(Enum):
+    """Why a running handler is told to stop."""
+
+    TIMEOUT = "timeout"
+    CANCELLED = "cancelled"
+    SHUTDOWN = "shutdown"
+
+
+class Delivery(Protocol):
+    """One record of a queue that has been started."""
+
+    count: int
+    """How often it is known to have been delivered."""
+
+    def finish(self) -> None:
+        """The record need not be delivered again: it is answered, or the engine watches it. Repeats are harmless."""
+        ...
+
+    @property
+    def is_closing(self) -> bool:
+        """Its partition is about to go, or gone."""
+        ...
+
+    @property
+    def is_lost(self) -> bool:
+        """Its partition is somebody else's now, who will get it again."""
+        ...
+
+
+class Attendant(Protocol):
+    """Who looks after attempts (`Attempts`)."""
+
+    def report(self, attempt: Attempt) -> None:
+        """Tell the engine that it runs."""
+        ...
+
+    def beat(self, attempt: Attempt) -> None:
+        """Send a heartbeat."""
+        ...
+
+    def stop(self, attempt: Attempt, reason: Stop) -> None:
+        """Tell the handler to stop."""
+        ...
+
+    def abandon(self, attempt: Attempt) -> None:
+        """Answer without waiting for the handler any longer."""
+        ...
+
+    async def submit(self, request: TaskRequest) -> None:
+        """Write a task request."""
+        ...
+
+
+class Attempt:
+    """An attempt in hand. It is the handler's `StepServices` and what the deadlines wake."""
+
+    __slots__ = (
+        "_attendant",
+        "_loop",
+        "_progress_timer",
+        "beat_at",
+        "cancellation",
+        "deliveries",
+        "dispatch",
+        "end_at",
+        "give_up_at",
+        "is_answered",
+        "is_over",
+        "is_released",
+        "last_beat",
+        "prepared",
+        "progress",
+        "progress_seconds",
+        "report_at",
+        "started_at",
+        "stop_reason",
+        "task",
+    )
+
+    def __init__(
+        self,
+        dispatch: Dispatch,
+        delivery: Delivery,
+        prepared: PreparedStep,
+        attendant: Attendant,
+        *,
+        progress_seconds: float,
+    ) -> None:
+        self.dispatch = dispatch
+        self.deliveries = [delivery]
+        self.prepared = prepared
+        self._attendant = attendant
+        self._loop = asyncio.get_running_loop()
+        self._progress_timer: asyncio.TimerHandle | None = None
+        self.progress_seconds = progress_seconds
+        self.task: asyncio.Task[None] | None = None
+        self.started_at = 0
+        self.progress: bytes | None = None
+        self.cancellation: Cancellation | None = None
+        self.stop_reason: Stop | None = None
+        self.is_over = self.is_answered = self.is_released = False
+        self.report_at = self.end_at = self.give_up_at = self.beat_at = _NEVER
+        self.last_beat = -_NEVER
+
+    # --------------------------------------------------------------------------- what deadlines ask
+
+    def wake(self, now: float) -> float | None:
+        """Do what is due; the next time to be woken."""
+        if now >= self.report_at:
+            self.report_at = _NEVER
+            self.beat_at = now + self.prepared.heartbeat_seconds
+            self._attendant.report(self)
+        if now >= self.give_up_at:
+            self._attendant.abandon(self)
+            return None
+        if now >= self.end_at:
+            self.end_at = _NEVER
+            self._attendant.stop(self, Stop.TIMEOUT)
+        if now >= self.beat_at:
+            self._beat(now)
+        return min(self.report_at, self.end_at, self.give_up_at, self.beat_at)
+
+    def _beat(self, now: float) -> None:
+        self.last_beat = now
+        self.beat_at = now + self.prepared.heartbeat_seconds
+        if self.is_released:
+            self._attendant.beat(self)
+
+    # ---------------------------------------------------------------------- what the handler asks
+
+    @property
+    def is_cancelled(self) -> bool:
+        """The handler is to stop."""
+        return self.stop_reason is not None
+
+    def heartbeat(self, progress: bytes | None) -> None:
+        """The handler says that it is alive, from any thread."""
+        if _running_loop() is self._loop:
+            self._note_progress(progress)
+        else:
+            self._loop.call_soon_threadsafe(self._note_progress, progress)
+
+    async def submit(self, request: TaskRequest) -> None:
+        """The handler requests a further task."""
+        await self._attendant.submit(request)
+
+    def submit_and_wait(self, request: TaskRequest) -> None:
+        """The same from a thread."""
+        if _running_loop() is not None:
+            raise RuntimeError(
+                "submit_and_wait would block the loop: in an async handler, `await context.submit(…)`"
+            )
+        asyncio.run_coroutine_threadsafe(self.submit(request), self._loop).result()
+
+    def _note_progress(self, progress: bytes | None) -> None:
+        if progress is not None:
+            self.progress = progress
+        if self.is_over or not self.is_released or self._progress_timer is not None:
+            return
+        wait = self.last_beat + self.progress_seconds - self._loop.time()
+        if wait <= 0:
+            self._beat(self._loop.time())
+        else:
+            self._progress_timer = self._loop.call_later(wait, self._late_progress)
+
+    def _late_progress(self) -> None:
+        self._progress_timer = None
+        if not self.is_over:
+            self._beat(self._loop.time())
+
+
+_NEVER = float("inf")
+
+
+def _running_loop() -> asyncio.AbstractEventLoop | None:
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None

@@ -1,0 +1,359 @@
+"""What this worker does with dispatches: answers them, or runs their handlers and answers then.
+
+One asyncio task per running handler, no timer of its own (`deadlines`), no wait for writes (`sender`). The order
+that matters, with what a crash in between causes:
+
+1. the handler ends;
+2. a large result is stored in `payloads` and acknowledged: else a crash leaves an unused payload, and the dispatch
+   is delivered again;
+3. the answer is sent and acknowledged: else the dispatch is delivered again;
+4. the dispatch is finished, and committed some time: else it is delivered again, and answered again from the
+   cache or, by another worker, run again as the same attempt.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from tasker_kafka.handlers.execution import run_async, run_plain
+from tasker_kafka.handlers.isolation.children import ChildProcesses
+from tasker_kafka.handlers.results import CallEnd, Completed, Failed
+from tasker_kafka.schemas.codec import Codec
+from tasker_kafka.schemas.errors import DecodeError, SchemaUnknown, TaskerError
+from tasker_kafka.schemas.records import Cancellation, Dispatch, StepResult, TaskRequest, Value
+from tasker_kafka.topics.log import Log, Outbox, Write
+
+from . import replies
+from .answering import Answering
+from .answers import AttemptKey, attempt_key
+from .attempt import Attempt, Delivery, Stop
+from .cancellations import Cancellations, is_cancelled_by
+from .deadlines import Deadlines
+from .settings import WorkerSettings
+from .steps import PreparedStep, Steps
+from .tasks import BackgroundTasks
+from .threads import HandlerThreads
+from .values import Values
+
+__all__ = ["Attempts", "Equipment"]
+
+_logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Equipment:
+    """What attempts are run with; made by the worker."""
+
+    log: Log
+    codec: Codec
+    outbox: Outbox
+    requests_topic: str
+    answering: Answering
+    steps: Steps
+    values: Values
+    cancellations: Cancellations
+    threads: HandlerThreads
+    children: ChildProcesses
+    settings: WorkerSettings
+    worker_id: str
+
+
+class Attempts:
+    """The attempts that this worker has in hand."""
+
+    def __init__(
+        self, equipment: Equipment, on_room: Callable[[], None], on_fatal: Callable[[BaseException], None]
+    ) -> None:
+        self._with = equipment
+        self._answering = equipment.answering
+        self._loop = asyncio.get_running_loop()
+        self._deadlines = Deadlines()
+        self._running: dict[AttemptKey, Attempt] = {}
+        self._tasks = BackgroundTasks(on_fatal)
+        self._is_closed = False
+        self._used = 0
+        self._on_room = on_room
+        self._on_fatal = on_fatal
+        self._emptied: asyncio.Future[None] | None = None
+        equipment.cancellations.on_cancelled = self._cancel
+
+    @property
+    def has_room(self) -> bool:
+        """Another handler may start."""
+        return self._used < self._with.settings.concurrency
+
+    @property
+    def used(self) -> int:
+        """Handlers that run or are about to."""
+        return self._used
+
+    # ------------------------------------------------------------------------------------ deliveries
+
+    def take(self, delivery: Delivery, value: bytes | None) -> None:
+        """Answer a dispatch, or begin to run its handler. Never waits."""
+        dispatch = self._decoded(delivery, value)
+        if dispatch is None or self._answering.repeat(dispatch, delivery):
+            return
+        running = self._running.get(attempt_key(dispatch))
+        if running is not None:
+            _join(running, delivery)
+            return
+        refusal = self._refusal(dispatch, delivery)
+        if refusal is not None:
+            self._answering.answer(dispatch, refusal, [delivery])
+            return
+        prepared = self._with.steps.find(dispatch)
+        if isinstance(prepared, PreparedStep):
+            self._start(dispatch, delivery, prepared)
+        else:
+            self._used += 1
+            self._tasks.start(self._start_after_reading(dispatch, delivery))
+
+    def give_up(self, delivery: Delivery, value: bytes | None) -> None:
+        """Answer a dispatch that has lost every worker it was delivered to."""
+        dispatch = self._decoded(delivery, value)
+        if dispatch is not None:
+            result = replies.worker_lost(dispatch, self._account(delivery))
+            self._answering.answer(dispatch, result, [delivery])
+
+    def _decoded(self, delivery: Delivery, value: bytes | None) -> Dispatch | None:
+        try:
+            if value is None:
+                raise DecodeError("no value where a Dispatch belongs")
+            return self._with.codec.decode(value, Dispatch)
+        except SchemaUnknown as error:
+            self._on_fatal(error)
+        except DecodeError as error:
+            _logger.error("%s is no dispatch and is left out: %s", delivery, error.message)
+            delivery.finish()
+        return None
+
+    def _refusal(self, dispatch: Dispatch, delivery: Delivery) -> StepResult | None:
+        """The answer to a dispatch that is not to be run any more."""
+        cancellation = self._with.cancellations.find(dispatch)
+        if cancellation is not None:
+            return replies.failed(dispatch, self._account(delivery), replies.cancelled(cancellation))
+        if dispatch.queue_deadline is not None and self._with.log.now_ms() > dispatch.queue_deadline:
+            return replies.queue_timeout(dispatch, self._account(delivery))
+        return None
+
+    def _account(self, delivery: Delivery, started_at: int | None = None) -> replies.Account:
+        now = self._with.log.now_ms()
+        return replies.Account(
+            self._with.worker_id, now if started_at is None else started_at, now, delivery.count
+        )
+
+    # ------------------------------------------------------------------------------------ running
+
+    async def _start_after_reading(self, dispatch: Dispatch, delivery: Delivery) -> None:
+        try:
+            prepared = await self._with.steps.find_after_reading(dispatch)
+        except TaskerError as error:
+            prepared = f"the templates cannot be read: {error.message}"
+        self._used -= 1
+        if isinstance(prepared, PreparedStep):
+            self._start(dispatch, delivery, prepared)
+            return
+        _logger.warning("returns a dispatch of step %s: %s", dispatch.step, prepared)
+        result = replies.unknown_handler(dispatch, self._account(delivery), prepared)
+        self._answering.answer(dispatch, result, [delivery])
+        self._freed()
+
+    def _start(self, dispatch: Dispatch, delivery: Delivery, prepared: PreparedStep) -> None:
+        key = attempt_key(dispatch)
+        progress_seconds = self._with.settings.progress_seconds
+        attempt = Attempt(dispatch, delivery, prepared, self, progress_seconds=progress_seconds)
+        self._running[key] = attempt
+        self._used += 1
+        self._tasks.start(self._drive(key, attempt))
+
+    async def _drive(self, key: AttemptKey, attempt: Attempt) -> None:
+        """From the start of an attempt to its answer."""
+        attempt.task = asyncio.current_task()
+        end: CallEnd | None = None
+        if attempt.stop_reason is None:
+            try:
+                end = await self._run(attempt)
+            except asyncio.CancelledError:
+                if self._is_closed:
+                    raise
+        attempt.task = None
+        if not attempt.is_over:
+            self._leave(key, attempt)
+        await self._conclude(attempt, end)
+
+    async def _run(self, attempt: Attempt) -> CallEnd:
+        handler = attempt.prepared.handler
+        try:
+            call = await self._with.values.call_for(attempt.dispatch, attempt.prepared)
+        except TaskerError as error:
+            return replies.failure_of("PayloadMissing", "payload_missing", error.message, retryable=False)
+        if handler.isolation == "process":
+            return await self._with.children.run(handler, call, attempt, lambda: self._begin(attempt))
+        self._begin(attempt)
+        if handler.is_async:
+            return await run_async(handler, call, attempt)
+        return await self._loop.run_in_executor(self._with.threads, run_plain, handler, call, attempt)
+
+    def _begin(self, attempt: Attempt) -> None:
+        """The handler starts now."""
+        now = self._loop.time()
+        attempt.started_at = self._with.log.now_ms()
+        attempt.report_at = now + self._with.settings.start_report_seconds
+        attempt.end_at = now + attempt.prepared.timeout_seconds
+        self._deadlines.add(min(attempt.report_at, attempt.end_at), attempt)
+
+    def _leave(self, key: AttemptKey, attempt: Attempt) -> None:
+        """The attempt holds no place any more."""
+        attempt.is_over = True
+        del self._running[key]
+        self._used -= 1
+        self._freed()
+
+    def _freed(self) -> None:
+        self._on_room()
+        if self._emptied is not None and not self._used and not self._emptied.done():
+            self._emptied.set_result(None)
+
+    # ------------------------------------------------------------------------------------ answering
+
+    async def _conclude(self, attempt: Attempt, end: CallEnd | None) -> None:
+        """Answer an attempt whose handler has ended; None: by CancelledError."""
+        reason = attempt.stop_reason
+        if not isinstance(end, Completed):
+            if attempt.is_answered:
+                return
+            if reason is Stop.SHUTDOWN:
+                self._give_back(attempt)
+                return
+            end = self._end_of_stopped(attempt) or end or _CANCELLED_ITSELF
+        elif attempt.is_answered and reason is not Stop.TIMEOUT:
+            return  # a late success counts only after a timeout
+        await self._answer(attempt, end)
+
+    async def _answer(self, attempt: Attempt, end: CallEnd) -> None:
+        dispatch, prepared = attempt.dispatch, attempt.prepared
+        account = self._account(attempt.deliveries[0], attempt.started_at or None)
+        if isinstance(end, Completed) and prepared.schema is not None:
+            end = replies.checked(end, prepared.schema)
+        if isinstance(end, Failed):
+            result = replies.failed(dispatch, account, end)
+        else:
+            value: Value = end.result
+            if len(end.result) > prepared.inline_limit:
+                value = await self._with.values.keep(dispatch.task_id, end.result)
+            result = replies.completed(dispatch, account, end, value)
+        self._answering.answer(dispatch, result, attempt.deliveries, must_arrive=attempt.is_released)
+
+    def _give_back(self, attempt: Attempt) -> None:
+        """The worker stops. What the engine does not watch yet is simply delivered again."""
+        if attempt.is_released:
+            account = self._account(attempt.deliveries[0], attempt.started_at)
+            result = replies.given_back(attempt.dispatch, account)
+            self._answering.answer(attempt.dispatch, result, attempt.deliveries, must_arrive=True)
+
+    @staticmethod
+    def _end_of_stopped(attempt: Attempt) -> Failed | None:
+        """What a stop that we asked for makes of the attempt."""
+        if attempt.stop_reason is Stop.TIMEOUT:
+            return replies.timed_out(attempt.prepared.timeout_seconds)
+        if attempt.stop_reason is Stop.CANCELLED:
+            return replies.cancelled(attempt.cancellation)
+        return None
+
+    # ------------------------------------------------------------------------- what an attempt asks for
+
+    def report(self, attempt: Attempt) -> None:
+        """Tell the engine that it runs."""
+        self._answering.report(attempt)
+
+    def beat(self, attempt: Attempt) -> None:
+        """Send a heartbeat."""
+        self._answering.beat(attempt)
+
+    def stop(self, attempt: Attempt, reason: Stop) -> None:
+        """Tell a handler to stop; a thread whose time is up is abandoned at once, others after a grace."""
+        if attempt.stop_reason is not None or attempt.is_over:
+            return
+        attempt.stop_reason = reason
+        handler = attempt.prepared.handler
+        is_thread = handler.isolation == "worker" and not handler.is_async
+        if is_thread and reason is Stop.TIMEOUT:
+            self.abandon(attempt)
+            return
+        if attempt.task is not None and not is_thread:
+            attempt.task.cancel()
+        attempt.give_up_at = self._loop.time() + self._with.settings.cancel_grace_seconds
+        self._deadlines.add(attempt.give_up_at, attempt)
+
+    def abandon(self, attempt: Attempt) -> None:
+        """Answer without waiting for the handler any longer."""
+        attempt.is_answered = True
+        self._leave(attempt_key(attempt.dispatch), attempt)
+        if attempt.stop_reason is Stop.SHUTDOWN:
+            self._give_back(attempt)
+            return
+        end = self._end_of_stopped(attempt)
+        if end is not None:
+            kind = "task" if attempt.prepared.handler.is_async else "thread"
+            account = self._account(attempt.deliveries[0], attempt.started_at or None)
+            result = replies.failed(attempt.dispatch, account, replies.abandoned(end, kind))
+            self._answering.answer(
+                attempt.dispatch, result, attempt.deliveries, must_arrive=attempt.is_released
+            )
+
+    async def submit(self, request: TaskRequest) -> None:
+        """Write a task request of a handler."""
+        data = self._with.codec.encode(request)
+        await self._with.outbox.write(Write(self._with.requests_topic, request.request_id, data))
+
+    # ------------------------------------------------------------------------------- from outside
+
+    def _cancel(self, task_id: bytes, cancellation: Cancellation) -> None:
+        for key, attempt in list(self._running.items()):
+            if key[0] == task_id and is_cancelled_by(attempt.dispatch, cancellation):
+                attempt.cancellation = cancellation
+                self.stop(attempt, Stop.CANCELLED)
+
+    def report_early(self, is_going: Callable[[Delivery], bool]) -> None:
+        """Report running attempts of these deliveries now: their partition is about to go."""
+        now = self._loop.time()
+        for attempt in list(self._running.values()):
+            if attempt.started_at and attempt.report_at > now and any(map(is_going, attempt.deliveries)):
+                attempt.report_at = now
+                attempt.wake(now)
+
+    async def wind_down(self, timeout: float) -> None:
+        """Wait for handlers, at most `timeout` seconds; then stop them and give back what the engine watches."""
+        if self._used:
+            self._emptied = self._loop.create_future()
+            await asyncio.wait([self._emptied], timeout=timeout)
+        for attempt in list(self._running.values()):
+            self.stop(attempt, Stop.SHUTDOWN)
+        if self._used:
+            self._emptied = self._loop.create_future()
+            await asyncio.wait([self._emptied], timeout=self._with.settings.cancel_grace_seconds)
+        for attempt in list(self._running.values()):
+            self.abandon(attempt)
+
+    async def close(self) -> None:
+        """End every task, at once."""
+        self._is_closed = True
+        self._deadlines.close()
+        await self._tasks.close()
+
+
+def _join(attempt: Attempt, delivery: Delivery) -> None:
+    """The same attempt was delivered again, while it runs."""
+    if attempt.is_released:
+        delivery.finish()
+    else:
+        attempt.deliveries.append(delivery)
+
+
+_CANCELLED_ITSELF = replies.failure_of(
+    "CancelledError", "CancelledError", "the handler raised CancelledError without having been cancelled"
+)

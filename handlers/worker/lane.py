@@ -1,0 +1,272 @@
+"""One queue's consumer: takes dispatches from its group, hands them over as there is room, commits what is finished.
+
+What is known of a partition is in `partition`, what is done with a dispatch in `attempts`; here are the order of
+things and the rebalances. Between assignment and revocation of a partition:
+
+1. read its committed offset and metadata: what is finished, and whether its last owner was lost;
+2. before the first record is started, commit `open` and the reach: else a crash would leave no suspects;
+3. suspects one at a time in the whole worker, each after its delivery count is committed: else one that kills its
+   worker would be run for ever, and take its neighbours along;
+4. on revocation: wait for handlers to finish or be reported, then commit `closed`: else the next owner would find
+   suspects where nobody was lost.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Iterable
+
+from tasker_kafka.schemas.errors import FencedError, LogError
+from tasker_kafka.topics.log import Committed, GroupConsumer, Log, TopicPartition
+
+from .attempts import Attempts
+from .partition import PartitionWork, QueueDelivery
+from .settings import WorkerSettings
+from .suspects import SuspectTurn
+from .tasks import BackgroundTasks
+from .watermark import Restored, decode_metadata
+
+__all__ = ["QueueLane"]
+
+_logger = logging.getLogger(__name__)
+
+
+class QueueLane:
+    """The consumer of one queue; its own `RebalanceListener`."""
+
+    def __init__(
+        self,
+        log: Log,
+        topic: str,
+        consumer: GroupConsumer,
+        attempts: Attempts,
+        turn: SuspectTurn,
+        *,
+        tasks: BackgroundTasks,
+        settings: WorkerSettings,
+    ) -> None:
+        self._log = log
+        self._topic = topic
+        self._consumer = consumer
+        self._attempts = attempts
+        self._turn = turn
+        self._tasks = tasks
+        self._settings = settings
+        self._works: dict[TopicPartition, PartitionWork] = {}
+        self._first = 0
+        self._paused: set[TopicPartition] = set()
+        self._is_stopping = False
+        self._commit_lock = asyncio.Lock()
+        self._changed, self._urgent, self._room, self._settling = (asyncio.Event() for _ in range(4))
+        self._room.set()
+        self._committing: asyncio.Task[None] | None = None
+
+    # ------------------------------------------------------------------------------------- consuming
+
+    async def run(self) -> None:
+        """Consume until `stop`. FencedError when another worker has taken this one's instance id."""
+        await self._consumer.start([self._topic], self)
+        self._committing = asyncio.create_task(self._commit_finished(), name=f"commits of {self._topic}")
+        while not self._is_stopping:
+            await self._fetch()
+
+    def stop(self) -> None:
+        """Take and start nothing more; what waits is left to others. Finished dispatches are still committed."""
+        self._is_stopping = True
+        self._room.set()
+        for work in self._works.values():
+            work.close()
+
+    async def close(self) -> None:
+        """Commit, and leave the group."""
+        if self._committing is not None:
+            self._committing.cancel()
+            await asyncio.gather(self._committing, return_exceptions=True)
+        await self._consumer.close()
+
+    async def _fetch(self) -> None:
+        if not self._room.is_set():
+            with contextlib.suppress(TimeoutError):  # fetch all the same: it keeps the membership alive
+                await asyncio.wait_for(self._room.wait(), 1.0)
+        try:
+            batches = await self._consumer.fetch(timeout=0.5 if self._room.is_set() else 0.0)
+        except FencedError:
+            raise
+        except LogError as error:
+            _logger.warning("%s cannot be read, trying again: %s", self._topic, error.message)
+            await asyncio.sleep(self._settings.retry_seconds)
+            return
+        for place, batch in batches.items():
+            work = self._works.get(place)
+            if work is not None:
+                work.take_in(batch)
+        self.pump()
+
+    # ------------------------------------------------------------------------------------- starting
+
+    def pump(self) -> None:
+        """Start what may be started; each call begins with another partition."""
+        works = list(self._works.values())
+        self._first += 1
+        for place in range(len(works)):
+            self._pump_one(works[(place + self._first) % len(works)])
+        self._apply_pauses()
+
+    def _pump_one(self, work: PartitionWork) -> None:
+        while work.may_start and self._attempts.has_room:
+            if not work.next_is_suspect:
+                delivery = work.start()
+                self._attempts.take(delivery, delivery.record.value)
+                continue
+            if self._turn.is_free:
+                delivery = work.start()
+                self._turn.take(delivery)
+                self._tasks.start(self._run_suspect(delivery))
+            break
+        if work.wants_reach:
+            self._urgent.set()
+            self._changed.set()
+
+    async def _run_suspect(self, delivery: QueueDelivery) -> None:
+        """A record that may have ended its worker: the turn ends when it is finished."""
+        work, record = delivery.work, delivery.record
+        if work.is_worn_out(delivery):
+            self._attempts.give_up(delivery, record.value)
+            return
+        delivery.count = work.watermark.count_delivery(record.offset)
+        while not work.is_closed and (not await self._commit() or work.is_full):  # noqa: ASYNC110 - the commit is tried again, nothing is awaited
+            await asyncio.sleep(self._settings.retry_seconds)
+        if work.is_closed:
+            delivery.drop()
+        else:
+            self._attempts.take(delivery, record.value)
+
+    def _finished(self, delivery: QueueDelivery) -> None:
+        """A record is finished."""
+        self._turn.end(delivery)
+        self._settling.set()
+        if not self._changed.is_set():
+            self._changed.set()
+
+    def _apply_pauses(self) -> None:
+        """Pause all above the high water until it is half gone, and each partition whose metadata are full."""
+        waiting = sum(len(work.waiting) for work in self._works.values())
+        if waiting >= self._settings.queued:
+            self._room.clear()
+        elif waiting <= self._settings.queued // 2:
+            self._room.set()
+        wanted = {place for place, work in self._works.items() if work.is_full or not self._room.is_set()}
+        if wanted != self._paused:
+            self._consumer.resume(self._paused - wanted)
+            self._consumer.pause(wanted - self._paused)
+            self._paused = wanted
+
+    # ------------------------------------------------------------------------------------- committing
+
+    async def _commit_finished(self) -> None:
+        """Commit at intervals while something changes, and at once when starting waits for it."""
+        while True:
+            await self._changed.wait()
+            if not self._urgent.is_set():
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._urgent.wait(), self._settings.commit_seconds)
+            self._changed.clear()
+            self._urgent.clear()
+            if await self._commit():
+                self.pump()
+            else:
+                await asyncio.sleep(self._settings.retry_seconds)
+                self._changed.set()
+
+    async def _commit(self, *, is_open: bool = True) -> bool:
+        """Commit every partition that has news: whether the log has taken it."""
+        async with self._commit_lock:
+            found: dict[TopicPartition, tuple[Committed, int]] = {}
+            for place, work in self._works.items():
+                entry = work.commit(is_open=is_open)
+                if entry is not None and work.is_news(entry[0]):
+                    found[place] = entry
+            if not found:
+                return True
+            try:
+                await self._consumer.commit({place: entry[0] for place, entry in found.items()})
+            except LogError as error:
+                _logger.info("%s: not committed: %s", self._topic, error.message)
+                return False
+            for place, (committed, reach) in found.items():
+                if place in self._works:
+                    self._works[place].committed(committed, reach)
+            return True
+
+    # ------------------------------------------------------------------------------------- rebalances
+
+    async def on_assigned(self, partitions: set[TopicPartition]) -> None:
+        """Take partitions over, as their last owner left them."""
+        delay = self._settings.retry_seconds
+        while True:
+            try:
+                self._works = await self._load(partitions)
+                break
+            except FencedError:
+                return  # the group has moved on meanwhile and will tell
+            except LogError as error:
+                _logger.warning(
+                    "%s: committed offsets cannot be read, trying again: %s", self._topic, error.message
+                )
+            await asyncio.sleep(delay)
+            delay = min(2 * delay, self._settings.retry_max_seconds)
+
+    async def _load(self, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, PartitionWork]:
+        places = sorted(partitions)
+        committed = await self._consumer.committed(places)
+        found = {}
+        for place in places:
+            begin = await self._log.begin_offset(place)
+            end = await self._log.end_offset(place)
+            known = committed.get(place, Committed(begin, ""))
+            restored = decode_metadata(known.offset, known.metadata)
+            if restored is None:
+                _logger.warning(
+                    "%s: the metadata of the committed offset are not ours and are left out", place
+                )
+            position = max(begin, known.offset)
+            await self._consumer.seek(place, position)
+            found[place] = PartitionWork(
+                place,
+                position=position,
+                end=end,
+                restored=restored or Restored(),
+                lookahead=self._settings.lookahead,
+                on_finished=self._finished,
+            )
+        return found
+
+    async def on_revoked(self, partitions: set[TopicPartition]) -> None:
+        """Give partitions up: nothing of them starts any more, and what is done is committed."""
+        works = [work for place, work in self._works.items() if place in partitions]
+        for work in works:
+            work.close()
+        half = self._settings.revoke_seconds / 2
+        if not await self._settled(works, half):
+            self._attempts.report_early(lambda delivery: delivery.is_closing)
+            await self._settled(works, half)
+        await self._commit(is_open=False)
+        self._paused -= partitions
+        for work in works:
+            work.is_lost = True
+            self._works.pop(work.place, None)
+            self._turn.forget(work)
+
+    async def _settled(self, works: list[PartitionWork], timeout: float) -> bool:
+        """Wait until nothing of these is in flight, at most `timeout` seconds: whether it is so."""
+        loop = asyncio.get_running_loop()
+        until = loop.time() + timeout
+        while any(work.in_flight for work in works):
+            self._settling.clear()
+            try:
+                await asyncio.wait_for(self._settling.wait(), until - loop.time())
+            except TimeoutError:
+                return False
+        return True

@@ -1,0 +1,165 @@
+"""One partition of a queue: what is waiting, what may be started, what is a suspect, and what to commit.
+
+Pure but for its own state. A record passes: taken in (unfinished) → waiting → started → finished. It may be
+started only below `reach`, which the last commit has named: so whoever finds the partition in use knows what may
+have been running. Reach grows with the pace of the partition, from a few records to `lookahead`.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+
+from tasker_kafka.topics.log import Batch, Committed, Record, TopicPartition
+
+from .replies import MAX_DELIVERIES
+from .watermark import Restored, Watermark
+
+__all__ = ["PartitionWork", "QueueDelivery"]
+
+_LEAST_AHEAD = 16
+
+
+class PartitionWork:
+    """The work of one partition, from assignment to revocation."""
+
+    def __init__(
+        self,
+        place: TopicPartition,
+        *,
+        position: int,
+        end: int,
+        restored: Restored,
+        lookahead: int,
+        on_finished: Callable[[QueueDelivery], None],
+    ) -> None:
+        self.place = place
+        self.watermark = Watermark(position, restored)
+        self.waiting: deque[Record] = deque()
+        self.in_flight = 0
+        """Records started and not finished."""
+        self.on_finished = on_finished
+        self.is_closed = False
+        """Nothing more is taken in or started."""
+        self.is_lost = False
+        """The partition is somebody else's."""
+        self.is_full = False
+        """The metadata would not fit: nothing more may be taken in."""
+        # What lay here beyond the end when we came cannot have been started by anyone before us.
+        self._suspects_end = min(restored.reach, end) if restored.is_open else position
+        self._lookahead = lookahead
+        self._reach = position
+        self._started = 0
+        """Records started since the last commit."""
+        self._committed: Committed | None = None
+
+    def take_in(self, batch: Batch) -> None:
+        """Records as fetched; those finished already are left out."""
+        if self.is_closed or batch.next_position <= self.watermark.position:
+            return
+        offsets = [record.offset for record in batch.records]
+        new = set(self.watermark.extend(offsets, batch.next_position))
+        self.waiting.extend(record for record in batch.records if record.offset in new)
+
+    @property
+    def may_start(self) -> bool:
+        """The next waiting record may be started, now or as a suspect."""
+        return bool(self.waiting) and self.waiting[0].offset < self._reach
+
+    @property
+    def next_is_suspect(self) -> bool:
+        """The next waiting record may have been running when its worker was lost."""
+        return bool(self.waiting) and self.waiting[0].offset < self._suspects_end
+
+    @property
+    def wants_reach(self) -> bool:
+        """A commit is wanted now: the next record may not be started before it, or soon will not."""
+        following = self.waiting[0].offset if self.waiting else self.watermark.position
+        if self.waiting and following >= self._reach:
+            return True
+        return self._started > 0 and self._reach - following <= self._ahead() // 2
+
+    def start(self) -> QueueDelivery:
+        """Take the next waiting record."""
+        record = self.waiting.popleft()
+        self.in_flight += 1
+        self._started += 1
+        return QueueDelivery(self, record)
+
+    def is_worn_out(self, delivery: QueueDelivery) -> bool:
+        """It has been delivered too often to be run again."""
+        return self.watermark.deliveries(delivery.record.offset) >= MAX_DELIVERIES
+
+    def close(self) -> None:
+        """Take in and start nothing more; what waits is left to the next owner."""
+        self.is_closed = True
+        self.waiting.clear()
+
+    def commit(self, *, is_open: bool) -> tuple[Committed, int] | None:
+        """What to commit, and the reach it names; None when its metadata would not fit.
+
+        Records are started in their order, so those in flight are the first that are unfinished.
+        """
+        reach = self.watermark.lookahead(self.in_flight + self._ahead()) if is_open else 0
+        reach = max(self._suspects_end, reach)
+        text = self.watermark.metadata(is_open=is_open, reach=reach)
+        self.is_full = text is None
+        if text is None:
+            return None
+        # A lower reach binds from now on: the commit may be in the log before we hear of it.
+        self._reach = min(self._reach, reach)
+        return Committed(self.watermark.offset, text), reach
+
+    def is_news(self, committed: Committed) -> bool:
+        """Whether this differs from the last commit."""
+        return committed != self._committed
+
+    def committed(self, committed: Committed, reach: int) -> None:
+        """This is committed now."""
+        self._committed = committed
+        self._reach = reach
+        self._started = 0
+
+    def _ahead(self) -> int:
+        return min(self._lookahead, max(_LEAST_AHEAD, 2 * self._started))
+
+
+class QueueDelivery:
+    """One record that was started."""
+
+    __slots__ = ("_is_done", "count", "record", "work")
+
+    def __init__(self, work: PartitionWork, record: Record) -> None:
+        self.work = work
+        self.record = record
+        self.count = work.watermark.deliveries(record.offset)
+        self._is_done = False
+
+    @property
+    def is_closing(self) -> bool:
+        """Its partition is about to go, or gone."""
+        return self.work.is_closed
+
+    @property
+    def is_lost(self) -> bool:
+        """Its partition is somebody else's now."""
+        return self.work.is_lost
+
+    def finish(self) -> None:
+        """It need not be delivered again."""
+        if not self._is_done:
+            self._is_done = True
+            work = self.work
+            work.in_flight -= 1
+            work.watermark.finish(self.record.offset)
+            work.on_finished(self)
+
+    def drop(self) -> None:
+        """It was not run after all, and is left to the next owner."""
+        if not self._is_done:
+            self._is_done = True
+            self.work.in_flight -= 1
+            self.work.on_finished(self)
+
+    def __str__(self) -> str:
+        return f"{self.record.topic}/{self.record.partition}@{self.record.offset}"

@@ -1,0 +1,210 @@
+"""The step worker: puts the parts together, and takes them apart in order."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import socket
+from collections.abc import Sequence
+
+from tasker_kafka.handlers.isolation.children import ChildProcesses
+from tasker_kafka.handlers.lint import check_handler
+from tasker_kafka.handlers.registry import HandlerRegistry
+from tasker_kafka.schemas.codec import Codec
+from tasker_kafka.schemas.codec import codec as default_codec
+from tasker_kafka.schemas.errors import ConfigurationError
+from tasker_kafka.schemas.plan import Plan
+from tasker_kafka.topics.log import Log, Outbox
+from tasker_kafka.topics.names import TopicNames
+from tasker_kafka.topics.payloads import Payloads
+
+from .announcing import Announcer
+from .answering import Answering
+from .attempts import Attempts, Equipment
+from .cancellations import Cancellations
+from .lane import QueueLane
+from .sender import Sender
+from .settings import WorkerSettings
+from .steps import Plans, Steps
+from .suspects import SuspectTurn
+from .tasks import BackgroundTasks
+from .threads import HandlerThreads
+from .values import Values
+
+__all__ = ["StepWorker"]
+
+_logger = logging.getLogger(__name__)
+
+
+class StepWorker:
+    """Runs the step handlers of some queues. `log` and `plans` are started by the caller, and stay the caller's."""
+
+    def __init__(
+        self,
+        log: Log,
+        names: TopicNames,
+        plans: Plans,
+        queues: Sequence[str],
+        registry: HandlerRegistry,
+        *,
+        settings: WorkerSettings | None = None,
+        worker_id: str | None = None,
+        codec: Codec = default_codec,
+    ) -> None:
+        if not queues:
+            raise ConfigurationError(
+                "a worker needs at least one queue", next_step="name the queues to take from"
+            )
+        self.worker_id = worker_id or f"{socket.gethostname()}-{os.getpid()}-{os.urandom(3).hex()}"
+        self._log = log
+        self._names = names
+        self._plans = plans
+        self._queues = tuple(dict.fromkeys(queues))
+        self._registry = registry
+        self._settings = settings or WorkerSettings()
+        self._codec = codec
+        self._stopping = asyncio.Event()
+        self._failure: BaseException | None = None
+        self._lanes: list[QueueLane] = []
+        self._pump_is_due = False
+
+    async def run(self) -> None:
+        """Work until `stop`. Raises what makes it impossible to go on, after giving back what it can."""
+        self._warn_of_misfits()
+        self._loop = asyncio.get_running_loop()
+        outbox = await self._log.outbox(client_id=self.worker_id)
+        names = self._names
+        await outbox.warm([names.commands, names.task_requests, names.payloads, names.workers])
+        sender = Sender(outbox, self._settings)
+        announcer = Announcer(self._log, sender, self._codec, names.workers, self._settings)
+        cancellations = Cancellations(self._log, names.control, self._codec, self._settings)
+        tasks = BackgroundTasks(self._fail)
+        threads = HandlerThreads()
+        children = ChildProcesses(threads, self._settings.processes)
+        try:
+            await cancellations.start()
+            attempts = self._make_attempts(outbox, sender, cancellations, threads, children)
+            turn = SuspectTurn(self._schedule_pump)
+            self._lanes = [self._make_lane(queue, attempts, turn, tasks) for queue in self._queues]
+            tasks.start(sender.run())
+            tasks.start(cancellations.follow())
+            tasks.start(announcer.run(self.worker_id, self._queues, self._registry.names))
+            lanes = [self._loop.create_task(self._run_lane(lane)) for lane in self._lanes]
+            await self._stopping.wait()
+            await self._wind_down(attempts, sender, lanes)
+            announcer.farewell()
+            await sender.drain(self._settings.revoke_seconds)
+            await attempts.close()
+        finally:
+            await tasks.close()
+            children.close()
+            threads.shutdown(wait=False)
+            await cancellations.close()
+            await outbox.close()
+        if self._failure is not None:
+            raise self._failure
+
+    async def stop(self) -> None:
+        """Ask `run` to end: it finishes or gives back what it has in hand, within `shutdown_seconds`."""
+        self._stopping.set()
+
+    # ------------------------------------------------------------------------------------- parts
+
+    def _make_attempts(
+        self,
+        outbox: Outbox,
+        sender: Sender,
+        cancellations: Cancellations,
+        threads: HandlerThreads,
+        children: ChildProcesses,
+    ) -> Attempts:
+        settings = self._settings
+        equipment = Equipment(
+            log=self._log,
+            codec=self._codec,
+            outbox=outbox,
+            requests_topic=self._names.task_requests,
+            answering=Answering(
+                sender, self._codec, self._names.commands, self.worker_id, settings.answer_cache_bytes
+            ),
+            steps=Steps(self._plans, self._registry, settings),
+            values=Values(Payloads(self._log, self._names, outbox), settings, self.worker_id),
+            cancellations=cancellations,
+            threads=threads,
+            children=children,
+            settings=settings,
+            worker_id=self.worker_id,
+        )
+        return Attempts(equipment, self._schedule_pump, self._fail)
+
+    def _make_lane(
+        self, queue: str, attempts: Attempts, turn: SuspectTurn, tasks: BackgroundTasks
+    ) -> QueueLane:
+        settings = self._settings
+        consumer = self._log.group(
+            self._names.worker_group(queue),
+            client_id=self.worker_id,
+            instance_id=settings.instance_id,
+            session_timeout_ms=settings.session_timeout_ms,
+            heartbeat_ms=settings.heartbeat_ms,
+        )
+        topic = self._names.steps(queue)
+        return QueueLane(self._log, topic, consumer, attempts, turn, tasks=tasks, settings=settings)
+
+    async def _run_lane(self, lane: QueueLane) -> None:
+        try:
+            await lane.run()
+        except Exception as error:
+            self._fail(error)
+
+    def _schedule_pump(self) -> None:
+        """Let the lanes start more, once in this iteration of the loop."""
+        if not self._pump_is_due:
+            self._pump_is_due = True
+            self._loop.call_soon(self._pump)
+
+    def _pump(self) -> None:
+        self._pump_is_due = False
+        self._lanes.append(self._lanes.pop(0))
+        for lane in self._lanes:
+            lane.pump()
+
+    # ------------------------------------------------------------------------------------- the end
+
+    def _fail(self, error: BaseException) -> None:
+        """Something that must not happen: give back what can be given back, and end."""
+        if self._failure is None:
+            self._failure = error
+            _logger.error("the worker %s stops: %s", self.worker_id, error)
+        self._stopping.set()
+
+    async def _wind_down(self, attempts: Attempts, sender: Sender, lanes: list[asyncio.Task[None]]) -> None:
+        """In this order, so that whatever is finished is answered, and whatever is answered is committed."""
+        for lane in self._lanes:
+            lane.stop()  # 1. nothing new starts
+        await attempts.wind_down(self._settings.shutdown_seconds)  # 2. handlers end, or are given back
+        await sender.drain(self._settings.revoke_seconds)  # 3. answers are acknowledged
+        await asyncio.wait(lanes, timeout=self._settings.revoke_seconds)
+        await asyncio.gather(
+            *(lane.close() for lane in self._lanes), return_exceptions=True
+        )  # 4. committed, left
+
+    def _warn_of_misfits(self) -> None:
+        """Say which published steps of our queues a handler of ours does not fit."""
+        for plan in self._plans.all():
+            for text in _misfits(plan, self._queues, self._registry):
+                _logger.warning("template %s/%s@%s: %s", plan.namespace, plan.name, plan.version, text)
+
+
+def _misfits(plan: Plan, queues: Sequence[str], registry: HandlerRegistry) -> list[str]:
+    found = []
+    for step in plan.steps:
+        handler = registry.get(step.handler)
+        if step.queue in queues and handler is None:
+            found.append(
+                f"step {step.name}: this worker takes queue {step.queue} and has no handler {step.handler!r}"
+            )
+        elif step.queue in queues and handler is not None:
+            found += [each.message for each in check_handler(step, handler) if each.severity == "error"]
+    return found
