@@ -24,16 +24,21 @@ from tasker_kafka.schemas.records import (
 )
 from tasker_kafka.schemas.state import StepState, TaskState
 from tasker_kafka.schemas.words import (
-    CLOSED_TASK_STATES,
     DONE_STEP_STATES,
     TaskStatus,
     TransitionEvent,
 )
 from tasker_kafka.streams.domain.evolve import Fold
+from tasker_kafka.streams.domain.readiness import StepReadiness
+from tasker_kafka.streams.domain.views import (
+    coarse_step_status,
+    coarse_task_status,
+    execution_context,
+    step_readiness,
+)
 
 from .history import AcceptedRecord
 from .report import AnswerReport, AttemptReport, ErrorReport, StepReport, TaskReport, TransitionReport
-from .words import coarse_step, coarse_task
 
 __all__ = ["fold_life", "report_of", "values_of"]
 
@@ -71,10 +76,13 @@ def report_of(
     partition: int,
     records: Sequence[AcceptedRecord],
     plan: Plan,
+    *,
     payloads: Mapping[PayloadRef, bytes],
+    now: int,
 ) -> TaskReport:
-    """The report of one life; `waiting` is left empty (see `waiting.find_waits`)."""
+    """The report of one life as it is at `now` (ms); `waiting` is left empty (see `waiting.find_waits`)."""
     state = fold_life(records, plan)
+    context = execution_context(state)
 
     def read(value: Value) -> Any:
         found = payloads.get(value) if isinstance(value, PayloadRef) else value
@@ -82,8 +90,8 @@ def report_of(
 
     attempts = _attempts(records)
     steps = tuple(
-        _step_report(step, planned, attempts.get(step.name, ()), read)
-        for step, planned in zip(state.steps, plan.steps, strict=True)
+        _step_report(step, planned, row, attempts.get(step.name, ()), read)
+        for step, planned, row in zip(state.steps, plan.steps, step_readiness(state, plan, now), strict=True)
     )
     results = {step.name: step.result for step in steps}
     return TaskReport(
@@ -96,8 +104,11 @@ def report_of(
         partition=partition,
         seq=state.seq,
         state=state.state,
-        status=coarse_task(state.state),
-        execution_status=None if state.state in CLOSED_TASK_STATES else _execution_status(state, plan),
+        status=coarse_task_status(state.state),
+        execution_status=context.execution_status,
+        recommended_action=context.recommended_action,
+        completion_percentage=context.completion_percentage,
+        health_status=context.health_status,
         created_at=state.created_at,
         started_at=state.started_at,
         closed_at=state.closed_at,
@@ -118,31 +129,30 @@ def report_of(
     )
 
 
-def _execution_status(state: TaskState, plan: Plan) -> str:
-    from tasker_kafka.streams.domain.views import execution_status
-
-    return str(execution_status(state, plan))
-
-
 # -------------------------------------------------------------------------------------------------- steps
 
 
 def _step_report(
-    step: StepState, planned: PlanStep, history: Sequence[AttemptReport], read: ReadValue
+    step: StepState,
+    planned: PlanStep,
+    row: StepReadiness,
+    history: Sequence[AttemptReport],
+    read: ReadValue,
 ) -> StepReport:
     failed = next((each.error for each in reversed(history) if each.error is not None), None)
     return StepReport(
         name=step.name,
         state=step.state,
-        status=coarse_step(step.state),
+        status=coarse_step_status(step.state),
         handler=planned.handler,
         queue=planned.queue,
         parents=planned.parents,
         attempts=step.attempt,
-        max_attempts=max(1, planned.retry.max_attempts if step.max_attempts is None else step.max_attempts),
+        max_attempts=row.max_attempts,
         started_at=history[-1].started_at if history else None,
         completed_at=step.completed_at if step.state in DONE_STEP_STATES else None,
         next_retry_at=step.next_retry_at,
+        blocking_reason=row.blocking_reason,
         worker_id=step.worker_id,
         result=read(step.result),
         error=None if step.state in DONE_STEP_STATES else failed,

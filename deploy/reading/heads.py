@@ -11,11 +11,11 @@ from tasker_kafka.schemas.plan import Plan
 from tasker_kafka.schemas.records import CHECKPOINT_KEY
 from tasker_kafka.schemas.state import Stub, TaskHead
 from tasker_kafka.schemas.words import TaskStatus
+from tasker_kafka.streams.domain.views import coarse_task_status
 from tasker_kafka.topics.log import Log
 from tasker_kafka.topics.names import TopicNames
 
 from .scan import newest_by_key, partitions_of
-from .words import coarse_task
 
 __all__ = ["TaskFilter", "TaskRow", "list_tasks"]
 
@@ -84,7 +84,7 @@ def _head_row(head: TaskHead) -> TaskRow:
         template=head.name,
         version=head.version,
         state=head.state,
-        status=coarse_task(head.state),
+        status=coarse_task_status(head.state),
         created_at=head.created_at,
         closed_at=head.closed_at,
         total_steps=head.total,
@@ -102,7 +102,7 @@ def _stub_row(stub: Stub, find_plan: Callable[[bytes], Plan | None]) -> TaskRow:
         template="?" if plan is None else plan.name,
         version="?" if plan is None else plan.version,
         state=stub.outcome,
-        status=coarse_task(stub.outcome),
+        status=coarse_task_status(stub.outcome),
         created_at=stub.created_at,
         closed_at=stub.closed_at,
         total_steps=None if plan is None else len(plan.steps),

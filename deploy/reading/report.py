@@ -68,6 +68,8 @@ class StepReport(msgspec.Struct, frozen=True, kw_only=True):
     """Start of the last attempt, as far as it is known."""
     completed_at: int | None
     next_retry_at: int | None
+    blocking_reason: str | None
+    """Why it is not ready; None: it is."""
     worker_id: str | None
     result: Any
     error: ErrorReport | None
@@ -122,8 +124,10 @@ class TaskReport(msgspec.Struct, frozen=True, kw_only=True):
     seq: int
     state: TaskStatus
     status: str
-    execution_status: str | None
-    """As tasks.md names it; None once the task is closed."""
+    execution_status: str
+    recommended_action: str
+    completion_percentage: float
+    health_status: str
     created_at: int
     started_at: int | None
     closed_at: int | None

@@ -47,7 +47,7 @@ async def read_report(
         raise NotFoundError(f"Task {format_id(task_id)} has no life {life} in the log.")
     plan = await _plan_of(records, plans, task_id)
     payloads = await _fetch(Payloads(log, names), values_of(records))
-    report = report_of(task_id, found.partition, records, plan, payloads)
+    report = report_of(task_id, found.partition, records, plan, payloads=payloads, now=log.now_ms())
     waits = find_waits(report, plan, Workforce(await list_workers(log, names)), log.now_ms())
     return replace(report, waiting=waits), plan
 

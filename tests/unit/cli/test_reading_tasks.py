@@ -88,7 +88,7 @@ class TestReport:
             (StepStatus.COMPLETE, {"total": 3}),
             (StepStatus.COMPLETE, {"paid": True}),
         ]
-        assert (shown.initiator, shown.tags, shown.execution_status) == ("ada", ("vip",), None)
+        assert (shown.initiator, shown.tags, shown.execution_status) == ("ada", ("vip",), "all_complete")
         assert shown.closed_at is not None
 
     def test_keeps_every_attempt_with_worker_times_and_error(self) -> None:

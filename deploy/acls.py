@@ -1,0 +1,90 @@
+"""The least rights of each principal, as Kafka ACLs: printed by `tasker topics acls`, for whoever administers them.
+
+Kafka's rights are per topic. So within one prefix workers are trusted to write results only for what they were given
+(the engine checks attempt and life); teams that distrust each other use separate prefixes. Workers never write
+transitions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+import msgspec
+
+from tasker_kafka.topics.names import TopicNames
+
+__all__ = ["Acl", "acls"]
+
+
+class Acl(msgspec.Struct, frozen=True):
+    """Operations that a principal's role needs on one resource."""
+
+    role: str
+    """submitter, orchestrator, operator, worker:<queue> or subscriber:<namespace>."""
+    resource: str
+    """topic, group or transactional_id."""
+    name: str
+    pattern: str
+    """literal or prefixed."""
+    operations: tuple[str, ...]
+
+
+READ = ("Read", "Describe")
+WRITE = ("Write", "Describe")
+
+
+def acls(names: TopicNames, queues: Iterable[str], namespaces: Iterable[str]) -> list[Acl]:
+    """Every rule, by role; queues and namespaces are those of the published templates."""
+    found = [*_submitter(names), *_orchestrator(names), *_operator(names)]
+    for queue in sorted(queues):
+        found += _worker(names, queue)
+    for namespace in sorted(namespaces):
+        found += _subscriber(names, namespace)
+    return found
+
+
+def _topics(role: str, operations: tuple[str, ...], *topics: str) -> Iterator[Acl]:
+    return (Acl(role, "topic", topic, "literal", operations) for topic in topics)
+
+
+def _submitter(names: TopicNames) -> Iterator[Acl]:
+    yield from _topics("submitter", WRITE, names.task_requests)
+    # To know the task id beforehand, and to wait for the outcome.
+    yield from _topics(
+        "submitter", READ, names.templates, names.transitions, names.rejections, names.payloads
+    )
+
+
+def _orchestrator(names: TopicNames) -> Iterator[Acl]:
+    role, prefix = "orchestrator", names.prefix
+    yield from _topics(role, READ, names.task_requests, names.templates, names.schemas)
+    both = ("Read", "Write", "Describe")
+    yield from _topics(role, both, names.commands, names.transitions, names.task_state)
+    yield from _topics(role, WRITE, names.rejections, names.payloads, names.control, names.task_dlq)
+    yield Acl(role, "topic", f"{prefix}.steps.", "prefixed", WRITE)
+    yield Acl(role, "topic", f"{prefix}.domain-events.", "prefixed", WRITE)
+    yield Acl(role, "group", f"{prefix}-", "prefixed", READ)
+    yield Acl(role, "transactional_id", f"{prefix}-engine-", "prefixed", WRITE)
+
+
+def _operator(names: TopicNames) -> Iterator[Acl]:
+    role, prefix = "operator", names.prefix
+    yield Acl(role, "topic", f"{prefix}.", "prefixed", READ)
+    yield from _topics(role, WRITE, names.commands, names.payloads, names.templates, names.schemas)
+    yield Acl(role, "transactional_id", names.templates_writer, "literal", WRITE)
+
+
+def _worker(names: TopicNames, queue: str) -> Iterator[Acl]:
+    role = f"worker:{queue}"
+    yield from _topics(role, READ, names.steps(queue), names.templates, names.payloads, names.control)
+    yield from _topics(role, WRITE, names.commands, names.payloads, names.workers)
+    yield Acl(role, "topic", f"{names.prefix}.domain-events.", "prefixed", WRITE)
+    yield Acl(role, "group", names.worker_group(queue), "literal", READ)
+
+
+def _subscriber(names: TopicNames, namespace: str) -> Iterator[Acl]:
+    role = f"subscriber:{namespace}"
+    dead = names.domain_events_dlq(namespace)
+    yield from _topics(role, READ, names.domain_events(namespace), dead)
+    yield from _topics(role, WRITE, dead, names.receipts, names.groups)
+    yield Acl(role, "topic", f"{names.prefix}.retry.", "prefixed", ("Read", "Write", "Describe"))

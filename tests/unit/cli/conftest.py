@@ -1,0 +1,54 @@
+"""The command line on a log in memory: `tasker("topics", "list")` runs a command and gives what it printed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from tasker_kafka.deploy.cli import session
+from tasker_kafka.deploy.cli.app import app
+from tasker_kafka.topics.memory import MemoryCluster, MemoryLog
+
+
+@dataclass(frozen=True)
+class Ran:
+    """How a command ended and what it printed."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        """Standard output as JSON."""
+        return json.loads(self.out)
+
+
+Tasker = Callable[..., Ran]
+
+
+@pytest.fixture
+def cluster() -> MemoryCluster:
+    """A cluster in memory without topics."""
+    return MemoryCluster()
+
+
+@pytest.fixture
+def tasker(cluster: MemoryCluster, monkeypatch: pytest.MonkeyPatch) -> Tasker:
+    """Runs commands of `tasker` on the cluster. An error that is no TaskerError fails the test."""
+    monkeypatch.setenv("TASKER_BROKER", "memory:1")
+    monkeypatch.delenv("TASKER_PREFIX", raising=False)
+    monkeypatch.setattr(session, "connect", lambda where: MemoryLog(cluster))
+
+    def invoke(*arguments: str, stdin: str | None = None) -> Ran:
+        result = CliRunner().invoke(app, arguments, input=stdin)
+        if result.exception is not None and not isinstance(result.exception, SystemExit):
+            raise result.exception
+        return Ran(result.exit_code, result.stdout, result.stderr)
+
+    return invoke
