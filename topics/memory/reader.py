@@ -61,7 +61,7 @@ class MemoryReader:
         self._process = process
         self._isolation = isolation
         self._positions = {
-            partition: max(offset, cluster.store(partition).begin) for partition, offset in positions.items()
+            partition: _existing(cluster.store(partition), offset) for partition, offset in positions.items()
         }
         self._turn = 0
         self._wake: asyncio.Future[None] | None = None
@@ -112,3 +112,9 @@ class MemoryReader:
     def _check_open(self) -> None:
         if self.is_closed:
             raise LogError("the reader is closed")
+
+
+def _existing(store: PartitionStore, offset: int) -> int:
+    if offset > store.end:
+        raise LogError(f"{store.topic}/{store.partition} ends at {store.end}; there is no position {offset}")
+    return max(offset, store.begin)

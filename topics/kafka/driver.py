@@ -1,0 +1,40 @@
+"""Where private names of the driver are touched, and nowhere else in this folder.
+
+`tests/unit/topics/test_driver_names.py` pins every one of them, so an upgrade that moves one fails there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+
+__all__ = ["abandon_producer", "group_member"]
+
+_PATIENCE_SECONDS = 1.0
+
+
+async def abandon_producer(producer: AIOKafkaProducer) -> None:
+    """Stop a producer that may be in the middle of something, without waiting for it.
+
+    `stop()` waits for what is queued, and for ever for a transaction in flight; and while it waits the sender goes on
+    trying. Afterwards nothing is sent any more; what was on the wire may still arrive.
+    """
+    producer._closed = True  # noqa: SLF001 - else its finalizer complains
+    sender: asyncio.Task[Any] | None = producer._sender.sender_task  # noqa: SLF001 - there is no public way
+    if sender is not None:
+        sender.cancel()
+    closing = asyncio.ensure_future(producer.client.close())
+    waiting = {closing} if sender is None else {closing, sender}
+    _, pending = await asyncio.wait(waiting, timeout=_PATIENCE_SECONDS)
+    for task in pending:
+        # The sender waits for its requests when first cancelled; the second time it does not.
+        task.cancel()
+    await asyncio.gather(*waiting, return_exceptions=True)
+
+
+def group_member(consumer: AIOKafkaConsumer) -> tuple[str, int]:
+    """The member id and generation a group consumer has now; ("", -1) when it is no member."""
+    coordinator = consumer._coordinator  # noqa: SLF001 - LeaveGroup of a static member needs its id
+    return coordinator.member_id, coordinator.generation

@@ -1,0 +1,199 @@
+"""A member of a consumer group: what the driver does in the background, put in order.
+
+The driver rejoins on its own and may hand out records while its listener still runs; it swallows what the listener
+raises, and says nothing to the listener when it stops. Here reading waits until `on_assigned` has returned, a failure
+of the listener is raised by the next `fetch`, and `close` revokes first.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Mapping
+
+from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener
+from aiokafka.errors import IllegalStateError
+from aiokafka.structs import OffsetAndMetadata
+from aiokafka.structs import TopicPartition as DriverPartition
+
+from tasker_kafka.schemas.errors import BrokerUnavailable, FencedError, LogError
+from tasker_kafka.topics.kafka.driver import group_member
+from tasker_kafka.topics.kafka.lookup import Lookup
+from tasker_kafka.topics.kafka.polling import Poller, driver_partition
+from tasker_kafka.topics.kafka.translation import translating
+from tasker_kafka.topics.log import Batch, Committed, RebalanceListener, TopicPartition
+
+__all__ = ["KafkaGroupConsumer"]
+
+_JOIN_SECONDS = 90.0
+_COMMIT_SECONDS = 15.0
+_STOP_SECONDS = 5.0
+
+
+class _DriverListener(ConsumerRebalanceListener):
+    """Passes the driver's calls on."""
+
+    def __init__(self, consumer: KafkaGroupConsumer) -> None:
+        self._consumer = consumer
+
+    async def on_partitions_revoked(self, revoked: set[DriverPartition]) -> None:
+        await self._consumer.give_up()
+
+    async def on_partitions_assigned(self, assigned: set[DriverPartition]) -> None:
+        await self._consumer.take({TopicPartition(place.topic, place.partition) for place in assigned})
+
+
+class KafkaGroupConsumer:
+    """A `GroupConsumer`."""
+
+    def __init__(self, group: str, consumer: AIOKafkaConsumer, lookup: Lookup, *, is_static: bool) -> None:
+        self._group = group
+        self._consumer = consumer
+        self._lookup = lookup
+        self._is_static = is_static
+        self._poller = Poller(consumer)
+        self._listener: RebalanceListener | None = None
+        self._held: set[TopicPartition] = set()
+        self._reading = asyncio.Event()
+        self._revoking = asyncio.Lock()
+        self._failure: Exception | None = None
+        self.is_closed = False
+
+    # ------------------------------------------------------------ the port
+
+    async def start(self, topics: Iterable[str], listener: RebalanceListener) -> None:
+        """Join, and wait until the first assignment has been taken."""
+        wanted = tuple(topics)
+        for topic in wanted:
+            await self._lookup.partition_count(topic)
+        self._listener = listener
+        try:
+            async with asyncio.timeout(_JOIN_SECONDS):
+                with translating(f"joining group {self._group!r}"):
+                    self._consumer.subscribe(list(wanted), listener=_DriverListener(self))
+                    await self._consumer.start()
+                await self._reading.wait()
+        except TimeoutError as error:
+            raise BrokerUnavailable(
+                f"group {self._group!r} gave no assignment within {_JOIN_SECONDS:g} s"
+            ) from error
+        self._raise_failure()
+
+    async def fetch(self, *, timeout: float = 0.5, max_records: int = 500) -> dict[TopicPartition, Batch]:
+        """What has arrived; see the port."""
+        self._raise_failure()
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + timeout
+        try:
+            async with asyncio.timeout_at(deadline):
+                await self._reading.wait()
+        except TimeoutError:
+            return {}
+        self._raise_failure()
+        try:
+            # A rebalance may begin while the driver waits; it would wait for the end of it.
+            async with asyncio.timeout_at(max(deadline, loop.time()) + 0.05):
+                return await self._poller.fetch(
+                    timeout=max(0.0, deadline - loop.time()), max_records=max_records
+                )
+        except TimeoutError:
+            return {}
+        except LogError as error:
+            if isinstance(error.__cause__, IllegalStateError):
+                return {}
+            raise
+
+    def assignment(self) -> set[TopicPartition]:
+        """The partitions now assigned."""
+        return set(self._held)
+
+    def position(self, partition: TopicPartition) -> int:
+        """Offset of the next record to read."""
+        if partition not in self._held:
+            raise LogError(f"{partition.topic}/{partition.partition} is not assigned to this member")
+        return self._poller.positions[partition]
+
+    async def seek(self, partition: TopicPartition, offset: int) -> None:
+        """Read on from `offset`."""
+        self.position(partition)
+        await self._poller.seek(partition, offset)
+
+    def pause(self, partitions: Iterable[TopicPartition]) -> None:
+        """Fetch nothing from these until resumed."""
+        self._consumer.pause(*map(driver_partition, self._held.intersection(partitions)))
+
+    def resume(self, partitions: Iterable[TopicPartition]) -> None:
+        """Undo `pause`."""
+        self._consumer.resume(*map(driver_partition, self._held.intersection(partitions)))
+
+    async def commit(self, offsets: Mapping[TopicPartition, Committed]) -> None:
+        """Commit, checked."""
+        what = {
+            driver_partition(partition): OffsetAndMetadata(committed.offset, committed.metadata)
+            for partition, committed in offsets.items()
+        }
+        try:
+            with translating(f"committing offsets of group {self._group!r}"):
+                async with asyncio.timeout(_COMMIT_SECONDS):
+                    await self._consumer.commit(what)
+        except LogError as error:
+            if isinstance(error.__cause__, IllegalStateError):
+                raise FencedError(f"group {self._group!r} has moved on: {error.__cause__}") from error
+            raise
+
+    async def committed(self, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, Committed]:
+        """The group's committed offsets with their metadata."""
+        return await self._lookup.group_offsets(self._group, tuple(partitions))
+
+    async def close(self, *, leave: bool = True) -> None:
+        """Revoke, then leave. A dynamic member always leaves: nothing could come back as it."""
+        if self.is_closed:
+            return
+        self.is_closed = True
+        member_id, _ = group_member(self._consumer)
+        try:
+            await self.give_up()
+        finally:
+            try:
+                async with asyncio.timeout(_STOP_SECONDS):
+                    await self._consumer.stop()
+            except TimeoutError:
+                # The session runs out instead.
+                pass
+            if leave and self._is_static and member_id:
+                await self._lookup.leave_group(self._group, member_id)
+
+    # ------------------------------------------------------------ the driver's calls
+
+    async def give_up(self) -> None:
+        """Stop reading and let the listener finish what it holds."""
+        self._reading.clear()
+        async with self._revoking:
+            if self._held and self._listener is not None:
+                try:
+                    await self._listener.on_revoked(set(self._held))
+                except Exception as error:
+                    self._fail(error)
+            self._held = set()
+            self._poller.forget()
+
+    async def take(self, partitions: set[TopicPartition]) -> None:
+        """Find the positions, let the listener prepare, then read."""
+        try:
+            await self._poller.locate(sorted(partitions))
+            self._held = set(partitions)
+            if self._listener is not None:
+                await self._listener.on_assigned(set(partitions))
+        except Exception as error:
+            self._fail(error)
+        self._reading.set()
+
+    def _fail(self, error: Exception) -> None:
+        if self._failure is None:
+            self._failure = error
+        self._reading.set()
+
+    def _raise_failure(self) -> None:
+        if self.is_closed:
+            raise LogError("the consumer is closed")
+        if self._failure is not None:
+            raise self._failure

@@ -1,0 +1,102 @@
+"""Batches with positions out of the driver's consumer.
+
+The driver returns records, and moves its position silently over control records and aborted ones. The port promises the
+positions too, also where no record came; so positions are compared around each poll, and a poll that waits is cut into
+slices, at first short ones: what is read to its end has a transaction's marker last, and waiting for nothing would cost
+a reader its whole timeout.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+
+from aiokafka import AIOKafkaConsumer
+from aiokafka.structs import ConsumerRecord
+from aiokafka.structs import TopicPartition as DriverPartition
+
+from tasker_kafka.topics.kafka.translation import translating
+from tasker_kafka.topics.log import Batch, Record, TopicPartition
+
+__all__ = ["Poller", "driver_partition", "to_record"]
+
+_FIRST_SLICE_SECONDS = 0.005
+_SLICE_GROWTH = 3
+_POSITION_SECONDS = 5.0
+
+
+def driver_partition(partition: TopicPartition) -> DriverPartition:
+    """The driver's name of a partition."""
+    return DriverPartition(partition.topic, partition.partition)
+
+
+class Poller:
+    """Polls a consumer and keeps its positions."""
+
+    def __init__(self, consumer: AIOKafkaConsumer) -> None:
+        self._consumer = consumer
+        self.positions: dict[TopicPartition, int] = {}
+        # Kept here until they are returned: a poll may be cancelled after the driver has moved on.
+        self._ready: dict[TopicPartition, Batch] = {}
+
+    async def fetch(self, *, timeout: float, max_records: int) -> dict[TopicPartition, Batch]:
+        """What has arrived, up to `max_records`; waits up to `timeout` seconds for something."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + timeout
+        slice_seconds = 0.0
+        while True:
+            if not self._ready:
+                with translating("reading"):
+                    got = await self._consumer.getmany(
+                        timeout_ms=round(slice_seconds * 1000), max_records=max_records
+                    )
+                await self._collect(got)
+            left = deadline - loop.time()
+            if self._ready or left <= 0:
+                ready, self._ready = self._ready, {}
+                return ready
+            slice_seconds = min(left, max(_FIRST_SLICE_SECONDS, slice_seconds * _SLICE_GROWTH))
+
+    async def seek(self, partition: TopicPartition, offset: int) -> None:
+        """Read on from `offset`."""
+        with translating("seeking"):
+            self._consumer.seek(driver_partition(partition), offset)
+        self.positions[partition] = offset
+        self._ready.pop(partition, None)
+
+    async def locate(self, partitions: Iterable[TopicPartition]) -> None:
+        """Take over exactly these partitions at the driver's positions."""
+        self.forget()
+        with translating("looking up positions"):
+            for partition in partitions:
+                self.positions[partition] = await self._consumer.position(driver_partition(partition))
+
+    def forget(self) -> None:
+        """Give up all partitions."""
+        self.positions = {}
+        self._ready = {}
+
+    async def _collect(self, got: dict[DriverPartition, list[ConsumerRecord]]) -> None:
+        """Those with records first: their positions are known, so nothing is awaited before they are kept."""
+        arrived = [TopicPartition(place.topic, place.partition) for place in got]
+        silent = [place for place in self.positions if driver_partition(place) not in got]
+        for place in (*arrived, *silent):
+            first = self.positions.get(place)
+            if first is None:
+                continue
+            with translating("looking up positions"):
+                async with asyncio.timeout(_POSITION_SECONDS):
+                    position = await self._consumer.position(driver_partition(place))
+            if position != first and self.positions.get(place) == first:
+                self.positions[place] = position
+                records = tuple(map(to_record, got.get(driver_partition(place), ())))
+                self._ready[place] = Batch(first, position, records)
+
+
+def to_record(record: ConsumerRecord) -> Record:
+    """The driver's record as the port's."""
+    # A foreign client may write headers without a value.
+    headers = tuple([(name, value or b"") for name, value in record.headers]) if record.headers else ()
+    return Record(
+        record.topic, record.partition, record.offset, record.timestamp, record.key, record.value, headers
+    )
