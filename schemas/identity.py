@@ -46,9 +46,10 @@ _STEP, _DISPATCH, _EVENT, _PLACE, _JITTER, _SPAN = (
 )
 
 
-def new_request_id() -> bytes:
-    """A UUIDv7 (RFC 9562): 48 bits of Unix milliseconds, then 74 random bits; 16 bytes."""
-    raw = bytearray((time.time_ns() // 1_000_000).to_bytes(6, "big") + os.urandom(10))
+def new_request_id(now_ms: int | None = None) -> bytes:
+    """A UUIDv7 (RFC 9562): 48 bits of Unix milliseconds (default: now), then 74 random bits; 16 bytes."""
+    now_ms = time.time_ns() // 1_000_000 if now_ms is None else now_ms
+    raw = bytearray(now_ms.to_bytes(6, "big") + os.urandom(10))
     raw[6] = 0x70 | (raw[6] & 0x0F)
     raw[8] = 0x80 | (raw[8] & 0x3F)
     return bytes(raw)
