@@ -62,6 +62,8 @@ class QueueLane:
         self._changed, self._urgent, self._room, self._settling = (asyncio.Event() for _ in range(4))
         self._room.set()
         self._committing: asyncio.Task[None] | None = None
+        self.assigned = asyncio.Event()
+        """Set by the first assignment, of none too."""
 
     # ------------------------------------------------------------------------------------- consuming
 
@@ -204,6 +206,9 @@ class QueueLane:
 
     async def on_assigned(self, partitions: set[TopicPartition]) -> None:
         """Take partitions over, as their last owner left them."""
+        for work in self._works.values():
+            work.close()
+            work.is_lost = True
         delay = self._settings.retry_seconds
         while True:
             try:
@@ -217,6 +222,7 @@ class QueueLane:
                 )
             await asyncio.sleep(delay)
             delay = min(2 * delay, self._settings.retry_max_seconds)
+        self.assigned.set()
 
     async def _load(self, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, PartitionWork]:
         places = sorted(partitions)

@@ -68,6 +68,7 @@ class StepWorker:
         self._failure: BaseException | None = None
         self._lanes: list[QueueLane] = []
         self._pump_is_due = False
+        self._ready = asyncio.Event()
 
     async def run(self) -> None:
         """Work until `stop`. Raises what makes it impossible to go on, after giving back what it can."""
@@ -91,12 +92,14 @@ class StepWorker:
             tasks.start(cancellations.follow())
             tasks.start(announcer.run(self.worker_id, self._queues, self._registry.names))
             lanes = [self._loop.create_task(self._run_lane(lane)) for lane in self._lanes]
+            tasks.start(self._tell_ready())
             await self._stopping.wait()
             await self._wind_down(attempts, sender, lanes)
             announcer.farewell()
             await sender.drain(self._settings.revoke_seconds)
             await attempts.close()
         finally:
+            self._ready.set()
             await tasks.close()
             children.close()
             threads.shutdown(wait=False)
@@ -104,6 +107,10 @@ class StepWorker:
             await outbox.close()
         if self._failure is not None:
             raise self._failure
+
+    async def wait_ready(self) -> None:
+        """Wait until `run` has joined the group of every queue; ends also when the worker does."""
+        await self._ready.wait()
 
     async def stop(self) -> None:
         """Ask `run` to end: it finishes or gives back what it has in hand, within `shutdown_seconds`."""
@@ -157,6 +164,11 @@ class StepWorker:
             await lane.run()
         except Exception as error:
             self._fail(error)
+
+    async def _tell_ready(self) -> None:
+        for lane in self._lanes:
+            await lane.assigned.wait()
+        self._ready.set()
 
     def _schedule_pump(self) -> None:
         """Let the lanes start more, once in this iteration of the loop."""

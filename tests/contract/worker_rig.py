@@ -14,6 +14,7 @@ import msgspec
 
 from tasker_kafka.handlers import HandlerRegistry
 from tasker_kafka.handlers.worker import StepWorker, WorkerSettings
+from tasker_kafka.handlers.worker.watermark import decode_metadata
 from tasker_kafka.schemas.codec import decode, encode
 from tasker_kafka.schemas.errors import LogError
 from tasker_kafka.schemas.identity import dispatch_key
@@ -23,6 +24,7 @@ from tasker_kafka.schemas.records import (
     Cancellation,
     Command,
     Dispatch,
+    Failure,
     Heartbeat,
     StepInput,
     StepResult,
@@ -31,6 +33,7 @@ from tasker_kafka.schemas.records import (
 from tasker_kafka.schemas.words import Outcome
 from tasker_kafka.topics.declarations import TopicPlan, declarations
 from tasker_kafka.topics.log import Committed, Log, Outbox, Record, TopicPartition, Write
+from tasker_kafka.topics.memory import MemoryLog
 from tasker_kafka.topics.names import TopicNames
 from tasker_kafka.topics.plans import PlanStore, publish
 from tasker_kafka.topics.provision import create
@@ -44,6 +47,25 @@ FAST = WorkerSettings(session_timeout_ms=6_000, heartbeat_ms=500, shutdown_secon
 def task(number: int) -> bytes:
     """The id of a task."""
     return number.to_bytes(16, "big")
+
+
+class Calls(list[str]):
+    """What handlers were called with, in order; to be waited for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._more = asyncio.Event()
+
+    def add(self, what: str) -> None:
+        """A handler was called."""
+        self.append(what)
+        self._more.set()
+
+    async def wait(self, count: int) -> None:
+        """As soon as there were `count` calls."""
+        while len(self) < count:
+            self._more.clear()
+            await self._more.wait()
 
 
 class Rig:
@@ -89,6 +111,11 @@ class Rig:
         made = self.make_dispatch(number, step, **changes)
         await self._outbox.write(self.write_of(made))
         return made
+
+    async def send(self, made: Dispatch) -> None:
+        """Write this dispatch."""
+        assert self._outbox is not None
+        await self._outbox.write(self.write_of(made))
 
     async def dispatch_many(self, count: int, step: str = "one") -> None:
         """Grant attempt 1 of the step of tasks 1 to `count`."""
@@ -181,6 +208,29 @@ class Rig:
                 return found
             await asyncio.sleep(0.05)
 
+    async def wait_finished_above(self, offset: int, count: int) -> None:
+        """As soon as a commit at `offset` of partition 0 says that `count` offsets above it are finished."""
+        while True:
+            found = (await self.committed()).get(0)
+            restored = None if found is None else decode_metadata(found.offset, found.metadata)
+            finished = 0 if restored is None else sum(end - first for first, end in restored.finished)
+            if found is not None and (found.offset, finished) == (offset, count):
+                return
+            await asyncio.sleep(0.05)
+
+    async def set_committed(self, offset: int, metadata: str) -> None:
+        """Commit for the worker group as a tool would, from outside."""
+
+        class Nobody:
+            async def on_assigned(self, partitions: set[TopicPartition]) -> None: ...
+
+            async def on_revoked(self, partitions: set[TopicPartition]) -> None: ...
+
+        member = self.log.group(self.names.worker_group(QUEUE), client_id="tool")
+        await member.start([self.names.steps(QUEUE)], Nobody())
+        await member.commit({TopicPartition(self.names.steps(QUEUE), 0): Committed(offset, metadata)})
+        await member.close()
+
     async def read(self, topic: str) -> list[Record]:
         """Everything in a topic."""
         found: list[Record] = []
@@ -238,11 +288,15 @@ class RunningWorker:
             await self.plans.stop()
             await self.log.close()
 
+    def kill(self) -> None:
+        """As kill −9, seen from the log; only logs that can be killed."""
+        assert isinstance(self.log, MemoryLog)
+        self.log.kill()
+
     async def crash(self) -> None:
-        """As on kill −9; only logs that can be killed."""
+        """Kill it, and clear away what is left of it in this process."""
         self.is_over = True
-        kill = getattr(self.log, "kill")  # noqa: B009 - only the log in memory has it
-        kill()
+        self.kill()
         self.task.cancel()
         await asyncio.gather(self.task, return_exceptions=True)
         with contextlib.suppress(LogError):
@@ -278,15 +332,23 @@ def outcomes(results: list[StepResult]) -> list[Outcome]:
     return [each.outcome for each in results]
 
 
+def failure(result: StepResult) -> Failure:
+    """The failure of a failed attempt."""
+    assert result.failure is not None
+    return result.failure
+
+
 __all__ = [
     "FAST",
     "QUEUE",
+    "Calls",
     "Heartbeat",
     "Outcome",
     "Rig",
     "RunningWorker",
     "StepResult",
     "StepStarted",
+    "failure",
     "outcomes",
     "rig",
     "step_of",
