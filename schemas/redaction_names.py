@@ -99,14 +99,14 @@ class NameFilter:
                 self._patterns.append(re.compile(text[1:-1]))
             except re.error as error:
                 raise ConfigurationError(
-                    f"redaction.filter_parameters: {text} is no regular expression: {error}",
+                    f"filter {text} is no regular expression: {error}",
                     next_step="mend the expression, or write plain words",
                 ) from None
             return
         parts = [_part(each) for each in text.split(".")]
         if not all(parts):
             raise ConfigurationError(
-                f"redaction.filter_parameters: {text!r} holds no word",
+                f"filter {text!r} holds no word",
                 next_step="write words as `email`, stems as `passw*`, paths as `customer.card`",
             )
         found = [each for each in parts if each is not None]
