@@ -177,8 +177,9 @@ class Owner:
 
     def run(self) -> None:
         """Read, tick and save until something fails; then the process is dead and `error` says why."""
-        loops = (self._feed(), self._every(self.settings.tick_interval_ms, self.lane.tick), self._save())
-        self._tasks = [asyncio.create_task(self._watched(loop)) for loop in loops]
+        self._tasks = [
+            asyncio.create_task(self._watched(loop)) for loop in (self._feed, self._tick, self._save)
+        ]
 
     @property
     def is_alive(self) -> bool:
@@ -206,12 +207,12 @@ class Owner:
         await self.plans.stop()
         await self.outbox.close()
 
-    async def _watched(self, loop: Coroutine[Any, Any, None]) -> None:
+    async def _watched(self, loop: Callable[[], Awaitable[None]]) -> None:
         try:
-            await loop
+            await loop()
         except asyncio.CancelledError:
             raise
-        except BaseException as error:  # noqa: BLE001 - a Crash is one
+        except BaseException as error:
             if self.error is None:
                 self.error = error
                 await self.kill()
@@ -221,6 +222,9 @@ class Owner:
             batch = await self.fetch(timeout=0.5)
             if batch is not None:
                 await self.lane.process(batch)
+
+    async def _tick(self) -> None:
+        await self._every(self.settings.tick_interval_ms, self.lane.tick)
 
     async def _save(self) -> None:
         await self._every(self.settings.checkpoint_interval_ms, self.lane.checkpoint)
@@ -242,6 +246,8 @@ class LaneWorld:
         self.log = MemoryLog(self.cluster)
         self.owners: list[Owner] = []
         self.answer: ANSWER = lambda _: (Outcome.SUCCESS, None)
+        self.muted: set[bytes] = set()
+        """Tasks whose dispatches nobody takes."""
         self.dispatched: list[Dispatch] = []
         self._outbox: Outbox | None = None
         self._steps: Reader | None = None
@@ -332,7 +338,7 @@ class LaneWorld:
 
     async def work(self, *, timeout: float = 0) -> int:
         """Answer every new dispatch; how many."""
-        found = await self.dispatches(timeout=timeout)
+        found = [each for each in await self.dispatches(timeout=timeout) if each.task_id not in self.muted]
         for dispatch in found:
             await self.finish(dispatch)
         return len(found)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from tasker_kafka.schemas.state import Stub
 from tasker_kafka.schemas.words import TaskStatus
-
 from tests.support.lane_world import LaneWorld, plan_of, virtual
 
 
