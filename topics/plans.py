@@ -24,7 +24,7 @@ from tasker_kafka.schemas.plan import Plan
 from tasker_kafka.schemas.plan_json import decode_plan, version_key
 from tasker_kafka.schemas.template_records import PublishedTemplate, TemplatePointer
 
-from .log import Log, Reader, Record, TopicPartition, Write
+from .log import Isolation, Log, Reader, Record, TopicPartition, Write
 from .names import TopicNames
 
 __all__ = ["PlanStore", "Published", "pointer_key", "publish"]
@@ -80,8 +80,15 @@ class PlanStore:
         await self._tell(self._failure)
 
     async def catch_up(self) -> None:
-        """Until everything published before the call is here. LogError when the topic cannot be read."""
-        ends = {partition: await self._log.end_offset(partition) for partition in self._positions}
+        """Until everything published before the call is here. LogError when the topic cannot be read.
+
+        Up to the very end, not to the last stable offset: a commit is acknowledged a moment before its markers lie
+        in the topic, and what was published in it must be seen.
+        """
+        ends = {
+            partition: await self._log.end_offset(partition, isolation=Isolation.UNCOMMITTED)
+            for partition in self._positions
+        }
 
         def is_here() -> bool:
             return all(self._positions[partition] >= end for partition, end in ends.items())
