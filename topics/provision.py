@@ -71,7 +71,8 @@ async def publish_schemas(log: Log, names: TopicNames) -> None:
     try:
         await outbox.warm([names.schemas])
         for mark, text in published_schemas().items():
-            await outbox.write(Write(names.schemas, mark, text.encode()))
+            outbox.send(Write(names.schemas, mark, text.encode()))
+        await outbox.flush()
     finally:
         await outbox.close()
 

@@ -22,13 +22,16 @@ from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
 from aiokafka.structs import OffsetAndMetadata
 
 from tasker_kafka.schemas.errors import LogError
+from tasker_kafka.schemas.settings import load_settings
 from tasker_kafka.streams.lane.host import LaneHost
+from tasker_kafka.topics.kafka.configured import configured_log
 from tasker_kafka.topics.log import Isolation, Log, TopicPartition
 from tasker_kafka.topics.names import TopicNames
 
-from .config import OrchestratorConfig
+from .config import OrchestratorConfig, orchestrator_config
 from .exits import fatal
 from .membership import Ordinal
+from .startup import Prepare, assert_topics
 from .table import LaneTable, LaneTableManager
 from .transport import BatchConsumer, BatchTransport
 
@@ -43,21 +46,23 @@ QUEUED_BATCHES = 8
 class OrchestratorApp(faust.App):
     """A Faust app whose agents feed lanes. One per process."""
 
-    def __init__(self, config: OrchestratorConfig, log: Log) -> None:
+    def __init__(self, config: OrchestratorConfig, log: Log, prepare: Prepare) -> None:
         self.config = config
         self.names = TopicNames(config.prefix)
         self.changelog_ends: dict[int, int] = {}
         self._cluster = log
+        self._prepare = prepare
         self._ordinal = Ordinal.take(config.prefix, config.ordinal)
+        instance = config.instance or self._ordinal.instance_id
         self.host = LaneHost(
             log=log,
             names=self.names,
             settings=config.lanes,
-            instance=self._ordinal.instance_id,
+            instance=instance,
             on_fatal=self.end_process,
             commit=self.commit_offset,
         )
-        super().__init__(f"{config.prefix}-engine", **_faust_settings(config, self._ordinal.instance_id))
+        super().__init__(f"{config.prefix}-engine", **_faust_settings(config, instance))
         self.transport = BatchTransport(self.conf.broker_consumer, self)
         self.on_partitions_revoked.connect(self._on_revoked)
 
@@ -69,6 +74,7 @@ class OrchestratorApp(faust.App):
         """Connect and read the templates before the group is joined."""
         try:
             await self._cluster.start()
+            await self._prepare(self._cluster, self.names)
             await self.host.start()
             await super().on_start()
         except Exception as error:
@@ -152,16 +158,18 @@ def _faust_settings(config: OrchestratorConfig, instance_id: str) -> dict[str, A
         "Table": LaneTable,
         "topic_allow_declare": False,
         "topic_disable_leader": True,
-        "topic_partitions": config.partitions,
         "web_enabled": False,
         "worker_redirect_stdouts": False,
     }
 
 
-def create_app(config: OrchestratorConfig, log: Log) -> OrchestratorApp:
-    """The app with its table and its two agents."""
-    app = OrchestratorApp(config, log)
-    app.Table("task-state", partitions=config.partitions, key_type=bytes, value_type=bytes)
+def create_app(config: OrchestratorConfig, log: Log, prepare: Prepare = assert_topics) -> OrchestratorApp:
+    """The app with its table and its two agents.
+
+    log: not yet started. prepare: done once it is, before the group is joined; by default the topics are verified.
+    """
+    app = OrchestratorApp(config, log, prepare)
+    app.Table("task-state", key_type=bytes, value_type=bytes)
     for topic, name in ((app.names.task_requests, "intake"), (app.names.commands, "engine")):
         source = app.topic(
             topic, key_type=bytes, value_type=bytes, internal=True, acks=False, allow_empty=True
@@ -183,3 +191,12 @@ def _feed(app: OrchestratorApp) -> Any:
                 app.end_process(error)
 
     return feed
+
+
+def __getattr__(name: str) -> Any:
+    """`app`, made when it is first asked for: importing this module reads no settings and connects nowhere."""
+    if name != "app":
+        raise AttributeError(name)
+    settings = load_settings()
+    made = globals()["app"] = create_app(orchestrator_config(settings), configured_log(settings))
+    return made

@@ -15,6 +15,7 @@ from tasker_kafka.topics.log import Log
 from .app import OrchestratorApp, create_app
 from .config import OrchestratorConfig
 from .exits import ExitCode, exit_code
+from .startup import Prepare, assert_topics
 
 __all__ = ["run_orchestrator"]
 
@@ -37,16 +38,19 @@ class OrchestratorWorker(Worker):
             raise self.crash_reason
 
 
-def run_orchestrator(config: OrchestratorConfig, connect: Callable[[], Log]) -> ExitCode:
+def run_orchestrator(
+    config: OrchestratorConfig, connect: Callable[[], Log], prepare: Prepare = assert_topics
+) -> ExitCode:
     """Run until SIGTERM or SIGINT; a fatal error ends the process itself (see `exits`).
 
-    `connect` makes the log; it is called on the loop's thread, before anything is started.
+    connect: makes the log, on the loop's thread. prepare: done when it is started, before the group is joined.
+    ConfigurationError when another process holds the ordinal.
     """
     for name in QUIET_LOGGERS:
         logging.getLogger(name).setLevel(max(logging.WARNING, logging.getLogger().level))
     loop = uvloop.new_event_loop()
     asyncio.set_event_loop(loop)
-    app = create_app(config, connect())
+    app = create_app(config, connect(), prepare)
     worker = OrchestratorWorker(app, loop=loop)
     try:
         worker.execute_from_commandline()
