@@ -222,7 +222,7 @@ class Fold:
     def _next_due(self, origin: TaskState) -> int | None:
         """The next due time, from what changed; all steps are looked at only when the earliest timer is gone."""
         plan, status = self.plan, self.status
-        if not self.touched and status is origin.state and self._is_settled(origin):
+        if not self.touched and self._is_settled(origin):
             return origin.next_due
         if plan is None or status is None or status in CLOSED_TASK_STATES:
             return None
@@ -250,8 +250,13 @@ class Fold:
         return due
 
     def _is_settled(self, origin: TaskState) -> bool:
-        """Whether nothing of the task changed that a timer depends on."""
-        return self.state_since == origin.state_since and self.stale_reported == origin.stale_reported
+        """Whether nothing of the task changed that its own timers depend on."""
+        return (
+            origin.seq > 0
+            and self.status is origin.state
+            and self.state_since == origin.state_since
+            and self.stale_reported == origin.stale_reported
+        )
 
     def _is_gone(self, known: int, origin: TaskState, plan: Plan, due: int | None) -> bool:
         """Whether the timer that was the earliest may have been one of those that changed."""

@@ -100,8 +100,9 @@ def outputs(
         if event is _ENQUEUED or event is _REDISPATCHED:
             if isinstance(after, TaskState) and plan is not None:
                 dispatches.append(_dispatch(after, transition, plan))
-        elif event is _CANCELLED and transition.from_state in _RUNNING and isinstance(before, TaskState):
-            cancellations.append(_cancellation(before, transition, record, plan))
+        elif event is _CANCELLED and transition.step is not None and transition.from_state in _RUNNING:
+            if isinstance(before, TaskState):
+                cancellations.append(_cancellation(before, transition, record, plan))
     events: tuple[DomainEvent, ...] = ()
     if type(body) is StepResult and body.events and isinstance(before, TaskState) and plan is not None:
         events = _domain_events(before, body, record, plan)
