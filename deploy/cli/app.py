@@ -6,9 +6,10 @@ from typing import Annotated
 
 import typer
 
-from . import broker, template, topics
+from . import broker, config, rejections, run_roles, step, task, template, topics
 from .console import print_text
 from .guard import GuardedGroup
+from .submit import submit
 
 __all__ = ["app"]
 
@@ -42,4 +43,11 @@ def root(
 
 app.add_typer(broker.app, name="broker")
 app.add_typer(topics.app, name="topics")
+app.command()(run_roles.orchestrator)
+app.add_typer(run_roles.worker_app, name="worker")
+app.command()(submit)
+app.add_typer(task.app, name="task")
+app.add_typer(step.app, name="step")
 app.add_typer(template.app, name="template")
+app.add_typer(rejections.app, name="rejections")
+app.add_typer(config.app, name="config")

@@ -1,23 +1,23 @@
 """Which system a command talks to, and the one place where it connects.
 
-The address is that of TASKER_BROKER or the settings; without one, the user's own broker (`tasker broker start`) if it
+The address is that of the settings (TASKER_BROKER); without one, the user's own broker (`tasker broker start`) if it
 runs, else this machine's usual port.
 """
 
 from __future__ import annotations
 
-import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
+    from tasker_kafka.schemas.settings import Settings
     from tasker_kafka.topics.log import Log
     from tasker_kafka.topics.names import TopicNames
     from tasker_kafka.topics.plans import PlanStore
 
-__all__ = ["Session", "Target", "connect", "in_session", "open_session", "target"]
+__all__ = ["Session", "bootstrap_of", "connect", "in_session", "open_session"]
 
 T = TypeVar("T")
 
@@ -25,17 +25,10 @@ USUAL_ADDRESS = "127.0.0.1:9092"
 
 
 @dataclass(frozen=True)
-class Target:
-    """The system that is meant."""
-
-    bootstrap: str
-    prefix: str
-
-
-@dataclass(frozen=True)
 class Session:
     """A connection to a system, and the names of its topics."""
 
+    settings: Settings
     log: Log
     names: TopicNames
 
@@ -52,39 +45,34 @@ class Session:
             await store.stop()
 
 
-def target() -> Target:
-    """The system that the environment names."""
-    return Target(
-        os.environ.get("TASKER_BROKER") or own_broker() or USUAL_ADDRESS,
-        os.environ.get("TASKER_PREFIX") or "tasker",
-    )
-
-
-def own_broker() -> str | None:
-    """The address of the user's own broker if it runs."""
+def bootstrap_of(settings: Settings) -> str:
+    """The address of the cluster that is meant."""
     from tasker_kafka.topics.brokers.detached import status_detached
 
+    if settings.broker.bootstrap is not None:
+        return settings.broker.bootstrap
     broker = status_detached()
-    return None if broker is None else broker.bootstrap_servers
+    return USUAL_ADDRESS if broker is None else broker.bootstrap_servers
 
 
-def connect(where: Target) -> Log:
-    """A log on the target's cluster, not yet started. Tests put their own in its place."""
-    from tasker_kafka.topics.kafka import KafkaLog
+def connect(settings: Settings) -> Log:
+    """A log on the cluster of the settings, not yet started. Tests put their own in its place."""
+    from tasker_kafka.topics.kafka.configured import configured_log
 
-    return KafkaLog(where.bootstrap)
+    return configured_log(settings, bootstrap=bootstrap_of(settings))
 
 
 @asynccontextmanager
 async def open_session() -> AsyncIterator[Session]:
     """Connect, and close at the end of the block. BrokerUnavailable names address and likely cause."""
+    from tasker_kafka.schemas.settings import load_settings
     from tasker_kafka.topics.names import TopicNames
 
-    where = target()
-    log = connect(where)
+    settings = load_settings()
+    log = connect(settings)
     try:
         await log.start()
-        yield Session(log, TopicNames(where.prefix))
+        yield Session(settings, log, TopicNames(settings.prefix))
     finally:
         await log.close()
 

@@ -28,7 +28,7 @@ Reference = Annotated[
     str, typer.Argument(metavar="TEMPLATE", help="[NAMESPACE/]NAME[@VERSION] of a published template.")
 ]
 Environment = Annotated[
-    str | None, typer.Option("--env", envvar="TASKER_ENV", help="Whose overlay is laid over the base.")
+    str | None, typer.Option("--env", help="Whose overlay is laid over the base. Default: TASKER_ENV.")
 ]
 Modules = Annotated[
     list[str], typer.Option("--module", "-m", help="Also check the steps against this module's handlers.")
@@ -70,10 +70,12 @@ def list_templates(as_json: AsJson = False) -> None:
 def lint_templates(paths: Paths, module: Modules = [], as_json: AsJson = False) -> None:  # noqa: B006 - typer copies it
     """Check template files, in every environment they name; exit code 1 when one has a fault."""
     from tasker_kafka.deploy.template_files import lint_files
+    from tasker_kafka.schemas.settings import load_settings
 
-    findings = lint_files(paths)
+    variables = load_settings().template_variables()
+    findings = lint_files(paths, variables=variables)
     if module and not any(each.severity == "error" for each in findings):
-        findings += handler_findings(paths, module)
+        findings += handler_findings(paths, module, variables)
     if as_json:
         print_json({"findings": [finding_shape(each) for each in findings]})
     else:
@@ -126,7 +128,12 @@ def publish(paths: Paths, environment: Environment = None, as_json: AsJson = Fal
         from tasker_kafka.deploy.template_files import publish_files
 
         published = await publish_files(
-            session.log, session.names, paths, publisher=current_actor(), environment=environment
+            session.log,
+            session.names,
+            paths,
+            publisher=current_actor(),
+            environment=environment or session.settings.environment,
+            variables=session.settings.template_variables(),
         )
         return published, await find_missing_queues(session.log, session.names)
 
@@ -164,12 +171,14 @@ def print_graph(plan: Plan, states: Any, form: GraphFormat) -> None:
         print_text(mermaid(plan, states))
 
 
-def handler_findings(paths: list[Path], modules: list[str]) -> list[Finding]:
+def handler_findings(
+    paths: list[Path], modules: list[str], variables: dict[str, str | None]
+) -> list[Finding]:
     """Steps that no handler of these modules fits."""
     from tasker_kafka.deploy.handler_checks import check_plans, load_registry
     from tasker_kafka.deploy.template_files import load_plans
 
-    return check_plans(load_plans(paths), load_registry(modules))
+    return check_plans(load_plans(paths, variables=variables), load_registry(modules))
 
 
 def summary(plan: Plan) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from .options import AsJson
 from .session import Session, in_session
 
 if TYPE_CHECKING:
+    from tasker_kafka.topics.declarations import TopicPlan
     from tasker_kafka.topics.provision import Drift
 
 __all__ = ["app"]
@@ -21,9 +22,12 @@ app = typer.Typer(help="The topics of the system.", no_args_is_help=True)
 
 Partitions = Annotated[
     int | None,
-    typer.Option(min=1, help="Partitions of the engine's topics. Cannot be changed later. Default: 8."),
+    typer.Option(min=1, help="Of the engine's topics; cannot be changed later. Default: topics.partitions."),
 ]
-Replicas = Annotated[int, typer.Option("--replication", min=1, help="Replicas of each partition.")]
+Replicas = Annotated[
+    int | None,
+    typer.Option("--replication", min=1, help="Copies of each record. Default: topics.replication_factor."),
+]
 Queues = Annotated[
     list[str], typer.Option("--queue", help="A queue that no published template names yet; repeatable.")
 ]
@@ -36,7 +40,7 @@ Namespaces = Annotated[
 @app.command()
 def create(
     partitions: Partitions = None,
-    replication: Replicas = 1,
+    replication: Replicas = None,
     queue: Queues = [],  # noqa: B006 - typer copies it
     namespace: Namespaces = [],  # noqa: B006 - typer copies it
     as_json: AsJson = False,
@@ -44,17 +48,16 @@ def create(
     """Create the topics that are missing, those of the published templates included."""
 
     async def work(session: Session) -> list[str]:
-        from tasker_kafka.deploy.provisioning import create_topics, partitions_for
-        from tasker_kafka.topics.declarations import TopicPlan
+        from tasker_kafka.deploy.provisioning import create_topics
+        from tasker_kafka.deploy.wiring import replication_factor
 
-        count = await partitions_for(session.log, session.names, partitions)
         return await create_topics(
             session.log,
             session.names,
-            TopicPlan(partitions=count),
+            await wanted_plan(session, partitions),
             queues=queue,
             namespaces=namespace,
-            replication_factor=replication,
+            replication_factor=replication or replication_factor(session.settings),
         )
 
     created = run(in_session(work))
@@ -69,11 +72,9 @@ def verify(partitions: Partitions = None, as_json: AsJson = False) -> None:
     """Compare the topics with their declarations; exit code 1 when something differs."""
 
     async def work(session: Session) -> list[Drift]:
-        from tasker_kafka.deploy.provisioning import find_drifts, partitions_for
-        from tasker_kafka.topics.declarations import TopicPlan
+        from tasker_kafka.deploy.provisioning import find_drifts
 
-        count = await partitions_for(session.log, session.names, partitions)
-        return await find_drifts(session.log, session.names, TopicPlan(partitions=count))
+        return await find_drifts(session.log, session.names, await wanted_plan(session, partitions))
 
     drifts = run(in_session(work))
     if as_json:
@@ -92,12 +93,10 @@ def repair(partitions: Partitions = None) -> None:
     """Set settings that differ from the declarations; missing topics and partition counts are left to you."""
 
     async def work(session: Session) -> tuple[int, list[Drift]]:
-        from tasker_kafka.deploy.provisioning import find_drifts, partitions_for
-        from tasker_kafka.topics.declarations import TopicPlan
+        from tasker_kafka.deploy.provisioning import find_drifts
         from tasker_kafka.topics.provision import repair as mend
 
-        count = await partitions_for(session.log, session.names, partitions)
-        found = await find_drifts(session.log, session.names, TopicPlan(partitions=count))
+        found = await find_drifts(session.log, session.names, await wanted_plan(session, partitions))
         return len(found), await mend(session.log.admin(), found)
 
     count, left = run(in_session(work))
@@ -158,6 +157,15 @@ def acls(as_json: AsJson = False) -> None:
         return
     rows = [(each.role, each.resource, each.name, each.pattern, ", ".join(each.operations)) for each in found]
     print_table(("role", "resource", "name", "pattern", "operations"), rows)
+
+
+async def wanted_plan(session: Session, partitions: int | None) -> TopicPlan:
+    """What the settings and the option say of topics; an unset partition count is that of the topics there are."""
+    from tasker_kafka.deploy.provisioning import partitions_for
+    from tasker_kafka.deploy.wiring import configured_partitions, topic_plan
+
+    wanted = partitions or configured_partitions(session.settings)
+    return topic_plan(session.settings, await partitions_for(session.log, session.names, wanted))
 
 
 def drift_shape(drift: Drift) -> dict[str, str]:

@@ -1,0 +1,93 @@
+"""`tasker orchestrator` and `tasker worker`: the roles that run for long."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from .exits import CommandExit
+from .session import bootstrap_of, connect
+from .worker_list import list_workers
+
+if TYPE_CHECKING:
+    from tasker_kafka.schemas.settings import Settings
+
+__all__ = ["orchestrator", "worker_app"]
+
+LogLevel = Annotated[str, typer.Option("--log-level", help="DEBUG, INFO, WARNING or ERROR.")]
+
+
+def orchestrator(
+    ordinal: Annotated[
+        int | None,
+        typer.Option(min=0, help="Number among the orchestrators of this host. Default: the first free one."),
+    ] = None,
+    accept_loss: Annotated[
+        bool,
+        typer.Option(
+            "--accept-loss", help="Take partitions although commands or history are gone; says what is lost."
+        ),
+    ] = False,
+    log_level: LogLevel = "INFO",
+) -> None:
+    """Run an orchestrator until it is told to stop. As many as there are partitions can share the work.
+
+    It publishes the templates of `templates.paths`, verifies the topics, and refuses to start where they differ.
+    """
+    settings = start(log_level)
+    from tasker_kafka.deploy.roles import run_orchestrator_role
+
+    code = run_orchestrator_role(
+        lambda: connect(settings),
+        settings,
+        bootstrap_of(settings),
+        ordinal=ordinal,
+        accept_loss=accept_loss,
+    )
+    raise typer.Exit(CommandExit(code))
+
+
+worker_app = typer.Typer(help="Step workers: run one, or list those there are.")
+
+
+@worker_app.callback(invoke_without_command=True)
+def worker(
+    context: typer.Context,
+    module: Annotated[
+        list[str], typer.Option("--module", "-m", help="Module that holds step handlers; repeatable.")
+    ] = [],  # noqa: B006 - typer copies it
+    queue: Annotated[
+        list[str],
+        typer.Option(
+            "--queue", "-q", help="Queue to take from; repeatable. Default: those of the handlers' steps."
+        ),
+    ] = [],  # noqa: B006 - typer copies it
+    concurrency: Annotated[int | None, typer.Option(min=1, help="Handlers that run at once.")] = None,
+    log_level: LogLevel = "INFO",
+) -> None:
+    """Run a step worker until it is told to stop (`tasker worker -m MODULE`), or list workers."""
+    if context.invoked_subcommand is not None:
+        return
+    if not module:
+        raise typer.BadParameter("give a module that holds step handlers", param_hint="--module")
+    settings = start(log_level)
+    from tasker_kafka.deploy.roles import run_worker_role
+
+    run_worker_role(lambda: connect(settings), settings, module, queues=queue, concurrency=concurrency)
+
+
+worker_app.command("list")(list_workers)
+
+
+def start(log_level: str) -> Settings:
+    """What every role does first: logging, settings, and an eye on the parent under `tasker dev`."""
+    from tasker_kafka.deploy.children import end_with_parent
+    from tasker_kafka.deploy.logs import LOG_LEVELS, start_logging
+    from tasker_kafka.schemas.settings import load_settings
+
+    if log_level.upper() not in LOG_LEVELS:
+        raise typer.BadParameter(f"one of {', '.join(LOG_LEVELS)}", param_hint="--log-level")
+    start_logging(log_level.upper())
+    end_with_parent()
+    return load_settings()

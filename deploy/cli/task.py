@@ -1,0 +1,198 @@
+"""`tasker task`: list tasks, look at one, watch it, and what an operator may ask of a whole task."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from . import task_views
+from .console import print_json, print_table
+from .exits import CommandExit
+from .guard import run
+from .operate import Orders, operate
+from .options import Actor, AsJson, Limit, Reason, TaskId, Timeout, WaitForAnswer
+from .session import Session, in_session
+from .template import GraphFormat, print_graph
+
+if TYPE_CHECKING:
+    from tasker_kafka.deploy.reading import TaskReport, TaskRow
+    from tasker_kafka.schemas.plan import Plan
+
+__all__ = ["app"]
+
+app = typer.Typer(help="Tasks: what runs, what ran, and why something does not.", no_args_is_help=True)
+
+Full = Annotated[
+    bool, typer.Option("--full", help="Read the partition from its beginning: finds forgotten tasks.")
+]
+
+
+@app.command("list")
+def list_tasks(
+    state: Annotated[str | None, typer.Option(help="A state, or a coarse status.")] = None,
+    namespace: Annotated[str | None, typer.Option(help="Of this namespace only.")] = None,
+    template: Annotated[str | None, typer.Option(help="Of this template only.")] = None,
+    limit: Limit = 50,
+    as_json: AsJson = False,
+) -> None:
+    """Tasks, newest first, as of the last checkpoints (under a second ago)."""
+
+    async def work(session: Session) -> list[TaskRow]:
+        from tasker_kafka.deploy.reading import TaskFilter
+        from tasker_kafka.deploy.reading import list_tasks as read
+
+        wanted = TaskFilter(state=known_state(state), namespace=namespace, template=template)
+        async with session.plans() as store:
+            return await read(session.log, session.names, store.get, wanted)
+
+    rows = run(in_session(work))
+    if as_json:
+        from tasker_kafka.deploy.reading import jsonable
+
+        print_json({"tasks": jsonable(rows[:limit]), "total": len(rows)})
+        return
+    print_table(task_views.LIST_COLUMNS, map(task_views.list_row, rows[:limit]), empty="no tasks")
+    if len(rows) > limit:
+        from .console import note
+
+        note(f"{len(rows) - limit} more: raise --limit, or filter")
+
+
+@app.command()
+def show(
+    task: TaskId,
+    life: Annotated[int | None, typer.Option(help="Another life than the newest (see `life`).")] = None,
+    transitions: Annotated[bool, typer.Option("--transitions", help="Print every transition too.")] = False,
+    full: Full = False,
+    as_json: AsJson = False,
+) -> None:
+    """Everything about one task: its steps, attempts, results and errors, and what waits for whom."""
+    report, _ = run(in_session(lambda session: read(session, task, life=life, full=full)))
+    if as_json:
+        from tasker_kafka.deploy.reading import jsonable
+
+        print_json(jsonable(report))
+        return
+    task_views.print_report(report, with_transitions=transitions)
+
+
+@app.command()
+def watch(
+    task: TaskId,
+    interval: Annotated[float, typer.Option(min=0.1, help="Seconds between two looks.")] = 1.0,
+    as_json: AsJson = False,
+) -> None:
+    """Follow a task until it is closed. Exit code 1 when it ends otherwise than complete or resolved."""
+    report = run(in_session(lambda session: follow(session, task, interval, is_live=not as_json)))
+    if as_json:
+        from tasker_kafka.deploy.reading import jsonable
+
+        print_json(jsonable(report))
+    if str(report.state) not in ("complete", "resolved_manually"):
+        raise typer.Exit(CommandExit.REFUSED)
+
+
+@app.command()
+def graph(
+    task: TaskId,
+    form: Annotated[GraphFormat, typer.Option("--format", help="How to print it.")] = GraphFormat.MERMAID,
+    full: Full = False,
+) -> None:
+    """The DAG of a task with the state of every step."""
+    report, plan = run(in_session(lambda session: read(session, task, full=full)))
+    print_graph(plan, {step.name: step.state for step in report.steps}, form)
+
+
+@app.command()
+def cancel(
+    task: TaskId,
+    *,
+    reason: Reason = "",
+    actor: Actor = None,
+    wait: WaitForAnswer = True,
+    timeout: Timeout = 30.0,
+    as_json: AsJson = False,
+) -> None:
+    """Cancel the task and every unfinished step; running handlers are told."""
+    orders = Orders(reason, actor, wait, timeout, as_json)
+    operate(task, orders, lambda client, task_id: client.cancel(task_id, **orders.options()))
+
+
+@app.command()
+def retry(
+    task: TaskId,
+    *,
+    reason: Reason = "",
+    actor: Actor = None,
+    wait: WaitForAnswer = True,
+    timeout: Timeout = 30.0,
+    as_json: AsJson = False,
+) -> None:
+    """Try every failed or cancelled step again, with a new budget of attempts; reopens the task."""
+    orders = Orders(reason, actor, wait, timeout, as_json)
+    operate(task, orders, lambda client, task_id: client.retry(task_id, **orders.options()))
+
+
+@app.command()
+def resolve(
+    task: TaskId,
+    *,
+    reason: Reason = "",
+    actor: Actor = None,
+    wait: WaitForAnswer = True,
+    timeout: Timeout = 30.0,
+    as_json: AsJson = False,
+) -> None:
+    """Declare a blocked or failed task dealt with."""
+    orders = Orders(reason, actor, wait, timeout, as_json)
+    operate(task, orders, lambda client, task_id: client.resolve(task_id, **orders.options()))
+
+
+# ---------------------------------------------------------------------------------------------- reading
+
+
+async def read(
+    session: Session, task: str, *, life: int | None = None, full: bool = False
+) -> tuple[TaskReport, Plan]:
+    """A task's report and plan; a request that was rejected is told as such."""
+    from tasker_kafka.deploy.reading import find_rejection, read_report
+    from tasker_kafka.schemas.errors import NotFoundError
+    from tasker_kafka.schemas.identity import parse_id
+
+    task_id = parse_id(task)
+    async with session.plans() as store:
+        try:
+            return await read_report(
+                session.log, session.names, store, task_id, life=life, from_beginning=full
+            )
+        except NotFoundError as error:
+            rejection = await find_rejection(session.log, session.names, task_id)
+            if rejection is None:
+                raise
+            raise NotFoundError(
+                f"The request of task {task} was rejected ({rejection.code}): {rejection.message}",
+                next_step=f"`tasker rejections show {rejection.place}` shows it whole.",
+            ) from error
+
+
+async def follow(session: Session, task: str, interval: float, *, is_live: bool) -> TaskReport:
+    """Read the task again and again, showing it, until it is closed."""
+    with task_views.Screen(is_live=is_live) as screen:
+        while True:
+            report, _ = await read(session, task)
+            screen.show(report)
+            if report.closed_at is not None:
+                return report
+            await asyncio.sleep(interval)
+
+
+def known_state(state: str | None) -> str | None:
+    """The state itself. BadParameter for a word that is none."""
+    from tasker_kafka.schemas.words import TaskStatus
+
+    known: list[Any] = list(TaskStatus)
+    if state is not None and state not in known:
+        raise typer.BadParameter(f"{state!r} is no state; one of {', '.join(known)}", param_hint="--state")
+    return state

@@ -1,0 +1,165 @@
+"""Assembles the roles that run for long: orchestrator and worker.
+
+A role creates no topics: it verifies them and refuses to start on drift, saying what differs. Everything it needs is
+passed in, resolved; nothing below reads the environment.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import signal
+from collections.abc import Callable, Coroutine, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+from msgspec.structs import replace as replaced
+
+from tasker_kafka.schemas.settings import Settings
+from tasker_kafka.topics.log import Log
+from tasker_kafka.topics.names import TopicNames
+from tasker_kafka.topics.plans import PlanStore
+from tasker_kafka.topics.provision import publish_schemas, refuse
+
+from .provisioning import find_drifts, partitions_for
+from .wiring import configured_partitions, topic_plan, worker_settings
+
+__all__ = ["Connect", "prepare", "run_orchestrator_role", "run_worker_role"]
+
+_logger = logging.getLogger("tasker.roles")
+T = TypeVar("T")
+Connect = Callable[[], Log]
+"""Makes a log that is not yet started; called on the loop that uses it."""
+
+
+async def prepare(connect: Connect, settings: Settings, *, template_paths: Sequence[Path] = ()) -> int:
+    """What a role does before it starts: publish its templates and this release's schemas, verify the topics.
+
+    Returns the engine's partition count. TopicsDrifted names every difference.
+    """
+    names = TopicNames(settings.prefix)
+    log = connect()
+    try:
+        await log.start()
+        count = await partitions_for(log, names, configured_partitions(settings))
+        if template_paths:
+            await _publish(log, names, settings, template_paths)
+        refuse(await find_drifts(log, names, topic_plan(settings, count)))
+        await publish_schemas(log, names)
+    finally:
+        await log.close()
+    return count
+
+
+async def _publish(log: Log, names: TopicNames, settings: Settings, paths: Sequence[Path]) -> None:
+    from .template_files import publish_files
+
+    await publish_files(
+        log,
+        names,
+        paths,
+        publisher="orchestrator",
+        environment=settings.environment,
+        variables=settings.template_variables(),
+    )
+
+
+def run_orchestrator_role(
+    connect: Connect,
+    settings: Settings,
+    bootstrap: str,
+    *,
+    ordinal: int | None = None,
+    accept_loss: bool = False,
+) -> int:
+    """Run an orchestrator until it is told to stop: its exit code. It publishes the templates of the settings first.
+
+    ordinal: number among the orchestrators of this host; default the settings'
+    """
+    from dataclasses import replace
+
+    from tasker_kafka.streams.runtime.config import orchestrator_config
+    from tasker_kafka.streams.runtime.orchestrator import run_orchestrator
+
+    paths = [Path(each) for each in settings.templates.paths]
+    partitions = asyncio.run(prepare(connect, settings, template_paths=paths))
+    config = replace(
+        orchestrator_config(settings, bootstrap=bootstrap, accept_loss=accept_loss), partitions=partitions
+    )
+    if ordinal is not None:
+        config = replace(config, ordinal=ordinal)
+    return run_orchestrator(config, connect)
+
+
+def run_worker_role(
+    connect: Connect,
+    settings: Settings,
+    modules: Sequence[str],
+    *,
+    queues: Sequence[str] = (),
+    concurrency: int | None = None,
+) -> None:
+    """Run a step worker of these modules' handlers until it is told to stop.
+
+    queues: default those of every published step whose handler is here
+    concurrency: handlers that run at once; default the settings'
+    """
+    run_on_uvloop(_work(connect, settings, modules, queues=queues, concurrency=concurrency))
+
+
+async def _work(
+    connect: Connect,
+    settings: Settings,
+    modules: Sequence[str],
+    *,
+    queues: Sequence[str],
+    concurrency: int | None,
+) -> None:
+    from tasker_kafka.handlers.worker import StepWorker
+
+    from .handler_checks import load_registry, queues_served
+
+    registry = load_registry(modules)
+    wanted = worker_settings(settings)
+    if concurrency is not None:
+        wanted = replaced(wanted, concurrency=concurrency)
+    names = TopicNames(settings.prefix)
+    await prepare(connect, settings)
+    async with contextlib.AsyncExitStack() as opened:
+        log = connect()
+        opened.push_async_callback(log.close)
+        await log.start()
+        plans = PlanStore(log, names)
+        await plans.start()
+        opened.push_async_callback(plans.stop)
+        served = tuple(queues) or queues_served(plans.all(), registry)
+        worker = StepWorker(log, names, plans, served, registry, settings=wanted)
+        on_stop_signal(worker.stop)
+        _logger.info(
+            "worker %s serves %s with %s", worker.worker_id, ", ".join(served), ", ".join(registry.names)
+        )
+        await worker.run()
+
+
+def on_stop_signal(stop: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """Call `stop` at SIGTERM and SIGINT, once; a second signal ends the process as usual."""
+    loop = asyncio.get_running_loop()
+    signals = (signal.SIGTERM, signal.SIGINT)
+    tasks: set[asyncio.Task[None]] = set()
+
+    def handle() -> None:
+        for number in signals:
+            loop.remove_signal_handler(number)
+        tasks.add(loop.create_task(stop()))
+
+    for number in signals:
+        loop.add_signal_handler(number, handle)
+
+
+def run_on_uvloop(work: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine to its end on a new uvloop."""
+    import uvloop
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(work)

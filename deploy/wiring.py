@@ -1,0 +1,68 @@
+"""From settings to what topics and workers take; `topics.kafka.configured` and `streams.runtime.config` do the rest.
+
+No logic beyond naming: the parts below read no settings and no environment.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tasker_kafka.schemas.settings import Settings
+from tasker_kafka.topics.declarations import TopicPlan
+
+if TYPE_CHECKING:
+    from tasker_kafka.handlers.worker import WorkerSettings
+
+__all__ = ["configured_partitions", "replication_factor", "topic_plan", "worker_settings"]
+
+BROKERS_OWN = -1
+"""Asks the broker for its own default replication factor."""
+
+
+def configured_partitions(settings: Settings) -> int | None:
+    """The partition count where somebody has set it; None: as the system that is there has it."""
+    is_set = settings.origin("topics.partitions") != "default"
+    return settings.topics.partitions if is_set else None
+
+
+def topic_plan(settings: Settings, partitions: int) -> TopicPlan:
+    """What the settings say of topics, with this partition count."""
+    wanted = settings.topics
+    return TopicPlan(
+        partitions=partitions,
+        queue_partitions=wanted.queue_partitions,
+        transitions_days=wanted.transitions_retention_days or None,
+        requests_days=wanted.requests_retention_days,
+        payloads_days=wanted.payloads_retention_days,
+        events_days=wanted.events_retention_days,
+        events_dlq_days=settings.events.durable.dlq_retention_days,
+    )
+
+
+def replication_factor(settings: Settings) -> int:
+    """Copies of each record."""
+    return settings.topics.replication_factor or BROKERS_OWN
+
+
+def worker_settings(settings: Settings) -> WorkerSettings:
+    """One worker process."""
+    from tasker_kafka.handlers.worker import WorkerSettings
+
+    wanted = settings.worker
+    return WorkerSettings(
+        concurrency=wanted.concurrency,
+        queued=wanted.queued,
+        processes=wanted.processes,
+        start_report_seconds=wanted.start_report_seconds,
+        heartbeat_seconds=wanted.heartbeat_seconds,
+        cancel_grace_seconds=wanted.cancel_grace_seconds,
+        shutdown_seconds=wanted.shutdown_seconds,
+        revoke_seconds=wanted.revoke_seconds,
+        commit_seconds=wanted.commit_seconds,
+        lookahead=wanted.lookahead,
+        answer_cache_bytes=wanted.cache_bytes,
+        announce_seconds=wanted.announce_seconds,
+        session_timeout_ms=wanted.session_timeout_ms,
+        heartbeat_ms=wanted.heartbeat_ms,
+        instance_id=wanted.instance_id,
+    )
