@@ -9,9 +9,7 @@ from __future__ import annotations
 import json
 import os
 import re
-import tomllib
 from collections.abc import Iterator, Mapping
-from importlib import resources
 from pathlib import Path
 from typing import Any, Final
 
@@ -34,6 +32,7 @@ __all__ = [
 
 ENVIRONMENT_VARIABLE: Final = "TASKER_ENV"
 CONFIG_VARIABLE: Final = "TASKER_CONFIG"
+_PACKAGED: Final = Path(__file__).parent / "environments"
 _DEFAULT_DIRECTORY: Final = "config"
 SHORT_VARIABLES: Final[Mapping[str, str]] = {
     "TASKER_BROKER": "broker.bootstrap",
@@ -136,9 +135,9 @@ def _directory(given: Path | str | None, variables: Mapping[str, str]) -> Path |
 
 
 def _packaged(environment: str) -> Iterator[_Layer]:
-    file = resources.files(__package__ or "") / "environments" / f"{environment}.toml"
-    if file.is_file():
-        yield f"built in for {environment}", tomllib.loads(file.read_text("utf-8"))
+    path = _PACKAGED / f"{environment}.toml"
+    if path.is_file():
+        yield f"built in for {environment}", _parse(path.read_bytes())
 
 
 def _files(directory: Path | None, environment: str, findings: list[Finding]) -> Iterator[_Layer]:
@@ -168,12 +167,18 @@ def _read(path: Path, findings: list[Finding]) -> dict[str, Any]:
             data = file.read(_LARGEST_FILE + 1)
         if len(data) > _LARGEST_FILE:
             raise ValueError(f"larger than {_LARGEST_FILE:,} bytes")
-        return tomllib.loads(data.decode("utf-8-sig"))
+        return _parse(data)
     except (OSError, ValueError, RecursionError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
         message = f"cannot be read as TOML: {reason}"
         findings.append(Finding(code="not_toml", path="", message=message, source=str(path)))
         return {}
+
+
+def _parse(data: bytes) -> dict[str, Any]:
+    import tomllib  # 10 ms that a command without files need not pay
+
+    return tomllib.loads(data.decode("utf-8-sig"))
 
 
 # ------------------------------------------------------------------------------------------- variables
