@@ -39,13 +39,15 @@ from .worker_rig import (
     step_of,
     task,
 )
-from .worker_sides import Side, memory_side, play
+from .worker_sides import Side, kafka_side, memory_side, play
 
 
-@pytest.fixture(params=["memory"])
+@pytest.fixture(params=["memory", pytest.param("kafka", marks=pytest.mark.kafka)])
 def side(request: pytest.FixtureRequest, prefix: str) -> Side:
     """Each side of the log in turn."""
-    return memory_side(prefix)
+    if request.param == "memory":
+        return memory_side(prefix)
+    return kafka_side(prefix, request.getfixturevalue("kafka").bootstrap_servers)
 
 
 # ------------------------------------------------------------------------------------------ answers

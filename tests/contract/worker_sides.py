@@ -7,13 +7,14 @@ from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any
 
+from tasker_kafka.topics.kafka import KafkaLog
 from tasker_kafka.topics.log import Log
 from tasker_kafka.topics.memory import MemoryCluster, MemoryLog, run_virtual
 from tasker_kafka.topics.names import TopicNames
 
 from .worker_rig import Rig, rig
 
-__all__ = ["Scenario", "Side", "memory_side", "play"]
+__all__ = ["Scenario", "Side", "kafka_side", "memory_side", "play"]
 
 Scenario = Callable[[Rig], Awaitable[None]]
 
@@ -36,6 +37,15 @@ def memory_side(prefix: str, cluster: MemoryCluster | None = None) -> Side:
         run_virtual(asyncio.wait_for(main, 600))
 
     return Side("memory", prefix, lambda: MemoryLog(shared), run)
+
+
+def kafka_side(prefix: str, bootstrap: str) -> Side:
+    """A real broker, on a real clock."""
+
+    def run(main: Coroutine[Any, Any, None]) -> None:
+        asyncio.run(asyncio.wait_for(main, 60))
+
+    return Side("kafka", prefix, lambda: KafkaLog(bootstrap), run)
 
 
 def play(side: Side, scenario: Scenario, **options: Any) -> None:
