@@ -32,15 +32,24 @@ class KafkaAdmin:
         self._lookup = lookup
 
     async def create(self, topics: Iterable[TopicDescription]) -> None:
-        """Create topics and wait until they can be written; one that exists already is left alone."""
+        """Create topics and wait until they can be written; one that exists already is left alone.
+
+        A replication factor below 1 is the broker's own default.
+        """
         wanted = list(topics)
         if not wanted:
             return
-        new = [
-            NewTopic(topic.name, topic.partitions, topic.replication_factor, topic_configs=dict(topic.config))
-            for topic in wanted
-        ]
         async with self._client("creating topics") as client:
+            usual = await _usual_replication(client) if any(t.replication_factor < 1 for t in wanted) else 1
+            new = [
+                NewTopic(
+                    topic.name,
+                    topic.partitions,
+                    topic.replication_factor if topic.replication_factor > 0 else usual,
+                    topic_configs=dict(topic.config),
+                )
+                for topic in wanted
+            ]
             response = await client.create_topics(new)
         _check(response.topic_errors, "creating", accepted=errors.TopicAlreadyExistsError)
         names = [topic.name for topic in wanted]
@@ -138,6 +147,17 @@ class KafkaAdmin:
                 yield client
             finally:
                 await client.close()
+
+
+async def _usual_replication(client: AIOKafkaAdminClient) -> int:
+    """The brokers' `default.replication.factor`; asked for by hand, since the driver's request cannot leave it out."""
+    cluster = await client.describe_cluster()
+    resource = ConfigResource(ConfigResourceType.BROKER, str(cluster["brokers"][0]["node_id"]))
+    for response in await client.describe_configs([resource]):
+        for entry in response.to_object()["resources"][0]["config_entries"]:
+            if entry["config_names"] == "default.replication.factor" and entry["config_value"]:
+                return int(entry["config_value"])
+    return 1
 
 
 def _check(answers: Iterable[Any], doing: str, *, accepted: type[errors.KafkaError]) -> None:
