@@ -39,6 +39,7 @@ _FORMATS: Final = frozenset({
     "uri-template", "uuid",
 })
 # fmt: on
+_TYPES: Final = frozenset({"array", "boolean", "integer", "null", "number", "object", "string"})
 _REFUSED: Final = {
     "$anchor": "write the schema under `$defs` and refer to it as `#/$defs/name`",
     "$dynamicAnchor": "write the schema under `$defs` and refer to it as `#/$defs/name`",
@@ -186,6 +187,8 @@ def _as_fault(schema: Schema, error: jsonschema_rs.ValidationError) -> Fault:
         return Fault(
             path, "unknown_format", f"unknown format; {did_you_mean(str(value), _FORMATS, kind='formats')}"
         )
+    if path[-1:] == ("type",) and isinstance(value, str):
+        return Fault(path, "bad_schema", f"no JSON Schema type; {did_you_mean(value, _TYPES, kind='types')}")
     if '"regex"' in error.message:
         message = (
             "not a pattern that runs in linear time: no look-around, back-references or huge repetitions"
