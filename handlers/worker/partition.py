@@ -100,7 +100,11 @@ class PartitionWork:
 
         Records are started in their order, so those in flight are the first that are unfinished.
         """
-        reach = self.watermark.lookahead(self.in_flight + self._ahead()) if is_open else 0
+        # Suspects that have not been run yet stay suspects, also when this owner leaves in peace.
+        is_open = is_open or self.watermark.offset < self._suspects_end
+        reach = (
+            self.watermark.lookahead(self.in_flight + self._ahead()) if is_open and not self.is_closed else 0
+        )
         reach = max(self._suspects_end, reach)
         text = self.watermark.metadata(is_open=is_open, reach=reach)
         self.is_full = text is None
