@@ -109,7 +109,11 @@ def tell_story(data: st.DataObject) -> None:
     bypass = data.draw(st.sets(st.sampled_from([step.name for step in plan.steps] or ["-"]), max_size=2))
     start = rig.start_task(not_before=not_before, bypass_steps=tuple(sorted(bypass - {"-"})))
     send(rig, ledger, start, after_ms=1000)
-    for _ in range(data.draw(st.integers(0, 40), label="commands")):
+    left_after_the_end = 3
+    for _ in range(data.draw(st.sampled_from([3, 10, 25, 50]), label="commands")):
+        left_after_the_end -= isinstance(rig.state, Stub)
+        if not left_after_the_end:
+            break
         for body in data.draw(next_bodies(rig), label="bodies"):
             send(rig, ledger, body, after_ms=data.draw(st.sampled_from([0, 1, 900]), label="after"))
     finish(rig, ledger)

@@ -73,8 +73,13 @@ def plans(draw: st.DrawFn, max_steps: int = 12) -> Plan:
 
 
 def names_of(plan: Plan) -> st.SearchStrategy[str]:
-    """Mostly the plan's steps."""
-    return st.sampled_from([*(step.name for step in plan.steps), "nobody"])
+    """The plan's steps; in an empty plan nobody's."""
+    return st.sampled_from([step.name for step in plan.steps] or ["nobody"])
+
+
+def rarely(usual: Any, *others: Any) -> st.SearchStrategy[Any]:
+    """As a rule the usual value."""
+    return st.sampled_from([usual] * 12 + list(others))
 
 
 def failures() -> st.SearchStrategy[Failure]:
@@ -90,16 +95,24 @@ def failures() -> st.SearchStrategy[Failure]:
 
 @st.composite
 def results(draw: st.DrawFn, rig: Rig) -> StepResult:
-    """Of a step's newest attempt as a rule; sometimes of an older, a later, or another life's."""
-    name = draw(names_of(rig.plan))
-    newest = rig.step(name).attempt if isinstance(rig.state, TaskState) and name in rig.plan.index else 1
+    """Of a dispatched step's newest attempt as a rule; sometimes of any step, attempt or life."""
+    names = names_of(rig.plan)
+    live = rig.state if isinstance(rig.state, TaskState) else None
+    dispatched = [step.name for step in live.steps if step.attempt] if live else []
+    running = [step.name for step in live.steps if step.state in {"enqueued", "in_progress"}] if live else []
+    if running and draw(rarely(True, False, False, False)):
+        names = st.sampled_from(running)
+    elif dispatched and draw(rarely(True, False)):
+        names = st.sampled_from(dispatched)
+    name = draw(names)
+    newest = rig.step(name).attempt if live and name in rig.plan.index else 1
     outcome = draw(st.sampled_from([Outcome.SUCCESS, Outcome.SUCCESS, Outcome.FAILURE, *Outcome]))
     return rig.result(
         name,
         outcome,
-        life=rig.life + draw(st.sampled_from([0, 0, 0, 0, 0, 1])),
-        attempt=newest + draw(st.sampled_from([0, 0, 0, 0, -1, 1])),
-        result=draw(st.sampled_from([None, b"1", b"x" * 5000, PayloadRef(0, 1, 9, b"h" * 32)])),
+        life=rig.life + draw(rarely(0, 1)),
+        attempt=newest + draw(rarely(0, -1, 1)),
+        result=draw(st.sampled_from([None, b"1", b"1", b"x" * 5000, PayloadRef(0, 1, 9, b"h" * 32)])),
         failure=draw(st.none() | failures()) if outcome is not Outcome.SUCCESS else None,
         started_at=rig.now + draw(st.integers(-100_000, 100_000)),
         finished_at=rig.now + draw(st.integers(-100_000, 100_000)),
@@ -107,22 +120,36 @@ def results(draw: st.DrawFn, rig: Rig) -> StepResult:
     )
 
 
+STEP_ACTIONS = (
+    OperatorAction.RETRY_STEP,
+    OperatorAction.RESOLVE_STEP,
+    OperatorAction.COMPLETE_STEP,
+    OperatorAction.CANCEL_STEP,
+    OperatorAction.SET_MAX_ATTEMPTS,
+)
+
+
 @st.composite
 def orders(draw: st.DrawFn, rig: Rig) -> OperatorCommand:
-    """Any action on any steps; ids repeat now and then."""
-    action = draw(st.sampled_from([*OperatorAction, OperatorAction.RETRY_TASK, OperatorAction.RETRY_STEP]))
-    steps = draw(st.lists(names_of(rig.plan), max_size=3)) if action.value.endswith("_step") else []
+    """Any action on any steps, mostly well formed; ids repeat now and then."""
+    action = draw(st.sampled_from([*OperatorAction, *STEP_ACTIONS, *STEP_ACTIONS]))
+    steps: list[str] = []
+    if action in STEP_ACTIONS:
+        steps = draw(st.lists(names_of(rig.plan), min_size=1, max_size=2, unique=True))
+        steps = draw(rarely(steps, [], ["nobody"]))
+    if action is OperatorAction.COMPLETE_STEP:
+        steps = steps[:1]
     seq = rig.state.seq if isinstance(rig.state, TaskState) else 0
     return rig.order(
         action,
         *steps,
-        result=draw(st.sampled_from([None, b"7", b"y" * 5000])),
-        max_attempts=draw(st.sampled_from([None, 0, 1, 5, 100])),
-        text=draw(st.sampled_from([None, "new reason"])),
-        tags=draw(st.sampled_from([None, (), ("a", "b")])),
-        life=draw(st.sampled_from([None, rig.life, rig.life + 1])),
-        expected_seq=draw(st.sampled_from([None, None, seq, seq + 1])),
-        **draw(st.sampled_from([{}, {}, {}, {"command_id": b"same" * 4}])),
+        result=draw(rarely(b"7", None, b"y" * 5000)),
+        max_attempts=draw(rarely(5, None, 0, 1, 100, 101)),
+        text=draw(rarely("new reason", None)),
+        tags=draw(rarely(("a", "b"), None, ())),
+        life=draw(rarely(None, rig.life, rig.life + 1)),
+        expected_seq=draw(rarely(None, seq, seq + 1)),
+        **draw(rarely({}, {"command_id": b"same" * 4})),
     )
 
 
@@ -156,7 +183,9 @@ def strays(draw: st.DrawFn, rig: Rig) -> Body:
 @st.composite
 def next_bodies(draw: st.DrawFn, rig: Rig) -> list[Body]:
     """What the log brings next: mostly what is expected, sometimes anything."""
-    kind = draw(st.sampled_from(["result"] * 5 + ["report", "timers", "timers", "order", "order", "stray"]))
+    kind = draw(
+        st.sampled_from(["result"] * 5 + ["report", "timers", "timers", "timers", "order", "order", "stray"])
+    )
     live = rig.state if isinstance(rig.state, TaskState) else None
     if kind == "report" and live is not None:
         running = [step.name for step in live.steps if step.state == "enqueued"]
