@@ -56,7 +56,7 @@ def plain(schema: Any) -> Any:
 
 
 def _root() -> Traversable:
-    return resources.files(__package__) / "avro"
+    return resources.files("tasker_kafka.schemas") / "avro"
 
 
 def _read(folder: Traversable) -> dict[str, Any]:

@@ -17,7 +17,7 @@ import json
 from collections.abc import Callable
 from enum import StrEnum
 from functools import cache
-from typing import Any, Final, NamedTuple, Protocol, TypeVar
+from typing import Any, Final, NamedTuple, Protocol, TypeVar, cast
 
 import fastavro
 import fastavro.schema
@@ -27,12 +27,12 @@ from . import records, state, template_records, words
 from .avro_files import SCHEMA_NAMESPACE, current, fingerprint, plain, released, text_of
 from .avro_io import ByField, PythonType, compile_reader, compile_writer
 from .errors import DecodeError, EncodeError, SchemaUnknown
+from .limits import MAX_VALUE_BYTES
 from .records import Checkpoint, Forgotten, OwnerMarker, Transitions
 from .state import Stub, TaskHead, TaskState
 from .template_records import PublishedTemplate, TemplatePointer
 
 __all__ = [
-    "MAX_VALUE_BYTES",
     "Codec",
     "SchemaRegistry",
     "codec",
@@ -47,9 +47,6 @@ __all__ = [
 ]
 
 T = TypeVar("T", bound=msgspec.Struct)
-
-MAX_VALUE_BYTES: Final = 4 * 1024 * 1024
-"""No topic accepts a larger record; checked before anything is decoded."""
 
 _SINGLE_OBJECT: Final = b"\xc3\x01"
 _CONFLUENT: Final = b"\x00"
@@ -102,7 +99,7 @@ class Codec:
             raise _not_readable(data, (expected,))
         frame = reading.frame
         if not data.startswith(frame):
-            return self._decode_other(data, (expected,))  # type: ignore[return-value]  # the one kind expected
+            return cast("T", self._decode_other(data, (expected,)))
         try:
             return reading.read(data, len(frame))  # type: ignore[no-any-return]  # made from text
         except _BROKEN as error:
@@ -121,15 +118,21 @@ class Codec:
 
     def decode_state(self, data: bytes | None) -> TaskState | Stub | Checkpoint:
         """A value of the task-state topic."""
-        return self._decode_one_of(data, (TaskState, Stub, Checkpoint))  # type: ignore[return-value]  # one of them
+        return cast("TaskState | Stub | Checkpoint", self._decode_one_of(data, (TaskState, Stub, Checkpoint)))
 
     def decode_transition_record(self, data: bytes | None) -> Transitions | OwnerMarker | Forgotten:
         """A value of the transitions topic."""
-        return self._decode_one_of(data, (Transitions, OwnerMarker, Forgotten))  # type: ignore[return-value]  # one of them
+        return cast(
+            "Transitions | OwnerMarker | Forgotten",
+            self._decode_one_of(data, (Transitions, OwnerMarker, Forgotten)),
+        )
 
     def decode_template_record(self, data: bytes | None) -> PublishedTemplate | TemplatePointer:
         """A value of the templates topic."""
-        return self._decode_one_of(data, (PublishedTemplate, TemplatePointer))  # type: ignore[return-value]  # one of them
+        return cast(
+            "PublishedTemplate | TemplatePointer",
+            self._decode_one_of(data, (PublishedTemplate, TemplatePointer)),
+        )
 
     def kind_of(self, data: bytes | None) -> type[msgspec.Struct] | None:
         """Which record the frame names, of this or any released version; None for anything else."""

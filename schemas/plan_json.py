@@ -35,7 +35,7 @@ def decode_plan(data: bytes, plan_hash: bytes) -> Plan:
         ) from None
     except msgspec.DecodeError as error:
         raise DecodeError(f"plan {plan_hash.hex()[:12]} is no JSON: {error}") from None
-    plan.__dict__["hash"] = plan_hash
+    msgspec.structs.force_setattr(plan, "hash", plan_hash)  # fills the cached property
     return plan
 
 

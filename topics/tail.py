@@ -75,12 +75,13 @@ class _Lane:
     def take(self, batch: Batch, *, has_owners: bool) -> None:
         for record in batch.records:
             in_office = self.history.see(record) if has_owners else True
-            those = self.watchers.get(record.key) if record.key is not None else None
-            if those is not None and in_office:
-                for watcher in tuple(those):
-                    watcher.take(record)
-                if not those:
-                    del self.watchers[record.key]  # type: ignore[arg-type]  # it has watchers, so it is not None
+            key = record.key
+            if key is None or not in_office or (those := self.watchers.get(key)) is None:
+                continue
+            for watcher in tuple(those):
+                watcher.take(record)
+            if not those:
+                del self.watchers[key]
         self.position = max(self.position, batch.next_position)
         reached = [each for each in self.targets if each[0] <= self.position]
         for each in reached:

@@ -44,7 +44,8 @@ class _Builder:
         if kind == "fixed":
             return st.binary(min_size=schema["size"], max_size=schema["size"])
         if kind == "enum":
-            return st.sampled_from(list(codec._types()[schema["name"]]))  # type: ignore[call-overload]  # an enum
+            members: Any = codec._types()[schema["name"]]
+            return st.sampled_from(list(members))
         return self.record(schema) if kind == "record" else self.primitive(kind)
 
     @staticmethod

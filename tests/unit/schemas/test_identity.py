@@ -111,10 +111,14 @@ def test_a_trace_is_found_by_its_task() -> None:
     header = identity.traceparent_for(TASK, 7, "charge", 2)
     assert header.split("-")[:2] == ["00", "000102030405060708090a0b0c0d0e0f"]
     assert header.split("-")[2] == f"{identity.span_id(TASK, 7, 'charge', 2):016x}"
-    assert (
-        len({identity.span_id(TASK, *each) for each in [(7,), (8,), (7, "a", 1), (7, "a", 2), (7, "b", 1)]})
-        == 5
-    )
+    spans = {
+        identity.span_id(TASK, 7),
+        identity.span_id(TASK, 8),
+        identity.span_id(TASK, 7, "a", 1),
+        identity.span_id(TASK, 7, "a", 2),
+        identity.span_id(TASK, 7, "b", 1),
+    }
+    assert len(spans) == 5
 
 
 def test_a_plan_is_named_by_its_canonical_json() -> None:

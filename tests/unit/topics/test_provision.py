@@ -24,10 +24,10 @@ def as_declared() -> dict[str, TopicDescription]:
     return {each.name: each.described(1) for each in DECLARED}
 
 
-def drift_of(name: str, *, partitions: int | None = None, **config: str) -> list[provision.Drift]:
+def drift_of(name: str, config: dict[str, str], partitions: int | None = None) -> list[provision.Drift]:
     existing = as_declared()
     topic = existing[name]
-    merged = {**topic.config, **{key.replace("_", "."): value for key, value in config.items()}}
+    merged = {**topic.config, **config}
     existing[name] = TopicDescription(name, topic.partitions if partitions is None else partitions, 1, merged)
     return provision.find_drift(DECLARED, existing)
 
@@ -86,23 +86,23 @@ def test_a_missing_topic_is_drift() -> None:
 @pytest.mark.parametrize(
     ("topic", "setting", "value"),
     [
-        (NAMES.task_state, "cleanup_policy", "delete"),
-        (NAMES.commands, "message_timestamp_type", "CreateTime"),
-        (NAMES.transitions, "retention_ms", "3600000"),
-        (NAMES.rejections, "max_message_bytes", "1048576"),
-        (NAMES.task_state, "delete_retention_ms", "1000"),
+        (NAMES.task_state, "cleanup.policy", "delete"),
+        (NAMES.commands, "message.timestamp.type", "CreateTime"),
+        (NAMES.transitions, "retention.ms", "3600000"),
+        (NAMES.rejections, "max.message.bytes", "1048576"),
+        (NAMES.task_state, "delete.retention.ms", "1000"),
     ],
 )
 def test_a_topic_that_promises_less_is_drift(topic: str, setting: str, value: str) -> None:
-    (found,) = drift_of(topic, **{setting: value})
-    assert (found.topic, found.setting, found.found) == (topic, setting.replace("_", "."), value)
+    (found,) = drift_of(topic, {setting: value})
+    assert (found.topic, found.setting, found.found) == (topic, setting, value)
     assert f"{found.setting}={found.expected}" in found.way_out
 
 
 def test_a_topic_that_promises_more_is_none() -> None:
-    assert drift_of(NAMES.transitions, retention_ms="-1", max_message_bytes="9000000") == []
-    assert drift_of(NAMES.task_state, segment_bytes="1000000") == []
-    assert drift_of(NAMES.steps("shop"), partitions=12) == []
+    assert drift_of(NAMES.transitions, {"retention.ms": "-1", "max.message.bytes": "9000000"}) == []
+    assert drift_of(NAMES.task_state, {"segment.bytes": "1000000"}) == []
+    assert drift_of(NAMES.steps("shop"), {}, 12) == []
 
 
 def test_finite_history_where_it_should_be_endless_is_drift() -> None:
@@ -115,10 +115,10 @@ def test_finite_history_where_it_should_be_endless_is_drift() -> None:
 
 @pytest.mark.parametrize("partitions", [3, 5])
 def test_the_engines_partitions_never_change(partitions: int) -> None:
-    (found,) = drift_of(NAMES.commands, partitions=partitions)
+    (found,) = drift_of(NAMES.commands, {}, partitions)
     assert f"set topics.partitions to {partitions}" in found.way_out
     assert not found.is_repairable
-    assert len(drift_of(NAMES.payloads, partitions=partitions)) == (partitions < 4)
+    assert len(drift_of(NAMES.payloads, {}, partitions)) == (partitions < 4)
 
 
 def test_settings_are_mended_and_the_rest_is_left() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -78,7 +77,5 @@ def test_a_failed_start_leaves_no_thread() -> None:
 @pytest.mark.parametrize(("blocking", "other"), [(SyncTaskClient, TaskClient), (SyncTaskHandle, TaskHandle)])
 def test_every_call_has_its_twin(blocking: type, other: type) -> None:
     without = {"command", "send", "task_id_for"}
-    names = {
-        name for name, each in inspect.getmembers(other) if not name.startswith("_") and name not in without
-    }
+    names = {name for name in dir(other) if not name.startswith("_") and name not in without}
     assert {name for name in dir(blocking) if not name.startswith("_")} == names
