@@ -16,6 +16,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Self
 
+from .limits import TEMPLATE_DEPTH
 from .plan import Plan
 from .template_compile import compile_template
 from .template_models import TemplateModel
@@ -165,12 +166,15 @@ def _given(**values: Any) -> dict[str, Any]:
     return {name: _plain(value) for name, value in values.items() if value is not None}
 
 
-def _plain(value: Any) -> Any:
-    """Copies, so that what the caller changes later has no effect; tuples and mappings as JSON has them."""
-    if isinstance(value, Mapping):
-        return {key: _plain(each) for key, each in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(each) for each in value]
+def _plain(value: Any, depth: int = 0) -> Any:
+    """Copies, so that what the caller changes later has no effect; tuples and mappings as JSON has them.
+
+    What lies deeper than a template may be is left as it is: the check refuses it.
+    """
+    if depth <= TEMPLATE_DEPTH.maximum and isinstance(value, Mapping):
+        return {key: _plain(each, depth + 1) for key, each in value.items()}
+    if depth <= TEMPLATE_DEPTH.maximum and isinstance(value, (list, tuple)):
+        return [_plain(each, depth + 1) for each in value]
     return value
 
 

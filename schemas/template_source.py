@@ -113,8 +113,8 @@ def _json_faults(root: Any) -> Iterator[Fault]:
     stack: list[tuple[Path, Any]] = [((), root)]
     while stack:
         path, value = stack.pop()
-        if len(path) > TEMPLATE_DEPTH.maximum:
-            message = f"{TEMPLATE_DEPTH.message(len(path))}: {TEMPLATE_DEPTH.way_out}"
+        if isinstance(value, (dict, list, tuple)) and TEMPLATE_DEPTH.is_exceeded(len(path) + 1):
+            message = f"{TEMPLATE_DEPTH.message(len(path) + 1)}: {TEMPLATE_DEPTH.way_out}"
             yield Fault(path, TEMPLATE_DEPTH.error, message)
         elif isinstance(value, dict):
             stack.extend(((*path, str(key)), each) for key, each in reversed([*value.items()]))
