@@ -63,7 +63,8 @@ class Child:
         if self._process is None or self._lines is None:
             return 0
         code = await self._process.wait()
-        await self._lines
+        # Who gives up waiting must not take the reading of the lines along.
+        await asyncio.shield(self._lines)
         return code
 
     async def stop(self, *, timeout_seconds: float = STOP_SECONDS) -> None:

@@ -9,6 +9,8 @@ from datetime import UTC, datetime
 
 __all__ = ["LOG_LEVELS", "start_logging"]
 
+QUIET = ("aiokafka", "faust", "mode", "tasker_kafka.streams.runtime")
+"""What these say below WARNING is how the driver and Faust work, not what Tasker does; shown with DEBUG."""
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 
 
@@ -38,3 +40,6 @@ def start_logging(level: str, *, as_json: bool | None = None) -> None:
         JsonLines() if as_json else logging.Formatter("%(asctime)s %(levelname)-7s %(name)s: %(message)s")
     )
     logging.basicConfig(level=level, handlers=[handler], force=True)
+    if level != "DEBUG":
+        for name in QUIET:
+            logging.getLogger(name).setLevel(logging.WARNING)

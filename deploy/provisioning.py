@@ -17,6 +17,7 @@ __all__ = [
     "declared_topics",
     "find_drifts",
     "find_missing_queues",
+    "find_worker_drifts",
     "partitions_for",
     "published_plans",
 ]
@@ -24,12 +25,14 @@ __all__ = [
 DEFAULT_PARTITIONS = TopicPlan().partitions
 
 
-async def partitions_for(log: Log, names: TopicNames, configured: int | None = None) -> int:
-    """The engine's partition count: as configured; else as the system that is there has it; else the default."""
+async def partitions_for(
+    log: Log, names: TopicNames, configured: int | None = None, *, usual: int = DEFAULT_PARTITIONS
+) -> int:
+    """The engine's partition count: as configured; else as the system that is there has it; else the usual."""
     if configured is not None:
         return configured
     there = await log.admin().describe([names.commands])
-    return there[names.commands].partitions if names.commands in there else DEFAULT_PARTITIONS
+    return there[names.commands].partitions if names.commands in there else usual
 
 
 async def create_topics(
@@ -60,6 +63,17 @@ async def find_drifts(log: Log, names: TopicNames, wanted: TopicPlan) -> list[Dr
     if any(drift.topic == names.templates for drift in drifts):
         return drifts
     return await verify(admin, await declared_topics(log, names, wanted))
+
+
+async def find_worker_drifts(
+    log: Log, names: TopicNames, wanted: TopicPlan, queues: Iterable[str]
+) -> list[Drift]:
+    """As `find_drifts`, of the topics alone that a worker of these queues may see."""
+    queues = tuple(queues)
+    own = {names.commands, names.payloads, names.control, names.workers, names.templates}
+    own.update(names.steps(queue) for queue in queues)
+    declared = declarations(names, wanted, queues=queues)
+    return await verify(log.admin(), [each for each in declared if each.name in own])
 
 
 async def find_missing_queues(log: Log, names: TopicNames) -> list[str]:

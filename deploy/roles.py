@@ -22,7 +22,7 @@ from tasker_kafka.topics.names import TopicNames
 from tasker_kafka.topics.plans import PlanStore
 from tasker_kafka.topics.provision import publish_schemas, refuse
 
-from .provisioning import find_drifts, partitions_for
+from .provisioning import find_drifts, find_worker_drifts, partitions_for
 from .wiring import configured_partitions, topic_plan, worker_settings
 
 __all__ = ["Connect", "prepare", "run_orchestrator_role", "run_worker_role"]
@@ -33,10 +33,10 @@ Connect = Callable[[], Log]
 """Makes a log that is not yet started; called on the loop that uses it."""
 
 
-async def prepare(connect: Connect, settings: Settings, *, template_paths: Sequence[Path] = ()) -> int:
+async def prepare(connect: Connect, settings: Settings, *, template_paths: Sequence[Path] = ()) -> None:
     """What a role does before it starts: publish its templates and this release's schemas, verify the topics.
 
-    Returns the engine's partition count. TopicsDrifted names every difference.
+    TopicsDrifted names every difference between the topics and what the settings say of them.
     """
     names = TopicNames(settings.prefix)
     log = connect()
@@ -49,7 +49,6 @@ async def prepare(connect: Connect, settings: Settings, *, template_paths: Seque
         await publish_schemas(log, names)
     finally:
         await log.close()
-    return count
 
 
 async def _publish(log: Log, names: TopicNames, settings: Settings, paths: Sequence[Path]) -> None:
@@ -83,12 +82,11 @@ def run_orchestrator_role(
     from tasker_kafka.streams.runtime.orchestrator import run_orchestrator
 
     paths = [Path(each) for each in settings.templates.paths]
-    partitions = asyncio.run(prepare(connect, settings, template_paths=paths))
-    config = replace(
-        orchestrator_config(settings, bootstrap=bootstrap, accept_loss=accept_loss), partitions=partitions
-    )
+    asyncio.run(prepare(connect, settings, template_paths=paths))
+    config = orchestrator_config(settings, bootstrap=bootstrap, accept_loss=accept_loss)
     if ordinal is not None:
         config = replace(config, ordinal=ordinal)
+    _logger.info("orchestrator of %s at %s", settings.prefix, bootstrap)
     return run_orchestrator(config, connect)
 
 
@@ -125,7 +123,6 @@ async def _work(
     if concurrency is not None:
         wanted = replaced(wanted, concurrency=concurrency)
     names = TopicNames(settings.prefix)
-    await prepare(connect, settings)
     async with contextlib.AsyncExitStack() as opened:
         log = connect()
         opened.push_async_callback(log.close)
@@ -134,6 +131,10 @@ async def _work(
         await plans.start()
         opened.push_async_callback(plans.stop)
         served = tuple(queues) or queues_served(plans.all(), registry)
+        wanted_topics = topic_plan(
+            settings, await partitions_for(log, names, configured_partitions(settings))
+        )
+        refuse(await find_worker_drifts(log, names, wanted_topics, served))
         worker = StepWorker(log, names, plans, served, registry, settings=wanted)
         on_stop_signal(worker.stop)
         _logger.info(

@@ -8,6 +8,8 @@ import typer
 
 from . import broker, config, rejections, run_roles, step, task, template, topics
 from .console import print_text
+from .dev import dev
+from .doctor import doctor
 from .guard import GuardedGroup
 from .submit import submit
 
@@ -41,6 +43,7 @@ def root(
     """What holds for every command: TASKER_BROKER (bootstrap servers) and TASKER_PREFIX say which system is meant."""
 
 
+app.command()(dev)
 app.add_typer(broker.app, name="broker")
 app.add_typer(topics.app, name="topics")
 app.command()(run_roles.orchestrator)
@@ -51,3 +54,4 @@ app.add_typer(step.app, name="step")
 app.add_typer(template.app, name="template")
 app.add_typer(rejections.app, name="rejections")
 app.add_typer(config.app, name="config")
+app.command()(doctor)

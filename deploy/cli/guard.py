@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
@@ -35,5 +36,8 @@ class GuardedGroup(TyperGroup):
 
 
 def run(work: Coroutine[Any, Any, T]) -> T:
-    """Run a command's coroutine to its end."""
+    """Run a command's coroutine to its end. What the driver logs on the way is in the errors already."""
+    driver = logging.getLogger("aiokafka")
+    driver.addHandler(logging.NullHandler())
+    driver.propagate = False
     return asyncio.run(work)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from tasker_kafka.schemas.plan import Plan
-from tasker_kafka.schemas.words import CLOSED_TASK_STATES, DONE_STEP_STATES, StepStatus, TaskStatus
+from tasker_kafka.schemas.words import CLOSED_TASK_STATES, DONE_STEP_STATES, Outcome, StepStatus, TaskStatus
 
 from .report import StepReport, TaskReport, WaitReport
 from .workers import Workforce
@@ -66,11 +66,7 @@ def _step_wait(
     if step.state is StepStatus.ENQUEUED:
         return _enqueued(step, workforce, now)
     if step.state is StepStatus.WAITING_FOR_RETRY:
-        due = duration_text((step.next_retry_at or now) - now)
-        cause = "" if step.error is None else f" after {step.error.code}"
-        return WaitReport(
-            step=step.name, waits_for="retry", message=f"attempt {step.attempts + 1} is due in {due}{cause}"
-        )
+        return _retrying(step, workforce, now)
     if step.state in (StepStatus.ERROR, StepStatus.CANCELLED):
         return _stopped(step)
     if step.state is not StepStatus.PENDING:
@@ -94,6 +90,16 @@ def _enqueued(step: StepReport, workforce: Workforce, now: int) -> WaitReport:
         message=f"enqueued {duration_text(now - since)}: {why}",
         since_at=since,
     )
+
+
+def _retrying(step: StepReport, workforce: Workforce, now: int) -> WaitReport:
+    due = duration_text((step.next_retry_at or now) - now)
+    message = f"attempt {step.attempts + 1} is due in {due}"
+    if step.history and step.history[-1].outcome == Outcome.RETURNED:
+        kind, why = describe_queue(step.queue, step.handler, workforce)
+        return WaitReport(step=step.name, waits_for=kind, message=f"{message}: {why}")
+    cause = "" if step.error is None else f" after {step.error.code}"
+    return WaitReport(step=step.name, waits_for="retry", message=message + cause)
 
 
 def _stopped(step: StepReport) -> WaitReport:

@@ -1,0 +1,92 @@
+"""`tasker dev`: a broker, the topics, an orchestrator and a worker in one terminal."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from .session import connect
+
+if TYPE_CHECKING:
+    from tasker_kafka.schemas.settings import Settings
+
+__all__ = ["dev"]
+
+USUAL_PORT = 9092
+EXAMPLES = "tasker_kafka.deploy.examples"
+COLOURS = {"dev": "36", "orchestrator": "35", "worker": "32"}
+
+
+def dev(
+    module: Annotated[
+        list[str], typer.Option("--module", "-m", help="Module of step handlers. Default: the examples.")
+    ] = [],  # noqa: B006 - typer copies it
+    templates: Annotated[
+        list[Path], typer.Option("--templates", "-t", help="Template files, or folders of them; repeatable.")
+    ] = [],  # noqa: B006 - typer copies it
+    reload: Annotated[
+        bool, typer.Option("--reload", help="Watch modules and templates; start the worker anew on a change.")
+    ] = False,
+    log_level: Annotated[str, typer.Option("--log-level", help="Of the roles.")] = "INFO",
+) -> None:
+    """Run everything on this machine until Ctrl-C: a real broker, the topics, an orchestrator and a worker.
+
+    TASKER_BROKER, or your own running broker, is used where there is one; otherwise a broker is started, with empty
+    topics, and removed at the end.
+    """
+    from tasker_kafka.deploy.dev import DevSystem, Wanted
+    from tasker_kafka.deploy.handler_checks import load_registry
+    from tasker_kafka.schemas.settings import load_settings
+
+    modules, paths = chosen(module, templates)
+    load_registry(modules)  # a module that cannot be imported is told before a broker is started
+    with broker(load_settings()) as address:
+        environment = {**os.environ, "TASKER_BROKER": address, "PYTHONUNBUFFERED": "1"}
+        os.environ["TASKER_BROKER"] = address
+        settings = load_settings()
+        wanted = Wanted(tuple(modules), tuple(paths), reload, log_level)
+        system = DevSystem(settings, wanted, lambda: connect(settings), environment, say)
+        say("dev", f"broker {address}; for other terminals: export TASKER_BROKER={address}")
+        code = asyncio.run(system.run())
+    if code:
+        raise typer.Exit(code)
+
+
+def chosen(modules: list[str], templates: list[Path]) -> tuple[list[str], list[Path]]:
+    """The modules and templates that were asked for, or the examples."""
+    if modules:
+        return modules, templates
+    found = importlib.import_module(EXAMPLES)
+    return [EXAMPLES], templates or [Path(str(found.__file__)).parent]
+
+
+@contextmanager
+def broker(settings: Settings) -> Iterator[str]:
+    """The address of the broker to use: one that is there, or one that lives as long as the block."""
+    from tasker_kafka.topics.brokers import EmbeddedBroker, status_detached
+    from tasker_kafka.topics.brokers.wire import is_free
+
+    own = status_detached()
+    if settings.broker.bootstrap is not None:
+        yield settings.broker.bootstrap
+    elif own is not None:
+        yield own.bootstrap_servers
+    else:
+        with EmbeddedBroker.start(port=USUAL_PORT if is_free(USUAL_PORT) else None) as started:
+            yield started.bootstrap_servers
+
+
+def say(name: str, line: str) -> None:
+    """One line of a role, with its name before it."""
+    label = f"{name:<12}"
+    if sys.stdout.isatty():
+        label = f"\033[{COLOURS[name]}m{label}\033[0m"
+    print(f"{label} {line}", flush=True)

@@ -1,0 +1,179 @@
+"""`tasker dev`: everything on one machine, in one terminal, gone when it ends.
+
+Order of the start: broker, topics, templates, topics of the templates' queues, orchestrator, worker. The end is the
+same backwards, so that a worker can still give back what it has, and an orchestrator save what it knows. A child that
+ends by itself ends all; its exit code is ours.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+from tasker_kafka.schemas.errors import LogError, TaskerError
+from tasker_kafka.schemas.plan import Plan
+from tasker_kafka.schemas.settings import Settings
+from tasker_kafka.topics.declarations import declared_for
+from tasker_kafka.topics.log import Log
+from tasker_kafka.topics.names import TopicNames
+
+from .children import Child
+from .provisioning import create_topics, partitions_for
+from .template_files import load_plans, publish_files
+from .watching import FileWatch, module_files
+from .wiring import configured_partitions, topic_plan
+
+__all__ = ["DEV_PARTITIONS", "DevSystem", "Wanted"]
+
+DEV_PARTITIONS = 4
+LOOK_SECONDS = 0.5
+"""How often the watched files are looked at."""
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What a development system consists of."""
+
+    modules: tuple[str, ...]
+    templates: tuple[Path, ...]
+    reload: bool
+    log_level: str = "INFO"
+
+
+class DevSystem:
+    """Starts, watches and ends the roles. `say` prints a line of one of them, or of ours (named `dev`)."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        wanted: Wanted,
+        connect: Callable[[], Log],
+        environment: Mapping[str, str],
+        say: Callable[[str, str], None],
+    ) -> None:
+        self._settings = settings
+        self._names = TopicNames(settings.prefix)
+        self._wanted = wanted
+        self._connect = connect
+        self._say = say
+        self.orchestrator = Child("orchestrator", self._command("orchestrator"), environment, say)
+        modules = [part for module in wanted.modules for part in ("-m", module)]
+        self.worker = Child("worker", self._command("worker", *modules), environment, say)
+
+    async def run(self) -> int:
+        """Run until a signal, or until a child ends by itself: the exit code."""
+        stopping = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, stopping.set)
+        await self._provide()
+        async with AsyncExitStack() as opened:
+            for child in (self.orchestrator, self.worker):
+                opened.push_async_callback(child.stop)
+                await child.start()
+            self._say("dev", "ready: submit a task from another terminal; Ctrl-C stops everything")
+            return await self._until(stopping)
+
+    async def _provide(self) -> None:
+        """Topics, templates, and the topics of the templates' queues. A repeat changes nothing."""
+        wanted, names = self._wanted, self._names
+        log = self._connect()
+        try:
+            await log.start()
+            count = await partitions_for(
+                log, names, configured_partitions(self._settings), usual=DEV_PARTITIONS
+            )
+            plans = [plan for each in self._load().values() for plan in each]
+            queues, namespaces = declared_for(plans)
+            created = await create_topics(
+                log, names, topic_plan(self._settings, count), queues=queues, namespaces=namespaces
+            )
+            if created:
+                self._say("dev", f"created {len(created)} topics")
+            if wanted.templates:
+                published = await publish_files(
+                    log,
+                    names,
+                    wanted.templates,
+                    publisher="tasker dev",
+                    environment=self._settings.environment,
+                    variables=self._settings.template_variables(),
+                )
+                for each in published:
+                    if each.is_new:
+                        self._say("dev", f"published {each.namespace}/{each.name}@{each.version}")
+        finally:
+            await log.close()
+
+    def _load(self) -> dict[Path, list[Plan]]:
+        if not self._wanted.templates:
+            return {}
+        return load_plans(
+            self._wanted.templates,
+            environment=self._settings.environment,
+            variables=self._settings.template_variables(),
+        )
+
+    async def _until(self, stopping: asyncio.Event) -> int:
+        """Until told to stop (0), or until a child ends by itself (its code); reloads on the way."""
+        code = FileWatch(map(module_files, self._wanted.modules), (".py",))
+        templates = FileWatch(self._wanted.templates, (".yaml", ".yml"))
+        told = asyncio.create_task(stopping.wait())
+        orchestrator = asyncio.create_task(self.orchestrator.wait())
+        worker = asyncio.create_task(self.worker.wait())
+        try:
+            while True:
+                timeout = LOOK_SECONDS if self._wanted.reload else None
+                done, _ = await asyncio.wait(
+                    {told, orchestrator, worker}, timeout=timeout, return_when=asyncio.FIRST_COMPLETED
+                )
+                if told in done:
+                    self._say("dev", "stopping")
+                    return 0
+                if orchestrator in done or (worker in done and not self._wanted.reload):
+                    return self._ended(orchestrator, worker)
+                if worker in done:
+                    self._say(
+                        "dev", f"the worker has ended with code {worker.result()}: waiting for a change"
+                    )
+                    worker = asyncio.create_task(never())
+                if changed := [*code.changes(), *templates.changes()]:
+                    worker.cancel()
+                    await self._reload(changed)
+                    worker = asyncio.create_task(self.worker.wait())
+        finally:
+            for task in (told, orchestrator, worker):
+                task.cancel()
+
+    def _ended(self, orchestrator: asyncio.Task[int], worker: asyncio.Task[int]) -> int:
+        name, task = ("orchestrator", orchestrator) if orchestrator.done() else ("worker", worker)
+        code = task.result()
+        self._say("dev", f"the {name} has ended with code {code}: stopping everything")
+        return code if code > 0 else 1
+
+    async def _reload(self, changed: Sequence[Path]) -> None:
+        """Publish what has a new version, then start the worker anew. A faulty template is told, and nothing ends."""
+        self._say("dev", f"changed: {', '.join(path.name for path in changed)}")
+        try:
+            await self._provide()
+        except LogError:
+            raise
+        except TaskerError as error:
+            self._say("dev", str(error))
+        await self.worker.stop()
+        await self.worker.start()
+
+    def _command(self, role: str, *arguments: str) -> list[str]:
+        level = ("--log-level", self._wanted.log_level)
+        return [sys.executable, "-m", "tasker_kafka.deploy.cli", role, *arguments, *level]
+
+
+async def never() -> int:
+    """Does not end; stands for the worker while there is none."""
+    await asyncio.Event().wait()
+    return 0
