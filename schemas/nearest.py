@@ -25,9 +25,8 @@ def nearest(word: str, known: Iterable[str]) -> str | None:
     wanted = _plain(word)
     if wanted in plain:
         return plain[wanted]
-    found = difflib.get_close_matches(wanted, plain, n=1, cutoff=0.65)
-    if not found and len(wanted) >= _SHORTEST_PREFIX:
-        found = [each for each in sorted(plain) if each.startswith(wanted)]
+    longer = [each for each in plain if each.startswith(wanted)] if len(wanted) >= _SHORTEST_PREFIX else []
+    found = sorted(longer, key=len) or difflib.get_close_matches(wanted, plain, n=1, cutoff=0.65)
     return plain[found[0]] if found else None
 
 

@@ -197,7 +197,7 @@ def _variables(variables: Mapping[str, str], findings: list[Finding]) -> Iterato
         key = name.removeprefix("TASKER_").lower().replace("__", ".")
         field = field_at(key)
         if field is None or _is_section(field):
-            known = [*SHORT_VARIABLES, *OTHER_VARIABLES, *(variable_of(each) for each in setting_keys())]
+            known = [*SHORT_VARIABLES, *OTHER_VARIABLES, *(_long_name(each) for each in setting_keys())]
             message = f"unknown variable; {did_you_mean(name, known, kind='variables')}"
             findings.append(
                 Finding(code="unknown_variable", path=name, message=message, source="environment")
@@ -209,7 +209,11 @@ def _variables(variables: Mapping[str, str], findings: list[Finding]) -> Iterato
 def variable_of(key: str) -> str:
     """The variable that sets a key: `TASKER_EVENTS__DURABLE__DLQ_ENABLED`, or its short name."""
     short = next((name for name, each in SHORT_VARIABLES.items() if each == key), None)
-    return short or "TASKER_" + key.upper().replace(".", "__")
+    return short or _long_name(key)
+
+
+def _long_name(key: str) -> str:
+    return "TASKER_" + key.upper().replace(".", "__")
 
 
 def setting_keys(model: type[BaseModel] = Settings, prefix: str = "") -> Iterator[str]:
