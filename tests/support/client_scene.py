@@ -15,8 +15,6 @@ from tasker_kafka.schemas.records import (
     AttemptEnded,
     OwnerMarker,
     Rejection,
-    RequestPlace,
-    TaskCreated,
     TaskRequest,
     Transition,
     Transitions,
@@ -40,6 +38,7 @@ from tasker_kafka.topics.memory import MemoryLog, run_virtual
 from tasker_kafka.topics.names import TopicNames
 from tasker_kafka.topics.partitioner import partition_for
 from tasker_kafka.topics.plans import publish
+from tests.support.task_created import created
 
 __all__ = [
     "KEYED",
@@ -97,27 +96,8 @@ class Engine:
 
     async def create(self, task_id: bytes, request_id: bytes, plan: Plan = PLAN) -> None:
         self.lives[task_id] = self.command_offset
-        created = TaskCreated(
-            plan_hash=plan.hash,
-            namespace=plan.namespace,
-            name=plan.name,
-            version=plan.version,
-            request_id=request_id,
-            task_id=task_id,
-            request=RequestPlace(0, 0, 0),
-            context=b"{}",
-            identity=plan.identity,
-            initiator="",
-            source_system="",
-            reason="",
-            tags=(),
-            correlation_id="",
-            idempotency_key=None,
-            requested_at=None,
-            not_before=None,
-            traceparent=None,
-        )
-        edge = task_edge(TransitionEvent.INITIALIZE_REQUESTED, None, TaskStatus.PENDING, created)
+        data = created(task_id, request_id, plan_hash=plan.hash, name=plan.name)
+        edge = task_edge(TransitionEvent.INITIALIZE_REQUESTED, None, TaskStatus.PENDING, data)
         await self.write(task_id, edge, *(step_edge(each.name, None, StepStatus.PENDING) for each in STEPS))
 
     async def finish_step(self, task_id: bytes, step: str, result: Value) -> None:

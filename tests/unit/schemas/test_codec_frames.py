@@ -173,6 +173,14 @@ def test_arrays_in_blocks_with_sizes_are_read(codec: Codec) -> None:
             codec.decode(data.replace(plain, broken), TaskRequest)
 
 
+def test_a_count_beyond_the_data_is_refused_before_anything_is_made(codec: Codec) -> None:
+    """The items are of fixed size, so nothing else would stop a loop of 2⁴⁰ rounds."""
+    data = codec.encode(STATE)
+    assert data.endswith(b"\x00")
+    with pytest.raises(DecodeError, match="an array of 1099511627776 items"):
+        codec.decode(data[:-1] + b"\x80\x80\x80\x80\x80\x40", TaskState)
+
+
 # ------------------------------------------------------------------------------------------- writing
 
 
@@ -193,6 +201,7 @@ def wrong(value: Any) -> Any:
         TaskRequest(name="a", context=wrong("{}")),
         TaskRequest(name=wrong(None), context=b"{}"),
         TaskRequest(name="\ud800", context=b"{}"),
+        Command(TASK, TimerDue(life=0, kind=wrong("UNKNOWN"), due_at=0)),
         RequestPlace(0, 0, 0),
     ],
 )
