@@ -338,6 +338,12 @@ def failure(result: StepResult) -> Failure:
     return result.failure
 
 
+def value_of(result: StepResult) -> Any:
+    """The inline result of a successful attempt."""
+    assert isinstance(result.result, bytes)
+    return msgspec.json.decode(result.result)
+
+
 __all__ = [
     "FAST",
     "QUEUE",
@@ -353,4 +359,5 @@ __all__ = [
     "rig",
     "step_of",
     "task",
+    "value_of",
 ]

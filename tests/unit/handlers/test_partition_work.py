@@ -174,14 +174,17 @@ def test_the_turn_ends_with_its_own_delivery_or_its_partition() -> None:
     fill(work, 0, 3)
     commit(work)
     first, second, third = start_all(work)
+    free = []
     turn.take(first)
+    free.append(turn.is_free)
     turn.end(second)
-    assert not turn.is_free
+    free.append(turn.is_free)
     turn.end(first)
-    assert turn.is_free
+    free.append(turn.is_free)
     turn.take(third)
     turn.forget(make())
-    assert not turn.is_free
+    free.append(turn.is_free)
     turn.forget(work)
-    assert turn.is_free
+    free.append(turn.is_free)
+    assert free == [False, False, True, False, True]
     assert freed == [1, 1]
