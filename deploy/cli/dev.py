@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .session import connect
+from . import session
 
 if TYPE_CHECKING:
     from tasker_kafka.schemas.settings import Settings
@@ -53,7 +53,7 @@ def dev(
         os.environ["TASKER_BROKER"] = address
         settings = load_settings()
         wanted = Wanted(tuple(modules), tuple(paths), reload, log_level)
-        system = DevSystem(settings, wanted, lambda: connect(settings), environment, say)
+        system = DevSystem(settings, wanted, lambda: session.connect(settings), environment, say)
         say("dev", f"broker {address}; for other terminals: export TASKER_BROKER={address}")
         code = asyncio.run(system.run())
     if code:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import typer
 
+from . import session
 from .console import print_json, print_text
 from .exits import CommandExit
 from .guard import run
 from .options import AsJson
-from .session import bootstrap_of, connect
 
 __all__ = ["doctor"]
 
@@ -21,7 +21,7 @@ def doctor(as_json: AsJson = False) -> None:
     from tasker_kafka.schemas.settings import load_settings
 
     settings = load_settings()
-    found = run(examine(settings, bootstrap_of(settings), lambda: connect(settings)))
+    found = run(examine(settings, session.bootstrap_of(settings), lambda: session.connect(settings)))
     if as_json:
         from tasker_kafka.deploy.reading import jsonable
 

@@ -32,9 +32,9 @@ class CommandExit(IntEnum):
     BROKER = ExitCode.BROKER
     """No broker answers, or it refused; try again."""
     PARTITION_LOST = ExitCode.PARTITION_LOST
-    """An orchestrator could not keep or take a partition; restart it."""
+    """Another process took over (a partition, a publication) or a partition cannot be owned; start again."""
     FENCED = ExitCode.FENCED
-    """A newer process has taken over; do not restart this one."""
+    """Another process has this one's member id; do not restart this one."""
     CONFIGURATION = ExitCode.CONFIGURATION
     """A setting, a topic or the release does not fit; mend that first."""
     INTERRUPTED = 130

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from . import session
 from .exits import CommandExit
-from .session import bootstrap_of, connect
 from .worker_list import list_workers
 
 if TYPE_CHECKING:
@@ -40,9 +40,9 @@ def orchestrator(
     from tasker_kafka.deploy.roles import run_orchestrator_role
 
     code = run_orchestrator_role(
-        lambda: connect(settings),
+        lambda: session.connect(settings),
         settings,
-        bootstrap_of(settings),
+        session.bootstrap_of(settings),
         ordinal=ordinal,
         accept_loss=accept_loss,
     )
@@ -75,7 +75,9 @@ def worker(
     settings = start(log_level)
     from tasker_kafka.deploy.roles import run_worker_role
 
-    run_worker_role(lambda: connect(settings), settings, module, queues=queue, concurrency=concurrency)
+    run_worker_role(
+        lambda: session.connect(settings), settings, module, queues=queue, concurrency=concurrency
+    )
 
 
 worker_app.command("list")(list_workers)

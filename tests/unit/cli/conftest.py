@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +13,8 @@ from typer.testing import CliRunner
 
 from tasker_kafka.deploy.cli import session
 from tasker_kafka.deploy.cli.app import app
+from tasker_kafka.handlers import HandlerRegistry
+from tasker_kafka.topics.log import TopicPartition
 from tasker_kafka.topics.memory import MemoryCluster, MemoryLog
 
 
@@ -43,7 +46,7 @@ def tasker(cluster: MemoryCluster, monkeypatch: pytest.MonkeyPatch) -> Tasker:
     """Runs commands of `tasker` on the cluster. An error that is no TaskerError fails the test."""
     monkeypatch.setenv("TASKER_BROKER", "memory:1")
     monkeypatch.delenv("TASKER_PREFIX", raising=False)
-    monkeypatch.setattr(session, "connect", lambda where: MemoryLog(cluster))
+    monkeypatch.setattr(session, "connect", lambda settings: MemoryLog(cluster))
 
     def invoke(*arguments: str, stdin: str | None = None) -> Ran:
         result = CliRunner().invoke(app, arguments, input=stdin)
@@ -52,3 +55,23 @@ def tasker(cluster: MemoryCluster, monkeypatch: pytest.MonkeyPatch) -> Tasker:
         return Ran(result.exit_code, result.stdout, result.stderr)
 
     return invoke
+
+
+@pytest.fixture
+def system(tasker: Tasker, cluster: MemoryCluster, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Tasker:
+    """As `tasker`, with the shop's template published, and an orchestrator and a worker that answer."""
+    from tests.support import shop_handlers
+    from tests.support.living_log import LivingLog
+
+    template = tmp_path / "shop.yaml"
+    template.write_text(shop_handlers.TEMPLATES)
+    tasker("topics", "create", "--partitions", "2")
+    tasker("template", "publish", str(template))
+    tasker("topics", "create")
+    registry = HandlerRegistry()
+    registry.load(shop_handlers.__name__)
+    positions: dict[TopicPartition, int] = {}
+    monkeypatch.setattr(
+        session, "connect", lambda settings: LivingLog(cluster, registry, ["shop"], positions)
+    )
+    return tasker

@@ -1,0 +1,126 @@
+"""The frame of the command line: help, version, settings, exit codes, and what is not imported."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tasker_kafka import __version__
+from tasker_kafka.deploy.cli.exits import CommandExit, code_of
+from tasker_kafka.schemas.errors import (
+    BrokerUnavailable,
+    CommandRejected,
+    FencedError,
+    NotFoundError,
+    PartitionLost,
+    SchemaUnknown,
+    TaskFailed,
+    TopicsDrifted,
+    WaitTimeout,
+)
+from tasker_kafka.streams.runtime.exits import MemberFenced
+
+Tasker = Callable[..., Any]
+COMMANDS = {
+    "dev": (),
+    "broker": ("start", "stop", "status"),
+    "topics": ("create", "verify", "repair", "list", "acls"),
+    "orchestrator": (),
+    "worker": ("list",),
+    "submit": (),
+    "task": ("list", "show", "watch", "graph", "cancel", "retry", "resolve"),
+    "step": ("retry", "resolve", "complete", "cancel"),
+    "template": ("list", "lint", "show", "graph", "publish"),
+    "rejections": ("list", "show"),
+    "config": ("show", "validate", "explain"),
+    "doctor": (),
+}
+
+
+def test_help_names_every_command(tasker: Tasker) -> None:
+    out = tasker("--help").out
+    assert all(f"\n  {name} " in out for name in COMMANDS)
+
+
+@pytest.mark.parametrize("group", [name for name, below in COMMANDS.items() if below])
+def test_help_of_a_group_names_its_commands(tasker: Tasker, group: str) -> None:
+    out = tasker(group, "--help").out
+    assert all(f"\n  {name} " in out for name in COMMANDS[group])
+
+
+@pytest.mark.parametrize("name", [f"{group} {each}" for group, below in COMMANDS.items() for each in below])
+def test_every_command_explains_itself(tasker: Tasker, name: str) -> None:
+    ran = tasker(*name.split(), "--help")
+    assert ran.code == 0
+    assert len(ran.out.splitlines()) > 4
+
+
+def test_version(tasker: Tasker) -> None:
+    assert tasker("--version").out == f"tasker {__version__}\n"
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (NotFoundError("x"), 4),
+        (WaitTimeout("x"), 5),
+        (TaskFailed("x", state="error"), 1),
+        (CommandRejected("x", code="forbidden"), 1),
+        (BrokerUnavailable("x"), 75),
+        (PartitionLost("x"), 76),
+        (FencedError("x"), 76),
+        (MemberFenced("x"), 77),
+        (TopicsDrifted("x"), 78),
+        (SchemaUnknown("x"), 78),
+        (KeyboardInterrupt(), 130),
+        (ZeroDivisionError(), 70),
+    ],
+)
+def test_each_kind_of_error_has_its_exit_code(error: BaseException, code: int) -> None:
+    assert code_of(error) == CommandExit(code)
+
+
+HEAVY = ("faust", "mode", "tasker_kafka.streams.lane", "tasker_kafka.handlers")
+
+
+@pytest.mark.parametrize(
+    ("modules", "heavy"),
+    [
+        ("tasker_kafka.deploy.cli.app", (*HEAVY, "rich", "pydantic", "aiokafka", "fastavro")),
+        ("tasker_kafka.topics.client, tasker_kafka.deploy.request_files", HEAVY),
+        ("tasker_kafka.deploy.reading, tasker_kafka.topics.kafka", HEAVY),
+    ],
+)
+def test_commands_load_no_roles(modules: str, heavy: tuple[str, ...]) -> None:
+    code = f"import {modules}; import sys, json; print(json.dumps(sorted(sys.modules)))"
+    loaded = set(json.loads(subprocess.check_output([sys.executable, "-c", code])))
+    assert not loaded.intersection(heavy)
+
+
+class TestConfig:
+    def test_show_validate_explain(self, tasker: Tasker, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("TASKER_ENGINE__ORDINAL", "3")
+        assert tasker("config", "show", "--json").json["settings"]["engine.ordinal"] == 3
+        assert "variable TASKER_ENGINE__ORDINAL" in tasker("config", "show").out
+        assert tasker("config", "validate", "--json").json == {"environment": "development", "valid": True}
+        (told,) = tasker("config", "explain", "engine.ordinal", "--json").json["settings"]
+        assert (told["value"], told["origin"]) == (3, "variable TASKER_ENGINE__ORDINAL")
+        assert "zero      the first" in tasker("config", "explain", "engine.ordinal").out
+
+    def test_an_invalid_setting_is_refused_with_its_place(
+        self, tasker: Tasker, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("TASKER_ENGINE__ORDINAL", "first")
+        ran = tasker("config", "validate")
+        assert ran.code == 78
+        assert "variable TASKER_ENGINE__ORDINAL" in ran.err
+
+    def test_an_unknown_key_names_the_nearest(self, tasker: Tasker) -> None:
+        ran = tasker("config", "explain", "engine.ordinl")
+        assert ran.code == 4
+        assert "engine.ordinal" in ran.err
