@@ -118,10 +118,19 @@ class Chaos:
     async def slow(self, owner: Owner) -> None:
         """Writes that arrive late, or whose acknowledgements are lost (the barrier then never passes)."""
         faults, names = self.world.cluster.faults, self.world.names
-        if self.dice.random() < 0.3:
+        roll = self.dice.random()
+        if roll < 0.3:
             faults.lose_acknowledgements(names.transitions, partition=owner.partition)
             await asyncio.sleep(0.2)
             await owner.kill()
+        elif roll < 0.6:
+            # Its outputs are lost, its decisions are not: as if it had died between two sends.
+            faults.lose_writes(self.dice.choice([names.steps("default"), names.rejections, names.control]))
+            await asyncio.sleep(0.2)
+            for each in self.world.owners:
+                if each.is_alive:
+                    await each.kill()
+            faults.clear()
         else:
             topic = self.dice.choice([names.transitions, names.steps("default"), names.commands])
             faults.delay_writes(self.dice.uniform(0.01, 0.5), topic, count=3)
@@ -198,7 +207,7 @@ class Chaos:
 
 async def simulate(seed: int) -> tuple[LaneWorld, Judged, Chaos]:
     """One run: chaos, then quiet, then the verdict."""
-    world = await LaneWorld(*PLANS, partitions=2, latency=0.002).open()
+    world = await LaneWorld(*PLANS, partitions=2, latency=0.002, marker_delay=seed % 3 * 0.01).open()
     chaos = Chaos(world, seed)
     world.answer = chaos.outcome
     background = [
@@ -216,6 +225,7 @@ async def simulate(seed: int) -> tuple[LaneWorld, Judged, Chaos]:
     for owner in chaos.owners.values():
         assert owner.error is None, owner.error
         await owner.lane.checkpoint()
+    await world.quiet()
     judged = judge(world)
     same_states(world, judged)
     return world, judged, chaos
@@ -233,7 +243,9 @@ async def test_simulation(seed: int) -> None:
     assert set(ends) <= CLOSED, "I2: a task is stuck"
     for zombie in chaos.zombies:
         has_nothing_to_save = zombie.error is None and zombie.lane.checkpoint_age == 0
-        assert zombie.error is not None or has_nothing_to_save, "a zombie still believes that it owns its partition"
+        assert zombie.error is not None or has_nothing_to_save, (
+            "a zombie still believes that it owns its partition"
+        )
     mended = [owner.lane.metrics.reconciled for owner in chaos.owners.values()]
     assert not any(mended), "the reconciler had to mend something"
     assert chaos.bitten > 3

@@ -110,6 +110,7 @@ async def test_crash_at(point: CrashPoint, nth: int) -> None:
     crash = CrashAt(point, nth)
     script = Script(world, crash)
     await script.run()
+    await world.quiet()
     judged = judge(world)
     same_states(world, judged)
     assert judged.ended == dict.fromkeys(script.tasks, TaskStatus.COMPLETE)

@@ -238,8 +238,10 @@ class Owner:
 class LaneWorld:
     """The cluster, the topics, the published plans, a client and a worker."""
 
-    def __init__(self, *plans: Plan, partitions: int = 1, latency: float = 0.0) -> None:
-        self.cluster = MemoryCluster(latency=latency)
+    def __init__(
+        self, *plans: Plan, partitions: int = 1, latency: float = 0.0, marker_delay: float = 0.0
+    ) -> None:
+        self.cluster = MemoryCluster(latency=latency, marker_delay=marker_delay)
         self.names = TopicNames()
         self.published = plans
         self.partitions = partitions
@@ -373,6 +375,10 @@ class LaneWorld:
         raise AssertionError("it never comes to rest")
 
     # ---------------------------------------------------------------------------------------- reading
+
+    async def quiet(self) -> None:
+        """Until what is on its way has arrived (control records of transactions come after their answer)."""
+        await asyncio.sleep(0.2)
 
     def records(self, topic: str, partition: int | None = None) -> list[Record]:
         """Every committed record of a topic, by partition and offset."""
