@@ -157,6 +157,8 @@ class TransactionalWriter(Protocol):
     async def commit(self, writes: Sequence[Write]) -> list[TopicPartitionOffset]:
         """Write all records in one transaction and commit it; the places are in the order of `writes`.
 
+        Committed readers see them a moment later (the control records follow the answer), so to read one's own
+        records wait for the position to pass their places. A newer writer's `start` returns after that moment.
         Raises FencedError when a newer writer has started; after any error the writer is unusable.
         """
         ...

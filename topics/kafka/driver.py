@@ -10,7 +10,7 @@ from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
-__all__ = ["abandon_producer", "group_member"]
+__all__ = ["abandon_producer", "group_member", "stop_consumer"]
 
 _PATIENCE_SECONDS = 1.0
 
@@ -34,7 +34,23 @@ async def abandon_producer(producer: AIOKafkaProducer) -> None:
     await asyncio.gather(*waiting, return_exceptions=True)
 
 
+async def stop_consumer(consumer: AIOKafkaConsumer, *, seconds: float) -> None:
+    """Stop a consumer, waiting for its farewells at most this long.
+
+    `stop()` ends half-way if the consumer has just been started (it cancels a task that never ran, and takes that for
+    its own cancellation), and waits without end for a coordinator that does not answer.
+    """
+    stopping: asyncio.Task[None] = asyncio.ensure_future(consumer.stop())
+    await asyncio.wait({stopping}, timeout=seconds)
+    stopping.cancel()
+    await asyncio.gather(stopping, return_exceptions=True)
+    if stopping.cancelled() or stopping.exception() is not None:
+        if consumer._fetcher is not None:  # noqa: SLF001 - what stop() left open
+            await consumer._fetcher.close()  # noqa: SLF001 - as above
+        await consumer._client.close()  # noqa: SLF001 - as above
+
+
 def group_member(consumer: AIOKafkaConsumer) -> tuple[str, int]:
     """The member id and generation a group consumer has now; ("", -1) when it is no member."""
     coordinator = consumer._coordinator  # noqa: SLF001 - LeaveGroup of a static member needs its id
-    return coordinator.member_id, coordinator.generation
+    return ("", -1) if coordinator is None else (coordinator.member_id, coordinator.generation)

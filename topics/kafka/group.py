@@ -16,7 +16,7 @@ from aiokafka.structs import OffsetAndMetadata
 from aiokafka.structs import TopicPartition as DriverPartition
 
 from tasker_kafka.schemas.errors import BrokerUnavailable, FencedError, LogError
-from tasker_kafka.topics.kafka.driver import group_member
+from tasker_kafka.topics.kafka.driver import group_member, stop_consumer
 from tasker_kafka.topics.kafka.lookup import Lookup
 from tasker_kafka.topics.kafka.polling import Poller, driver_partition
 from tasker_kafka.topics.kafka.translation import translating
@@ -153,12 +153,8 @@ class KafkaGroupConsumer:
         try:
             await self.give_up()
         finally:
-            try:
-                async with asyncio.timeout(_STOP_SECONDS):
-                    await self._consumer.stop()
-            except TimeoutError:
-                # The session runs out instead.
-                pass
+            # If the farewell is not heard the session runs out instead.
+            await stop_consumer(self._consumer, seconds=_STOP_SECONDS)
             if leave and self._is_static and member_id:
                 await self._lookup.leave_group(self._group, member_id)
 

@@ -34,6 +34,9 @@ T = TypeVar("T")
 LATEST = -1
 EARLIEST = -2
 
+# From this version of a fetch's answer on a field stands between aborted transactions and records.
+_PREFERRED_REPLICA_SINCE = 11
+
 _BACKOFF_SECONDS = 0.05
 # A topic that was created a moment ago may not have reached this broker.
 _NEW_TOPIC_SECONDS = 0.3
@@ -120,20 +123,18 @@ class Lookup:
         async def ask() -> Record | None:
             # One byte is not too little: a broker always sends the first batch whole.
             wanted = [(place.topic, [(place.partition, place.offset, 1)])]
-            response = await self._client.send(
-                await self._leader(partition), FetchRequest(0, 0, 1, READ_COMMITTED, wanted)
-            )
-            answer = response.to_object()["topics"][0]["partitions"][0]
-            if errors.for_code(answer["error_code"]) is errors.OffsetOutOfRangeError:
+            request = FetchRequest(0, 0, 1, READ_COMMITTED, wanted)
+            response = await self._client.send(await self._leader(partition), request)
+            ((_, ((_, code, *_, last_but_two, last_but_one, message_set),)),) = response.topics
+            if errors.for_code(code) is errors.OffsetOutOfRangeError:
                 return None
-            _check_code(answer["error_code"], partition)
+            _check_code(code, partition)
+            aborted = last_but_two if response.API_VERSION >= _PREFERRED_REPLICA_SINCE else last_but_one
+            place_read = driver_partition(partition)
             records = PartitionRecords(
-                driver_partition(partition),
-                MemoryRecords(answer["message_set"]),
-                [
-                    (entry["producer_id"], entry["first_offset"])
-                    for entry in answer["aborted_transactions"] or ()
-                ],
+                place_read,
+                MemoryRecords(message_set),
+                aborted,
                 place.offset,
                 None,
                 None,

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping
 
 from aiokafka import AIOKafkaConsumer
 
 from tasker_kafka.schemas.errors import LogError
+from tasker_kafka.topics.kafka.driver import stop_consumer
 from tasker_kafka.topics.kafka.polling import Poller, driver_partition
 from tasker_kafka.topics.kafka.translation import translating
 from tasker_kafka.topics.log import Batch, TopicPartition
@@ -53,11 +53,6 @@ class KafkaReader:
 
     async def close(self) -> None:
         """Give up the connection."""
-        if self.is_closed:
-            return
-        self.is_closed = True
-        try:
-            async with asyncio.timeout(_STOP_SECONDS):
-                await self._consumer.stop()
-        except TimeoutError:
-            return
+        if not self.is_closed:
+            self.is_closed = True
+            await stop_consumer(self._consumer, seconds=_STOP_SECONDS)

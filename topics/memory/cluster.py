@@ -45,19 +45,26 @@ TOPIC_DEFAULTS: Mapping[str, str] = {
 class ProducerState:
     """A transactional id: its epoch and its open transaction."""
 
-    __slots__ = ("epoch", "expiry", "transaction")
+    __slots__ = ("ended", "epoch", "expiry", "transaction")
 
     def __init__(self) -> None:
         self.epoch = -1
         self.transaction: Transaction | None = None
         self.expiry: asyncio.TimerHandle | None = None
+        # Resolved when the control records of the transaction before are written.
+        self.ended: asyncio.Future[None] | None = None
 
 
 class MemoryCluster:
-    """Topics, transactions and groups. `latency` is what every call takes, in seconds of the loop's clock."""
+    """Topics, transactions and groups.
 
-    def __init__(self, *, latency: float = 0.0) -> None:
+    In seconds of the loop's clock: `latency` is what every call takes, `marker_delay` how long after a commit's answer
+    its control records come.
+    """
+
+    def __init__(self, *, latency: float = 0.0, marker_delay: float = 0.0) -> None:
         self.latency = latency
+        self.marker_delay = marker_delay
         self.faults = Faults()
         self._topics: dict[str, TopicDescription] = {}
         self._stores: dict[str, list[PartitionStore]] = {}
@@ -149,9 +156,15 @@ class MemoryCluster:
     def init_producer(self, transactional_id: str) -> int:
         """A new epoch; the older one is fenced and its open transaction aborted."""
         producer = self._producers.setdefault(transactional_id, ProducerState())
-        self._end(producer, TransactionState.ABORTED)
         producer.epoch += 1
+        self._end(producer, TransactionState.ABORTED)
         return producer.epoch
+
+    async def markers_written(self, transactional_id: str) -> None:
+        """Wait until the last transaction of this id has its control records."""
+        producer = self._producers.get(transactional_id)
+        if producer is not None and producer.ended is not None:
+            await asyncio.shield(producer.ended)
 
     def begin(self, transactional_id: str, epoch: int, timeout_ms: int) -> Transaction:
         """Open a transaction; it is aborted after `timeout_ms`."""
@@ -230,8 +243,19 @@ class MemoryCluster:
         if producer.expiry is not None:
             producer.expiry.cancel()
             producer.expiry = None
-        if transaction is not None:
+        if transaction is None:
+            return
+        if not self.marker_delay:
             transaction.end(state, self.now_ms())
+            return
+        loop = asyncio.get_running_loop()
+        ended = producer.ended = loop.create_future()
+
+        def write_markers() -> None:
+            transaction.end(state, self.now_ms())
+            ended.set_result(None)
+
+        loop.call_later(self.marker_delay, write_markers)
 
 
 def record_size(write: Write) -> int:

@@ -107,8 +107,9 @@ class MemoryGroupConsumer:
     async def commit(self, offsets: Mapping[TopicPartition, Committed]) -> None:
         """Commit, checked."""
         await self._process.gate(self._cluster.latency)
-        if self._member_id is None:
-            raise FencedError(f"not a member of group {self._group.name!r}")
+        strangers = [partition for partition in offsets if partition not in self._positions]
+        if self._member_id is None or strangers:
+            raise FencedError(f"group {self._group.name!r} has moved on: {strangers} are not assigned")
         self._group.commit(self._member_id, self._generation, offsets)
 
     async def committed(self, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, Committed]:

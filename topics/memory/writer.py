@@ -96,6 +96,7 @@ class MemoryTransactionalWriter:
         """Fence the older writer."""
         await self._process.gate(self._cluster.latency)
         self._epoch = self._cluster.init_producer(self._id)
+        await self._cluster.markers_written(self._id)
 
     async def commit(self, writes: Sequence[Write]) -> list[TopicPartitionOffset]:
         """Write and commit in one transaction."""
@@ -123,6 +124,7 @@ class MemoryTransactionalWriter:
         await self._process.gate(self._cluster.latency)
         if not writes:
             return []
+        await self._cluster.markers_written(self._id)
         self._cluster.begin(self._id, epoch, self._timeout_ms)
         places = self._cluster.write_transaction(self._id, epoch, writes)
         held = self._cluster.faults.held_commit(self._id)

@@ -1,0 +1,253 @@
+"""What a group member promises: sharing, rebalances, checked commits, static members."""
+
+import asyncio
+
+import pytest
+
+from tasker_kafka.schemas.errors import FencedError, LogError, TopicsDrifted
+from tasker_kafka.topics.log import Committed, GroupConsumer, Log, TopicPartition, Write
+from tests.support.log_sides import Listener, Side, contract, fetch_until, outbox_for, until
+
+
+def places(topic: str, count: int) -> set[TopicPartition]:
+    """All partitions of a topic."""
+    return {TopicPartition(topic, partition) for partition in range(count)}
+
+
+async def joined(side: Side, log: Log, topic: str, **arguments: str) -> tuple[GroupConsumer, Listener]:
+    """A member that has joined."""
+    member, listener = side.member(log, **arguments), Listener()
+    await member.start([topic], listener)
+    return member, listener
+
+
+async def shared(first: Listener, second: Listener, everything: set[TopicPartition]) -> None:
+    """Wait until both hold something and together everything."""
+    await until(
+        lambda: (
+            bool(first.held and second.held)
+            and not first.held & second.held
+            and first.held | second.held == everything
+        )
+    )
+
+
+@contract
+async def test_one_member_has_all_and_begins_at_the_earliest(side: Side) -> None:
+    log = await side.log()
+    topic = await side.topic(log, partitions=3)
+    outbox = await outbox_for(log, topic)
+    for number in range(30):
+        await outbox.write(Write(topic, None, b"%d" % number, partition=number % 3))
+    member, listener = await joined(side, log, topic)
+    assert member.assignment() == listener.held == places(topic, 3)
+    assert {member.position(place) for place in listener.held} == {0}
+    records = await fetch_until(member, 30)
+    assert sorted(int(record.value or b"") for record in records) == list(range(30))
+    assert {member.position(place) for place in listener.held} == {10}
+    assert listener.events == [("assigned", frozenset(places(topic, 3)))]
+
+
+@contract
+async def test_members_share_and_take_over_when_one_leaves(side: Side) -> None:
+    log = await side.log()
+    topic = await side.topic(log, partitions=4)
+    first, first_listener = await joined(side, log, topic)
+    second, second_listener = await joined(side, log, topic)
+    await shared(first_listener, second_listener, places(topic, 4))
+    assert first.assignment() | second.assignment() == places(topic, 4)
+    await second.close()
+    assert second_listener.events[-1][0] == "revoked"
+    await until(lambda: first_listener.held == places(topic, 4))
+    with pytest.raises(LogError, match="closed"):
+        await second.fetch()
+
+
+@contract
+async def test_a_crashed_member_is_replaced_after_its_session(side: Side) -> None:
+    log, doomed_log = await side.log(), await side.log()
+    topic = await side.topic(log, partitions=4)
+    _, first = await joined(side, log, topic)
+    _, doomed = await joined(side, doomed_log, topic)
+    await shared(first, doomed, places(topic, 4))
+    await side.crash(doomed_log)
+    await until(lambda: first.held == places(topic, 4))
+
+
+@contract
+async def test_nobody_gets_a_partition_before_its_owner_has_finished(side: Side) -> None:
+    """The revocation is awaited; commits are still possible in it."""
+    log = await side.log()
+    topic = await side.topic(log, partitions=2)
+    finished: list[str] = []
+    member = side.member(log)
+
+    async def finish(partitions: set[TopicPartition]) -> None:
+        await asyncio.sleep(0.3)
+        await member.commit({place: Committed(0, "finished") for place in partitions})
+        finished.append("first")
+
+    listener = Listener(finish)
+    await member.start([topic], listener)
+    second, second_listener = await joined(side, log, topic)
+    assert finished[0] == "first"
+    await shared(listener, second_listener, places(topic, 2))
+    committed = await second.committed(places(topic, 2))
+    assert {entry.metadata for entry in committed.values()} == {"finished"}
+
+
+@contract
+async def test_commits_keep_offset_and_metadata(side: Side) -> None:
+    log = await side.log()
+    topic = await side.topic(log, partitions=3)
+    outbox = await outbox_for(log, topic)
+    for number in range(10):
+        await outbox.write(Write(topic, None, b"%d" % number, partition=0))
+    member, _ = await joined(side, log, topic)
+    zero, one, two = sorted(places(topic, 3))
+    metadata = "ascii and ünïcode " + "x" * 3000
+    await member.commit({zero: Committed(7, metadata), one: Committed(0, "")})
+    expected = {zero: Committed(7, metadata), one: Committed(0, "")}
+    assert await member.committed([zero, one, two]) == expected
+    assert await member.committed([two]) == {}
+    assert await log.admin().group_offsets(f"{side.prefix}-group") == expected
+    with pytest.raises(LogError) as refused:
+        await member.commit({zero: Committed(8, "x" * 5000)})
+    assert not isinstance(refused.value, FencedError)
+    await member.close()
+    again, _ = await joined(side, log, topic)
+    assert again.position(zero) == 7
+    records = await fetch_until(again, 3)
+    assert [record.offset for record in records] == [7, 8, 9]
+
+
+@contract
+async def test_a_member_that_was_given_up_cannot_commit(side: Side) -> None:
+    log = await side.log()
+    topic = await side.topic(log, partitions=2)
+    first, listener = await joined(side, log, topic)
+    second, second_listener = await joined(side, log, topic)
+    await shared(listener, second_listener, places(topic, 2))
+    (lost,) = second_listener.held
+    with pytest.raises(FencedError):
+        await first.commit({lost: Committed(1, "")})
+    await second.close()
+    with pytest.raises(FencedError):
+        await second.commit({lost: Committed(1, "")})
+
+
+@contract
+async def test_pause_and_resume(side: Side) -> None:
+    log = await side.log()
+    topic = await side.topic(log, partitions=2)
+    outbox = await outbox_for(log, topic)
+    member, _ = await joined(side, log, topic)
+    zero, one = sorted(places(topic, 2))
+    member.pause([zero])
+    for partition in (0, 1):
+        await outbox.write(Write(topic, None, b"x", partition=partition))
+    records = await fetch_until(member, 1)
+    assert [record.partition for record in records] == [1]
+    assert await member.fetch(timeout=0.3) == {}
+    assert (member.position(zero), member.position(one)) == (0, 1)
+    member.resume([zero])
+    assert [record.partition for record in await fetch_until(member, 1)] == [0]
+
+
+@contract
+async def test_seek_within_the_assignment(side: Side) -> None:
+    log = await side.log()
+    topic = await side.topic(log)
+    outbox = await outbox_for(log, topic)
+    for number in range(5):
+        await outbox.write(Write(topic, None, b"%d" % number))
+    member, _ = await joined(side, log, topic)
+    place = TopicPartition(topic, 0)
+    await fetch_until(member, 5)
+    await member.seek(place, 2)
+    assert member.position(place) == 2
+    assert [record.offset for record in await fetch_until(member, 3)] == [2, 3, 4]
+    with pytest.raises(LogError):
+        member.position(TopicPartition(topic, 9))
+
+
+@contract
+async def test_a_static_member_comes_back_without_a_rebalance(side: Side) -> None:
+    log, restarted_log = await side.log(), await side.log()
+    topic = await side.topic(log, partitions=4)
+    _, stays = await joined(side, log, topic, instance_id="stays")
+    leaver, leaves = await joined(side, restarted_log, topic, instance_id="restarts")
+    await shared(stays, leaves, places(topic, 4))
+    mine, events = set(leaves.held), len(stays.events)
+    await leaver.close(leave=False)
+    _, back = await joined(side, restarted_log, topic, instance_id="restarts")
+    assert back.held == mine
+    assert len(stays.events) == events
+
+
+@contract
+async def test_a_static_member_leaves_when_told(side: Side) -> None:
+    """Within less than its session."""
+    log = await side.log()
+    topic = await side.topic(log, partitions=4)
+    _, stays = await joined(side, log, topic, instance_id="stays")
+    leaver = side.member(log, instance_id="leaves", session_timeout_ms=60_000)
+    leaves = Listener()
+    await leaver.start([topic], leaves)
+    await shared(stays, leaves, places(topic, 4))
+    await leaver.close()
+    await until(lambda: stays.held == places(topic, 4), seconds=20)
+
+
+@contract
+async def test_a_failing_listener_is_heard(side: Side) -> None:
+    class Failing(Listener):
+        async def on_assigned(self, partitions: set[TopicPartition]) -> None:
+            raise RuntimeError("cannot prepare")
+
+    log = await side.log()
+    topic = await side.topic(log)
+    member = side.member(log)
+    with pytest.raises(RuntimeError, match="cannot prepare"):
+        await member.start([topic], Failing())
+    with pytest.raises(RuntimeError, match="cannot prepare"):
+        await member.fetch()
+
+
+@contract
+async def test_a_group_on_a_missing_topic_is_drift(side: Side) -> None:
+    log = await side.log()
+    with pytest.raises(TopicsDrifted):
+        await side.member(log).start([f"{side.prefix}-missing"], Listener())
+
+
+@contract
+async def test_reading_goes_on_over_rebalances_without_loss(side: Side) -> None:
+    """Committed work is not repeated, uncommitted work is; nothing is lost."""
+    log = await side.log()
+    topic = await side.topic(log, partitions=4)
+    outbox = await outbox_for(log, topic)
+    seen: set[bytes] = set()
+    done = asyncio.Event()
+
+    async def work(member: GroupConsumer) -> None:
+        while not done.is_set():
+            for place, batch in (await member.fetch(timeout=0.1)).items():
+                seen.update(record.value or b"" for record in batch.records)
+                try:
+                    await member.commit({place: Committed(batch.next_position, "")})
+                except FencedError:
+                    break
+
+    first, _ = await joined(side, log, topic)
+    tasks = [asyncio.create_task(work(first))]
+    for number in range(400):
+        outbox.send(Write(topic, None, b"%d" % number, partition=number % 4))
+        if number == 100:
+            second, _ = await joined(side, log, topic)
+            tasks.append(asyncio.create_task(work(second)))
+        if number % 10 == 0:
+            await asyncio.sleep(0.01)
+    await until(lambda: len(seen) == 400)
+    done.set()
+    await asyncio.gather(*tasks)
