@@ -31,6 +31,10 @@ class Delivery(Protocol):
         """The record need not be delivered again: it is answered, or the engine watches it. Repeats are harmless."""
         ...
 
+    def drop(self) -> None:
+        """It is left unfinished, to be delivered again."""
+        ...
+
     @property
     def is_closing(self) -> bool:
         """Its partition is about to go, or gone."""

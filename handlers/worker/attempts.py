@@ -254,6 +254,9 @@ class Attempts:
             account = self._account(attempt.deliveries[0], attempt.started_at)
             result = replies.given_back(attempt.dispatch, account)
             self._answering.answer(attempt.dispatch, result, attempt.deliveries, must_arrive=True)
+            return
+        for delivery in attempt.deliveries:
+            delivery.drop()
 
     @staticmethod
     def _end_of_stopped(attempt: Attempt) -> Failed | None:
@@ -326,18 +329,22 @@ class Attempts:
                 attempt.report_at = now
                 attempt.wake(now)
 
-    async def wind_down(self, timeout: float) -> None:
-        """Wait for handlers, at most `timeout` seconds; then stop them and give back what the engine watches."""
+    async def wind_down(self, timeout: float, grace: float) -> None:
+        """Wait for handlers, at most `timeout` seconds; then stop them, and after `grace` seconds give back the rest.
+
+        Given back is what the engine watches; anything else is simply delivered again.
+        """
+        await self._wait_empty(timeout)
+        for attempt in list(self._running.values()):
+            self.stop(attempt, Stop.SHUTDOWN)
+        await self._wait_empty(grace)
+        for attempt in list(self._running.values()):
+            self.abandon(attempt)
+
+    async def _wait_empty(self, timeout: float) -> None:
         if self._used:
             self._emptied = self._loop.create_future()
             await asyncio.wait([self._emptied], timeout=timeout)
-        for attempt in list(self._running.values()):
-            self.stop(attempt, Stop.SHUTDOWN)
-        if self._used:
-            self._emptied = self._loop.create_future()
-            await asyncio.wait([self._emptied], timeout=self._with.settings.cancel_grace_seconds)
-        for attempt in list(self._running.values()):
-            self.abandon(attempt)
 
     async def close(self) -> None:
         """End every task, at once."""

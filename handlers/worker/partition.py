@@ -159,7 +159,7 @@ class QueueDelivery:
             work.on_finished(self)
 
     def drop(self) -> None:
-        """It was not run after all, and is left to the next owner."""
+        """It is left unfinished, to the next owner."""
         if not self._is_done:
             self._is_done = True
             self.work.in_flight -= 1

@@ -27,7 +27,7 @@ class WorkerSettings(msgspec.Struct, frozen=True, kw_only=True):
     cancel_grace_seconds: float = 5.0
     """An async handler that goes on after it was cancelled for this long is given up, and said so."""
     shutdown_seconds: float = 25.0
-    """`stop` waits this long for handlers before it gives them back."""
+    """`stop` takes at most about this long: most of it for handlers to end, the rest to give back and to leave."""
     revoke_seconds: float = 2.0
     """How long a rebalance waits for handlers that are neither finished nor reported."""
     commit_seconds: float = 0.25

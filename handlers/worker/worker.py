@@ -6,14 +6,15 @@ import asyncio
 import logging
 import os
 import socket
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
+from typing import Any, NamedTuple
 
 from tasker_kafka.handlers.isolation.children import ChildProcesses
 from tasker_kafka.handlers.lint import check_handler
 from tasker_kafka.handlers.registry import HandlerRegistry
 from tasker_kafka.schemas.codec import Codec
 from tasker_kafka.schemas.codec import codec as default_codec
-from tasker_kafka.schemas.errors import ConfigurationError
+from tasker_kafka.schemas.errors import ConfigurationError, TaskerError
 from tasker_kafka.schemas.plan import Plan
 from tasker_kafka.topics.log import Log, Outbox
 from tasker_kafka.topics.names import TopicNames
@@ -35,6 +36,21 @@ from .values import Values
 __all__ = ["StepWorker"]
 
 _logger = logging.getLogger(__name__)
+
+
+_HANDLERS_SHARE, _GRACE_SHARE = 0.7, 0.15
+"""Of `shutdown_seconds`: for handlers to end by themselves, and after they were told to. The rest is for the log."""
+_LEAST_SECONDS = 1.0
+"""For each last step towards a log that may be gone."""
+
+
+class _Parts(NamedTuple):
+    """What has to be ended in order."""
+
+    attempts: Attempts
+    sender: Sender
+    announcer: Announcer
+    lanes: list[asyncio.Task[None]]
 
 
 class StepWorker:
@@ -94,17 +110,15 @@ class StepWorker:
             lanes = [self._loop.create_task(self._run_lane(lane)) for lane in self._lanes]
             tasks.start(self._tell_ready())
             await self._stopping.wait()
-            await self._wind_down(attempts, sender, lanes)
-            announcer.farewell()
-            await sender.drain(self._settings.revoke_seconds)
+            await self._wind_down(_Parts(attempts, sender, announcer, lanes))
             await attempts.close()
         finally:
             self._ready.set()
             await tasks.close()
             children.close()
             threads.shutdown(wait=False)
-            await cancellations.close()
-            await outbox.close()
+            await _shortly(cancellations.close())
+            await _shortly(outbox.close())
         if self._failure is not None:
             raise self._failure
 
@@ -163,7 +177,8 @@ class StepWorker:
         try:
             await lane.run()
         except Exception as error:
-            self._fail(error)
+            if not self._stopping.is_set():
+                self._fail(error)
 
     async def _tell_ready(self) -> None:
         for lane in self._lanes:
@@ -191,22 +206,41 @@ class StepWorker:
             _logger.error("the worker %s stops: %s", self.worker_id, error)
         self._stopping.set()
 
-    async def _wind_down(self, attempts: Attempts, sender: Sender, lanes: list[asyncio.Task[None]]) -> None:
+    async def _wind_down(self, parts: _Parts) -> None:
         """In this order, so that whatever is finished is answered, and whatever is answered is committed."""
+        whole = self._settings.shutdown_seconds
+        until = self._loop.time() + whole
         for lane in self._lanes:
             lane.stop()  # 1. nothing new starts
-        await attempts.wind_down(self._settings.shutdown_seconds)  # 2. handlers end, or are given back
-        await sender.drain(self._settings.revoke_seconds)  # 3. answers are acknowledged
-        await asyncio.wait(lanes, timeout=self._settings.revoke_seconds)
-        await asyncio.gather(
-            *(lane.close() for lane in self._lanes), return_exceptions=True
-        )  # 4. committed, left
+        grace = min(self._settings.cancel_grace_seconds, whole * _GRACE_SHARE)
+        await parts.attempts.wind_down(whole * _HANDLERS_SHARE, grace)  # 2. handlers end, or are given back
+
+        def left() -> float:
+            return max(until - self._loop.time(), _LEAST_SECONDS)
+
+        await parts.sender.drain(min(left(), self._settings.revoke_seconds))  # 3. answers are acknowledged
+        await asyncio.wait(parts.lanes, timeout=_LEAST_SECONDS)
+        leaving = [self._loop.create_task(lane.close()) for lane in self._lanes]
+        await asyncio.wait(leaving, timeout=left())  # 4. committed, and left
+        for task in (*parts.lanes, *leaving):
+            task.cancel()
+        parts.announcer.farewell()
+        await parts.sender.drain(min(left(), _LEAST_SECONDS))
 
     def _warn_of_misfits(self) -> None:
         """Say which published steps of our queues a handler of ours does not fit."""
         for plan in self._plans.all():
             for text in _misfits(plan, self._queues, self._registry):
                 _logger.warning("template %s/%s@%s: %s", plan.namespace, plan.name, plan.version, text)
+
+
+async def _shortly(closing: Coroutine[Any, Any, None]) -> None:
+    """Close something, without waiting long for a log that is gone."""
+    try:
+        async with asyncio.timeout(_LEAST_SECONDS):
+            await closing
+    except (TimeoutError, TaskerError) as error:
+        _logger.warning("not closed in order: %s", error)
 
 
 def _misfits(plan: Plan, queues: Sequence[str], registry: HandlerRegistry) -> list[str]:

@@ -317,3 +317,23 @@ def test_foreign_metadata_beside_the_offset_are_left_out() -> None:
         assert len(made.bodies(StepResult)) == 2
 
     play(memory_side("t"), scenario)
+
+
+def test_stopping_ends_in_time_though_the_log_is_gone() -> None:
+    @step_handler("one")
+    async def one() -> None:
+        await asyncio.sleep(3600)
+
+    async def scenario(made: Rig) -> None:
+        worker = await made.work(one)
+        await made.dispatch(1)
+        await made.wait_for(StepStarted)
+        assert isinstance(worker.log, MemoryLog)
+        worker.log.pause()
+        began = asyncio.get_running_loop().time()
+        await worker.worker.stop()
+        await asyncio.wait([worker.task])
+        assert asyncio.get_running_loop().time() - began <= FAST.shutdown_seconds + 4
+        worker.log.resume()
+
+    play(memory_side("t"), scenario)
