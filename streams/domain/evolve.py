@@ -187,9 +187,10 @@ class Fold:
 
     def freeze(self, *, life: int, seq: int, now: int, command_ids: tuple[bytes, ...]) -> TaskState:
         """The task as a value."""
-        origin, counts, status = self.origin, self.counts, self.status
+        origin, status = self.origin, self.status
         if origin is None or status is None:
             raise HistoryIncomplete("a record of a task whose creation was not folded")
+        counts = self.counts
         return replace(
             origin,
             life=life,
