@@ -21,6 +21,7 @@ PARENT_VARIABLE = "TASKER_DEV_PARENT"
 """Process id of the parent, in the environment of its children."""
 STOP_SECONDS = 30.0
 PARENT_POLL_SECONDS = 0.5
+ORPHAN_SECONDS = 5.0
 LINE_BYTES = 1024 * 1024
 
 PrintLine = Callable[[str, str], None]
@@ -109,3 +110,6 @@ def _watch(parent: int) -> None:
     while os.getppid() == parent:
         time.sleep(PARENT_POLL_SECONDS)
     os.kill(os.getpid(), signal.SIGTERM)
+    # The broker died with the parent: a graceful end may wait long for it, in vain.
+    time.sleep(ORPHAN_SECONDS)
+    os.kill(os.getpid(), signal.SIGKILL)

@@ -14,6 +14,14 @@ QUIET = ("aiokafka", "faust", "mode", "tasker_kafka.streams.runtime")
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 
 
+class NewBroker(logging.Filter):
+    """Leaves out what the driver says of a broker that has never had a group: it asks again, and is answered."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether the line is written."""
+        return "GroupCoordinatorNotAvailable" not in record.getMessage()
+
+
 class JsonLines(logging.Formatter):
     """One JSON object per line: at, level, logger, message, and traceback where there is one."""
 
@@ -39,6 +47,7 @@ def start_logging(level: str, *, as_json: bool | None = None) -> None:
     handler.setFormatter(
         JsonLines() if as_json else logging.Formatter("%(asctime)s %(levelname)-7s %(name)s: %(message)s")
     )
+    handler.addFilter(NewBroker())
     logging.basicConfig(level=level, handlers=[handler], force=True)
     if level != "DEBUG":
         for name in QUIET:

@@ -22,6 +22,7 @@ __all__ = ["dev"]
 
 USUAL_PORT = 9092
 EXAMPLES = "tasker_kafka.deploy.examples"
+EXAMPLE_COMMAND = "echo '{}' | tasker submit --wait --template default/dummy"
 COLOURS = {"dev": "36", "orchestrator": "35", "worker": "32"}
 
 
@@ -54,7 +55,11 @@ def dev(
         settings = load_settings()
         wanted = Wanted(tuple(modules), tuple(paths), reload, log_level)
         system = DevSystem(settings, wanted, lambda: session.connect(settings), environment, say)
-        say("dev", f"broker {address}; for other terminals: export TASKER_BROKER={address}")
+        say("dev", f"broker {address}")
+        if address != session.USUAL_ADDRESS:
+            say("dev", f"in other terminals: export TASKER_BROKER={address}")
+        if EXAMPLES in modules:
+            say("dev", f"then try: {EXAMPLE_COMMAND}")
         code = asyncio.run(system.run())
     if code:
         raise typer.Exit(code)
