@@ -15,14 +15,14 @@ PARTITIONS, TRACKS = 2, 3
 
 places = st.integers(0, PARTITIONS - 1)
 sends = st.tuples(
-    st.just("send"), st.integers(0, TRACKS - 1), places, st.sampled_from([10, 10, 10, 700, 3000])
+    st.just("send"), st.integers(0, TRACKS - 1), places, st.sampled_from([10, 700, 700, 700, 3000])
 )
 writes = st.tuples(st.just("write"), st.just(0), places, st.sampled_from([10, 3000]))
 faults = st.tuples(
     st.sampled_from(["fail", "lose write", "lose answer", "delay"]), st.just(0), places, st.just(0)
 )
 pauses = st.tuples(st.just("sleep"), st.just(0), st.just(0), st.sampled_from([1, 15, 40]))
-steps = st.lists(st.one_of(sends, sends, sends, writes, faults, pauses), max_size=60)
+steps = st.lists(st.one_of(sends, sends, sends, writes, faults, pauses), min_size=6, max_size=60)
 
 
 async def run(script: list[tuple[str, int, int, int]]) -> None:

@@ -63,6 +63,19 @@ async def test_nothing_of_a_failed_track_follows(log: MemoryLog) -> None:
 
 
 @virtual
+async def test_a_batch_too_large_as_a_whole_goes_record_by_record_in_order(log: MemoryLog) -> None:
+    await log.admin().update_config(TOPIC, {"max.message.bytes": "1000"})
+    outbox = await outbox_for(log, TOPIC)
+    track = outbox.track()
+    expected = [b"%d" % number + b"x" * 300 for number in range(20)]
+    for value in expected:
+        outbox.send(Write(TOPIC, None, value, partition=0), track)
+    await track.barrier()
+    assert await values(log) == expected
+    assert track.in_flight == 0
+
+
+@virtual
 async def test_on_failure_is_called_once(log: MemoryLog) -> None:
     failures: list[LogFailure] = []
     outbox = await outbox_for(log, TOPIC, on_failure=failures.append)
