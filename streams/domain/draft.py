@@ -21,6 +21,9 @@ from .transitions import check_step_edge, check_task_edge
 
 __all__ = ["Draft"]
 
+_INITIALIZE: Final = TransitionEvent.INITIALIZE_REQUESTED
+_PENDING: Final = StepStatus.PENDING
+_REQUEST: Final = Cause.REQUEST
 _WAITING: Final = frozenset({TaskStatus.WAITING_FOR_DEPENDENCIES, TaskStatus.WAITING_FOR_RETRY})
 
 
@@ -67,17 +70,7 @@ class Draft(Fold):
     def create_step(self, position: int) -> None:
         """Add the plan's next step."""
         name = self.planned.steps[position].name
-        check_step_edge(None, TransitionEvent.INITIALIZE_REQUESTED, StepStatus.PENDING)
-        self.transitions.append(
-            Transition(
-                name,
-                TransitionEvent.INITIALIZE_REQUESTED,
-                None,
-                StepStatus.PENDING,
-                self.now,
-                Cause.REQUEST,
-            )
-        )
+        self.transitions.append(Transition(name, _INITIALIZE, None, _PENDING, self.now, _REQUEST))
         self._create_step(position, name)
 
     def wake(self) -> None:

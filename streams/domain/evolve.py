@@ -46,6 +46,7 @@ class Fold:
         "deadline_from",
         "error_code",
         "index",
+        "moved",
         "origin",
         "plan",
         "ready",
@@ -65,6 +66,7 @@ class Fold:
     def __init__(self, state: TaskState | None, plan: Plan | None) -> None:
         self.plan = plan
         self.touched: list[int] = []
+        self.moved = False
         if state is None:
             self.origin: TaskState | None = None
             self.status = None
@@ -129,7 +131,9 @@ class Fold:
         before = self.steps[position]
         after = CHANGES[transition.event](before, transition)
         self.steps[position] = after
-        self.touched.append(position)
+        touched = self.touched
+        if not touched or touched[-1] != position:
+            touched.append(position)
         left, reached = before.state, after.state
         if left is reached:
             return
@@ -156,6 +160,7 @@ class Fold:
 
     def _apply_task(self, transition: Transition) -> None:
         event, data = transition.event, transition.data
+        self.moved = True
         if event is _INITIALIZE:
             if not isinstance(data, TaskCreated):
                 raise HistoryIncomplete("a task was created without its data")
@@ -190,16 +195,15 @@ class Fold:
         origin, status = self.origin, self.status
         if origin is None or status is None:
             raise HistoryIncomplete("a record of a task whose creation was not folded")
+        next_due = self._next_due(origin)
         counts = self.counts
+        if self.moved or origin.command_ids is not command_ids:
+            origin = self._freeze_task(origin, status, life, command_ids)
         return replace(
             origin,
-            life=life,
             seq=seq,
-            state=status,
             now=now,
-            next_due=self._next_due(origin),
-            closed_at=self.closed_at,
-            total=len(self.steps),
+            next_due=next_due,
             pending=counts[_PENDING],
             enqueued=counts[_ENQUEUED],
             in_progress=counts[_IN_PROGRESS],
@@ -210,6 +214,18 @@ class Fold:
             resolved=counts[_RESOLVED],
             steps=tuple(self.steps),
             ready=tuple(self.ready),
+        )
+
+    def _freeze_task(
+        self, origin: TaskState, status: TaskStatus, life: int, command_ids: tuple[bytes, ...]
+    ) -> TaskState:
+        """What most records leave alone: only the steps changed."""
+        return replace(
+            origin,
+            life=life,
+            state=status,
+            closed_at=self.closed_at,
+            total=len(self.steps),
             reason=self.reason,
             tags=self.tags,
             started_at=self.started_at,

@@ -38,12 +38,7 @@ def hold_back(draft: Draft, position: int) -> bool:
 
 def release(draft: Draft) -> None:
     """Bring the marked steps back when no step is in error any more."""
-    counts = draft.counts
-    if (
-        draft.planned.failure_policy != "fail_fast"
-        or counts[StepStatus.ERROR]
-        or not counts[StepStatus.CANCELLED]
-    ):
+    if draft.planned.failure_policy != "fail_fast" or draft.counts[StepStatus.ERROR]:
         return
     for position, step in enumerate(draft.steps):
         if step.marked:

@@ -42,10 +42,11 @@ def evaluate(draft: Draft) -> None:
     """Bring a task in progress to where it can rest. A task that is pending, blocked or closed stays so."""
     if draft.status is not _IN_PROGRESS_TASK:
         return
-    release(draft)
+    counts = draft.counts
+    if counts[_CANCELLED]:
+        release(draft)
     if draft.ready:
         _dispatch(draft)
-    counts = draft.counts
     if draft.ready or counts[_ENQUEUED] or counts[_IN_PROGRESS]:
         return
     if counts[_WAITING]:

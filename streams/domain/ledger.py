@@ -28,6 +28,7 @@ STALENESS_TIMEOUT: Final = "staleness_timeout"
 MAX_RETRIES_EXCEEDED: Final = "max_retries_exceeded"
 WORKER_UNAVAILABLE: Final = "worker_unavailable"
 
+_ERROR: Final = TaskStatus.ERROR
 _OPENING: Final = frozenset(
     {TransitionEvent.GIVE_UP, TransitionEvent.QUARANTINED, TransitionEvent.STALE_REPORTED}
 )
@@ -68,7 +69,7 @@ def entries(
         reason = ledger_reason(after, plan)
         if reason is not None:
             return (_entry(after, record, reason, "pending", after.error_code or str(after.state)),)
-    if not isinstance(before, TaskState) or not (before.stale_reported or before.state is TaskStatus.ERROR):
+    if not isinstance(before, TaskState) or not (before.stale_reported or before.state is _ERROR):
         return ()
     reason = ledger_reason(before, plan)
     if reason is None or (isinstance(after, TaskState) and ledger_reason(after, plan) == reason):

@@ -100,9 +100,8 @@ def outputs(
         if event is _ENQUEUED or event is _REDISPATCHED:
             if isinstance(after, TaskState) and plan is not None:
                 dispatches.append(_dispatch(after, transition, plan))
-        elif event is _CANCELLED and transition.step is not None and transition.from_state in _RUNNING:
-            if isinstance(before, TaskState):
-                cancellations.append(_cancellation(before, transition, record, plan))
+        elif event is _CANCELLED and isinstance(before, TaskState) and _was_dispatched(transition):
+            cancellations.append(_cancellation(before, transition, record, plan))
     events: tuple[DomainEvent, ...] = ()
     if type(body) is StepResult and body.events and isinstance(before, TaskState) and plan is not None:
         events = _domain_events(before, body, record, plan)
@@ -138,6 +137,10 @@ def _dispatch(task: TaskState, transition: Transition, plan: Plan) -> Dispatch:
         correlation_id=task.correlation_id,
         traceparent=task.traceparent,
     )
+
+
+def _was_dispatched(transition: Transition) -> bool:
+    return transition.step is not None and transition.from_state in _RUNNING
 
 
 def _cancellation(
