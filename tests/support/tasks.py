@@ -9,8 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-import msgspec
-
 from tasker_kafka.schemas.plan import Lifecycle, Plan, PlanStep, RetryPolicy
 from tasker_kafka.schemas.records import (
     Answer,
@@ -320,6 +318,24 @@ def reach_step(state: StepStatus) -> Rig:
     return rig
 
 
-def encoded(value: object) -> bytes:
-    """One value's bytes, for comparing across processes."""
-    return msgspec.json.encode(value)
+def reach_task(status: TaskStatus) -> Rig:
+    """A task of two steps, `a` first, that rests in `status`."""
+    lifecycle = {"on_blocked": "wait"} if status is TaskStatus.BLOCKED_BY_FAILURES else {}
+    rig = Rig(plan_of({"a": (), "b": ("a",)}, lifecycle=lifecycle))
+    rig.start(not_before=rig.now + 10**6 if status is TaskStatus.PENDING else None)
+    match status:
+        case TaskStatus.WAITING_FOR_RETRY:
+            rig.fail("a")
+        case TaskStatus.BLOCKED_BY_FAILURES | TaskStatus.ERROR:
+            rig.fail("a", retryable=False)
+        case TaskStatus.COMPLETE:
+            rig.succeed("a", "b")
+        case TaskStatus.CANCELLED:
+            rig.operate(OperatorAction.CANCEL_TASK)
+        case TaskStatus.RESOLVED_MANUALLY:
+            rig.fail("a", retryable=False)
+            rig.operate(OperatorAction.RESOLVE_TASK)
+        case _:
+            pass
+    assert rig.status is status
+    return rig
