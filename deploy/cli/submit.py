@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .console import print_json, print_text
+from .console import note, print_json, print_text
 from .exits import CommandExit
 from .guard import run
 from .options import AsJson, current_actor
@@ -71,7 +71,7 @@ def submit(
         if not wait:
             return {"task_id": handle.id}
         if not as_json:
-            sys.stderr.write(f"{handle.id}\n")
+            note(handle.id)
         return await outcome(handle, timeout)
 
     found = run(in_session(work))
@@ -80,7 +80,7 @@ def submit(
     elif wait and found["state"] == "complete":
         print_json(found["output"])
     elif wait:
-        print_text(found["error"]["message"])
+        note(f"error: {found['state']}: {found['error']['message']}")
     else:
         print_text(found["task_id"])
     if wait and found["state"] != "complete":
@@ -101,16 +101,20 @@ def file_bytes(path: Path) -> bytes:
 
 
 async def outcome(handle: TaskHandle, timeout: float | None) -> dict[str, Any]:
-    """How a task ended. RequestRejected and WaitTimeout as of `TaskHandle.result`."""
-    from tasker_kafka.schemas.errors import TaskFailed
+    """How a task ended, or that its request was rejected. WaitTimeout as of `TaskHandle.result`."""
+    from tasker_kafka.schemas.errors import RequestRejected, TaskFailed
 
     try:
         output = await handle.result(timeout)
+    except RequestRejected as error:
+        return ended(handle, "rejected", error={"code": error.code, "message": str(error)})
     except TaskFailed as error:
-        return {
-            "task_id": handle.id,
-            "state": error.state,
-            "output": None,
-            "error": {"message": str(error)},
-        }
-    return {"task_id": handle.id, "state": "complete", "output": output, "error": None}
+        return ended(handle, error.state, error={"code": None, "message": str(error)})
+    return ended(handle, "complete", output=output)
+
+
+def ended(
+    handle: TaskHandle, state: str, *, output: Any = None, error: dict[str, Any] | None = None
+) -> dict[str, Any]:
+    """The JSON of an outcome."""
+    return {"task_id": handle.id, "state": state, "output": output, "error": error}
