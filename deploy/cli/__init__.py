@@ -11,6 +11,14 @@ __all__ = ["main"]
 
 def main() -> None:
     """The entry point of `tasker` and of `python -m tasker_kafka.deploy.cli`."""
-    from .app import app
+    import sys
+    import traceback
 
-    app(prog_name="tasker")
+    from .app import app
+    from .exits import CommandExit
+
+    try:
+        app(prog_name="tasker")
+    except Exception:  # a defect: errors that users can mend have been printed and turned into codes
+        traceback.print_exc()
+        sys.exit(CommandExit.INTERNAL)

@@ -19,7 +19,7 @@ app = typer.Typer(help="Settings: TOML files, then TASKER_… variables.", no_ar
 
 @app.command()
 def show(as_json: AsJson = False) -> None:
-    """Every setting's value and where it came from; secrets as ***."""
+    """Every setting's value and where it came from; secrets stay hidden."""
     from tasker_kafka.schemas.settings import keys, load_settings
     from tasker_kafka.schemas.settings import show as shown
 

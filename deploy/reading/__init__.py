@@ -6,7 +6,7 @@ is faster for lists over many tasks, and never more right.
 
 from __future__ import annotations
 
-from .graphs import graph_json, mermaid, tree
+from .graphs import SIGNS, Branch, branches, graph_json, mermaid, tree
 from .heads import TaskFilter, TaskRow, list_tasks
 from .jsonform import jsonable, time_text
 from .rejections import RejectionRow, find_rejection, list_rejections, read_rejection
@@ -24,8 +24,10 @@ from .waiting import duration_text
 from .workers import WorkerRow, Workforce, list_workers
 
 __all__ = [
+    "SIGNS",
     "AnswerReport",
     "AttemptReport",
+    "Branch",
     "ErrorReport",
     "RejectionRow",
     "StepReport",
@@ -36,6 +38,7 @@ __all__ = [
     "WaitReport",
     "WorkerRow",
     "Workforce",
+    "branches",
     "duration_text",
     "find_rejection",
     "graph_json",

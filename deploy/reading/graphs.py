@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
 
 from tasker_kafka.schemas.plan import Plan, PlanStep
 from tasker_kafka.schemas.words import StepStatus
 
-__all__ = ["graph_json", "mermaid", "tree"]
+__all__ = ["SIGNS", "Branch", "branches", "graph_json", "mermaid", "tree"]
 
 SIGNS: Mapping[StepStatus, str] = {
     StepStatus.PENDING: "·",
@@ -48,9 +48,18 @@ def mermaid(plan: Plan, states: Mapping[str, StepStatus] | None = None) -> str:
     return "\n".join(lines) + "\n"
 
 
-def tree(plan: Plan, states: Mapping[str, StepStatus] | None = None) -> str:
-    """An indented tree. A step of several parents stands in full below the first, and as a mention below the others."""
-    lines = [f"{plan.namespace}/{plan.name}@{plan.version}"]
+class Branch(NamedTuple):
+    """One line of the tree: what stands before the step, and whether the step stood in full further up."""
+
+    lead: str
+    step: PlanStep
+    parent: str
+    """Below which it stands; empty for a root."""
+    is_known: bool
+
+
+def branches(plan: Plan) -> Iterator[Branch]:
+    """The steps as an indented tree. One of several parents stands in full below the first, and again below others."""
     shown: set[int] = set()
     roots = [position for position, step in enumerate(plan.steps) if not step.parents]
     # Depth can be 50 and width 1,000: an explicit stack, in reverse so that the first comes out first.
@@ -59,14 +68,24 @@ def tree(plan: Plan, states: Mapping[str, StepStatus] | None = None) -> str:
         position, parent, indent, is_last = stack.pop()
         is_known = position in shown
         shown.add(position)
-        lines.append(
-            f"{indent}{'└─' if is_last else '├─'} {_node(plan.steps[position], parent, states, is_known=is_known)}"
-        )
+        step = plan.steps[position]
+        yield Branch(f"{indent}{'└─' if is_last else '├─'} ", step, parent, is_known)
         if is_known:
             continue
-        deeper, name = indent + ("   " if is_last else "│  "), plan.steps[position].name
+        deeper = indent + ("   " if is_last else "│  ")
         below = plan.children[position]
-        stack += [(child, name, deeper, place == len(below) - 1) for place, child in enumerate(below)][::-1]
+        stack += [(child, step.name, deeper, place == len(below) - 1) for place, child in enumerate(below)][
+            ::-1
+        ]
+
+
+def tree(plan: Plan, states: Mapping[str, StepStatus] | None = None) -> str:
+    """`branches` as text, with each step's state if `states` (by step name) are given."""
+    lines = [f"{plan.namespace}/{plan.name}@{plan.version}"]
+    lines += [
+        f"{each.lead}{_node(each.step, each.parent, states, is_known=each.is_known)}"
+        for each in branches(plan)
+    ]
     return "\n".join(lines) + "\n"
 
 

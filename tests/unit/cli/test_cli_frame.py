@@ -85,6 +85,17 @@ def test_each_kind_of_error_has_its_exit_code(error: BaseException, code: int) -
     assert code_of(error) == CommandExit(code)
 
 
+def test_a_defect_prints_its_traceback_and_is_exit_code_70() -> None:
+    code = (
+        "import tasker_kafka.deploy.cli as cli, tasker_kafka.deploy.cli.app as frame\n"
+        "def app(**_): raise ZeroDivisionError('a defect')\n"
+        "frame.app = app; cli.main()"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert ran.returncode == 70
+    assert "ZeroDivisionError: a defect" in ran.stderr
+
+
 HEAVY = ("faust", "mode", "tasker_kafka.streams.lane", "tasker_kafka.handlers")
 
 
