@@ -7,9 +7,10 @@ in-memory log. Whatever goes wrong in a lane ends the process through `on_fatal`
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import suppress
 
+from tasker_kafka.schemas.errors import PartitionLost
 from tasker_kafka.topics.log import Batch, Log, Outbox
 from tasker_kafka.topics.names import TopicNames
 from tasker_kafka.topics.plans import PlanStore
@@ -127,10 +128,17 @@ class LaneHost:
         return lane.next_command if lane is not None and topic == self._names.commands else None
 
     async def process(self, topic: str, partition: int, batch: Batch) -> None:
-        """Feed a batch to the lane that reads `topic`. A partition not owned (any more) is passed over."""
-        lane = self._engines.get(partition) if topic == self._names.commands else self._intakes.get(partition)
-        if lane is not None:
-            await lane.process(batch)
+        """Feed a batch to the lane that reads `topic`.
+
+        Between a release and the next acquisition batches are passed over: the position is set anew after it.
+        """
+        lanes: Mapping[int, EngineLane | IntakeLane]
+        lanes = self._engines if topic == self._names.commands else self._intakes
+        if not lanes:
+            return
+        if partition not in lanes:
+            raise PartitionLost(f"{topic} [{partition}] was handed to a process that owns {sorted(lanes)}")
+        await lanes[partition].process(batch)
 
     async def _repeat(self, interval_ms: int, action: Callable[[], Awaitable[None]]) -> None:
         while True:

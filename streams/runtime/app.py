@@ -21,9 +21,10 @@ from aiokafka import TopicPartition as KafkaPartition
 from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
 from aiokafka.structs import OffsetAndMetadata
 
-from tasker_kafka.schemas.errors import LogError
+from tasker_kafka.schemas.errors import ConfigurationError, LogError, PartitionLost
 from tasker_kafka.schemas.settings import load_settings
 from tasker_kafka.streams.lane.host import LaneHost
+from tasker_kafka.streams.lane.reading import read_range
 from tasker_kafka.topics.kafka.configured import configured_log
 from tasker_kafka.topics.log import Isolation, Log, TopicPartition
 from tasker_kafka.topics.names import TopicNames
@@ -100,9 +101,38 @@ class OrchestratorApp(faust.App):
         """Where the consumer has to read from after an assignment; None: from the group's offset."""
         return self.host.start_position(topic, partition)
 
-    async def acquire(self, partitions: set[int]) -> None:
-        """Become the owner of these partitions (called in the assignment callback, nowhere else)."""
+    async def assert_nothing_between(self, topic: str, partition: int, first: int, end: int) -> None:
+        """Offsets that were passed over must hold control records only, never a request or a command.
+
+        Asked whenever there is a gap, which is rare: so a defect in seeking, or records lost to retention, ends the
+        process instead of losing a task silently.
+        """
+        place = TopicPartition(topic, partition)
+        available = await self._cluster.begin_offset(place)
+        if available > first:
+            raise PartitionLost(
+                f"{topic} [{partition}]: records {first} to {available - 1} were deleted before they were read",
+                next_step="raise the topic's retention.ms; start once with --accept-loss to go on without them",
+            )
+        timeout_ms = self.config.lanes.acquire_timeout_ms
+        async for records in read_range(self._cluster, place, first, end, timeout_ms=timeout_ms):
+            if records:
+                raise PartitionLost(
+                    f"{topic} [{partition}]: record {records[0].offset} was passed over by the consumer",
+                    next_step="this is a defect; a restart reads it again, nothing is lost",
+                )
+
+    async def acquire(self, partitions: set[int], requests: set[int]) -> None:
+        """Become the owner of these partitions (called in the assignment callback, nowhere else).
+
+        requests: the partitions of the requests topic that were assigned; they must be the same.
+        """
         try:
+            if partitions != requests:
+                raise ConfigurationError(
+                    f"commands {sorted(partitions)} and requests {sorted(requests)} were assigned apart",
+                    next_step="`tasker topics verify`: both topics need the same partition count",
+                )
             await self.host.acquire(partitions)
             for partition in partitions:
                 end = await self._cluster.end_offset(

@@ -42,7 +42,11 @@ class LaneStore(Store[bytes, bytes]):
         self, assigned: set[TP], revoked: set[TP], newly_assigned: set[TP], generation_id: int = 0
     ) -> None:
         """Acquire everything assigned: `newly_assigned` omits partitions lost and regained in between."""
-        await self.app.acquire({tp.partition for tp in assigned if tp.topic == self.app.names.commands})
+        names = self.app.names
+        await self.app.acquire(
+            {tp.partition for tp in assigned if tp.topic == names.commands},
+            {tp.partition for tp in assigned if tp.topic == names.task_requests},
+        )
 
     async def on_recovery_completed(self, active_tps: set[TP], standby_tps: set[TP]) -> None:
         """Nothing: the lanes are live already."""

@@ -100,8 +100,19 @@ class BatchConsumer(driver.Consumer):
     def _new_consumer_thread(self) -> InlineConsumerThread:
         return InlineConsumerThread(self, loop=self.loop, beacon=self.beacon)
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._is_positioned = False
+        self._seeks = 0
+
+    async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
+        """Nothing is read before `perform_seek`: until then the positions are the group's offsets."""
+        self._is_positioned = False
+        await super().on_partitions_assigned(assigned, generation_id)
+
     async def perform_seek(self) -> None:
         """Seek to where the lanes' checkpoints say; the group's offsets are for lag tools only."""
+        self._is_positioned = False
         await super().perform_seek()
         positions = {
             tp: position
@@ -112,6 +123,8 @@ class BatchConsumer(driver.Consumer):
             await self.seek_wait(positions)
         for tp in self.assignment():
             self._read_offset[tp] = positions.get(tp, await self.position(tp))
+        self._seeks += 1
+        self._is_positioned = True
 
     async def _drain_messages(self, fetcher: Any) -> None:
         try:
@@ -127,35 +140,38 @@ class BatchConsumer(driver.Consumer):
             self.app.end_process(error)
 
     async def _drain_once(self) -> None:
-        generation = self.app.consumer_generation_id
+        """Deliver one poll.
+
+        What a poll returns is right at the moment it returns: either the partitions are positioned, and it is
+        delivered, or a seek is still to come that will read it again. A rebalance may have come and gone while
+        the poll waited; records must not be dropped for that, because the position has moved past them.
+        """
         records, active = await self._wait_next_records(POLL_SECONDS)
-        if not records or not self.flow_active or generation != self.app.consumer_generation_id:
+        seeks = self._seeks
+        if not records or not self._is_positioned:
             await asyncio.sleep(0)
             return
         for tp, found in records.items():
+            if seeks != self._seeks or not self._is_positioned:
+                return
             if active is None or tp in active:
                 await self._deliver(tp, found)
 
     async def _deliver(self, tp: TP, found: list[Any]) -> None:
         """Put one batch into every stream that reads the partition."""
-        position = self._read_offset.get(tp)
-        if position is None:
-            position = found[0].offset
+        position = self._read_offset[tp]
+        assert position is not None, f"{tp} was read before it was positioned"
         fresh = [each for each in found if each.offset >= position]
         if not fresh:
             return
-        if fresh[0].offset > position:
-            position = max(position, await self._available_from(tp))
         batch = Batch(position, fresh[-1].offset + 1, tuple(_record(each) for each in fresh))
         self._read_offset[tp] = batch.next_position
+        if fresh[0].offset > position:
+            await self.app.assert_nothing_between(tp.topic, tp.partition, position, fresh[0].offset)
         message = self._message(tp, fresh[-1])
         conductor = cast(Conductor, self.app.topics)
         for channel in tuple(conductor._tp_index[tp]):
             await channel.put(Event(self.app, None, batch, None, message))
-
-    async def _available_from(self, tp: TP) -> int:
-        """First offset still there: a gap is control records, or records lost to retention (then it is later)."""
-        return (await self.earliest_offsets(tp))[tp]
 
     def _message(self, tp: TP, last: Any) -> ConsumerMessage:
         """Carries the generation, without which the stream drops the event silently."""

@@ -64,7 +64,9 @@ OWN = {
     "_on_revoked",
     "_drain_once",
     "_deliver",
-    "_available_from",
+    "_is_positioned",
+    "_seeks",
+    "_prepare",
     "_message",
     "_exit",
 }
