@@ -26,12 +26,9 @@ async def abandon_producer(producer: AIOKafkaProducer) -> None:
     if sender is not None:
         sender.cancel()
     closing = asyncio.ensure_future(producer.client.close())
-    waiting = {closing} if sender is None else {closing, sender}
-    _, pending = await asyncio.wait(waiting, timeout=_PATIENCE_SECONDS)
-    for task in pending:
-        # The sender waits for its requests when first cancelled; the second time it does not.
-        task.cancel()
-    await asyncio.gather(*waiting, return_exceptions=True)
+    await _finish({closing} if sender is None else {closing, sender}, _PATIENCE_SECONDS)
+    # The sender may have connected anew meanwhile.
+    await _finish({asyncio.ensure_future(producer.client.close())}, _PATIENCE_SECONDS)
 
 
 async def stop_consumer(consumer: AIOKafkaConsumer, *, seconds: float) -> None:
@@ -40,17 +37,25 @@ async def stop_consumer(consumer: AIOKafkaConsumer, *, seconds: float) -> None:
     `stop()` ends half-way if the consumer has just been started (it cancels a task that never ran, and takes that for
     its own cancellation), and waits without end for a coordinator that does not answer.
     """
-    stopping: asyncio.Task[None] = asyncio.ensure_future(consumer.stop())
-    await asyncio.wait({stopping}, timeout=seconds)
-    stopping.cancel()
-    await asyncio.gather(stopping, return_exceptions=True)
+    stopping = asyncio.ensure_future(consumer.stop())
+    await _finish({stopping}, seconds)
     if stopping.cancelled() or stopping.exception() is not None:
-        if consumer._fetcher is not None:  # noqa: SLF001 - what stop() left open
-            await consumer._fetcher.close()  # noqa: SLF001 - as above
-        await consumer._client.close()  # noqa: SLF001 - as above
+        left = [consumer._client.close()]  # noqa: SLF001 - what stop() left open
+        if consumer._fetcher is not None:  # noqa: SLF001 - as above
+            left.append(consumer._fetcher.close())  # noqa: SLF001 - as above
+        await _finish({asyncio.ensure_future(closing) for closing in left}, _PATIENCE_SECONDS)
 
 
 def group_member(consumer: AIOKafkaConsumer) -> tuple[str, int]:
     """The member id and generation a group consumer has now; ("", -1) when it is no member."""
     coordinator = consumer._coordinator  # noqa: SLF001 - LeaveGroup of a static member needs its id
     return ("", -1) if coordinator is None else (coordinator.member_id, coordinator.generation)
+
+
+async def _finish(tasks: set[asyncio.Future[Any]], seconds: float) -> None:
+    """Wait for tasks, at most this long; then cancel them. What they raise is of no interest any more."""
+    _, pending = await asyncio.wait(tasks, timeout=seconds)
+    for task in pending:
+        # A sender waits for its requests when first cancelled; the second time it does not.
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)

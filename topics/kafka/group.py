@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener
 from aiokafka.errors import IllegalStateError
@@ -156,7 +157,9 @@ class KafkaGroupConsumer:
             # If the farewell is not heard the session runs out instead.
             await stop_consumer(self._consumer, seconds=_STOP_SECONDS)
             if leave and self._is_static and member_id:
-                await self._lookup.leave_group(self._group, member_id)
+                with suppress(LogError, TimeoutError):
+                    async with asyncio.timeout(_STOP_SECONDS):
+                        await self._lookup.leave_group(self._group, member_id)
 
     # ------------------------------------------------------------ the driver's calls
 

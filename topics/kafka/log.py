@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Mapping
+from contextlib import AsyncExitStack
 from typing import Any, Protocol, TypeVar
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
@@ -84,12 +85,13 @@ class KafkaLog:
 
     async def close(self) -> None:
         """Close everything made from this log that is still open."""
-        made, self._made = self._made, []
-        for item in reversed(made):
-            await item.close()
-        lookup, self._lookup_made = self._lookup_made, None
-        if lookup is not None:
-            await lookup.close()
+        async with AsyncExitStack() as closing:
+            lookup, self._lookup_made = self._lookup_made, None
+            if lookup is not None:
+                closing.push_async_callback(lookup.close)
+            made, self._made = self._made, []
+            for item in made:
+                closing.push_async_callback(item.close)
 
     async def outbox(
         self, *, client_id: str, on_failure: Callable[[LogFailure], None] | None = None

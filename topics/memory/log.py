@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import AsyncExitStack
 from typing import Protocol, TypeVar
 
 from tasker_kafka.schemas.errors import NotFoundError
@@ -66,9 +67,10 @@ class MemoryLog:
 
     async def close(self) -> None:
         """Close everything made from this log that is still open."""
-        made, self._made = self._made, []
-        for item in reversed(made):
-            await item.close()
+        async with AsyncExitStack() as closing:
+            made, self._made = self._made, []
+            for item in made:
+                closing.push_async_callback(item.close)
 
     async def outbox(
         self, *, client_id: str, on_failure: Callable[[LogFailure], None] | None = None
