@@ -64,7 +64,7 @@ class CommandWire:
                 if key == FORGOTTEN_KEY
                 else Refusal(RejectionCode.MISROUTED, "a Forget under a task's key")
             )
-        if key != command.task_id:
+        if key is None or key != command.task_id:
             shown = "none" if key is None else key[:32].hex()
             return Refusal(
                 RejectionCode.MISROUTED,

@@ -237,7 +237,9 @@ def _granted_attempts(
     again: Counter[tuple[bytes, int, str]] = Counter()
     for accepted in judged.accepted.values():
         for key, record in accepted:
-            for each in record.transitions if isinstance(record, Transitions) else ():
+            if isinstance(record, Forgotten):
+                continue
+            for each in record.transitions:
                 if isinstance(each.data, AttemptGranted):
                     granted.add((key, record.life, each.step or "", each.data.attempt))
                 again[key, record.life, each.step or ""] += each.event is TransitionEvent.REDISPATCHED

@@ -13,6 +13,8 @@ from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, S
 from contextlib import suppress
 from typing import Any, ParamSpec
 
+import msgspec
+
 from tasker_kafka.schemas.codec import codec
 from tasker_kafka.schemas.identity import new_request_id
 from tasker_kafka.schemas.plan import Lifecycle, Plan, PlanStep, RetryPolicy
@@ -280,9 +282,8 @@ class LaneWorld:
 
     async def prepared(self, partition: int = 0, *, crash: CrashAt | None = None, **settings: Any) -> Owner:
         """A new process that has not taken its partition yet."""
-        chosen = LaneSettings(
-            **{"verify_folds": True, "crash_points": CrashAt() if crash is None else crash, **settings}
-        )
+        settings.setdefault("verify_folds", True)
+        chosen = LaneSettings(crash_points=CrashAt() if crash is None else crash, **settings)
         owner = Owner(self, partition, chosen, f"owner-{len(self.owners)}")
         self.owners.append(owner)
         return await owner.prepare()
@@ -316,7 +317,9 @@ class LaneWorld:
 
     async def request(self, **fields: Any) -> int:
         """Write a task request; its offset."""
-        request = TaskRequest(**{"name": "demo", "context": b"{}", **fields})
+        fields.setdefault("name", "demo")
+        fields.setdefault("context", b"{}")
+        request = TaskRequest(**fields)
         return await self.raw(self.names.task_requests, None, codec.encode(request), partition=0)
 
     def partition_of(self, task_id: bytes) -> int:
@@ -348,20 +351,19 @@ class LaneWorld:
     async def finish(self, dispatch: Dispatch, **fields: Any) -> int:
         """Answer one dispatch as `answer` says; the result's offset."""
         outcome, failure = self.answer(dispatch)
+        now = self.log.now_ms()
         result = StepResult(
-            **{
-                "life": dispatch.life,
-                "step": dispatch.step,
-                "attempt": dispatch.attempt,
-                "outcome": outcome,
-                "worker_id": "worker",
-                "started_at": self.log.now_ms(),
-                "finished_at": self.log.now_ms(),
-                "result": b'"done"' if outcome is Outcome.SUCCESS else None,
-                "failure": failure,
-                **fields,
-            }
+            life=dispatch.life,
+            step=dispatch.step,
+            attempt=dispatch.attempt,
+            outcome=outcome,
+            worker_id="worker",
+            started_at=now,
+            finished_at=now,
+            result=b'"done"' if outcome is Outcome.SUCCESS else None,
+            failure=failure,
         )
+        result = msgspec.structs.replace(result, **fields)
         return await self.command(dispatch.task_id, result)
 
     async def settle(self, *owners: Owner, rounds: int = 200) -> None:
