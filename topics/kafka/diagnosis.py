@@ -22,7 +22,7 @@ from tasker_kafka.topics.kafka.options import SecurityOptions
 
 __all__ = ["diagnose"]
 
-_PATIENCE_SECONDS = 5.0
+_PATIENCE_SECONDS = 3.0
 # ApiVersions, version 0, correlation id 1, client id "tasker".
 _QUESTION = struct.pack(">hhih", 18, 0, 1, 6) + b"tasker"
 _TLS_ALERT = 0x15

@@ -1,0 +1,87 @@
+"""The names of the driver that are not public, or not documented, but used. An upgrade fails here first."""
+
+from __future__ import annotations
+
+import inspect
+
+import aiokafka
+import pytest
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka.client import AIOKafkaClient
+from aiokafka.consumer.fetcher import PartitionRecords
+from aiokafka.consumer.group_coordinator import GroupCoordinator
+from aiokafka.producer.message_accumulator import BatchBuilder
+from aiokafka.producer.sender import Sender
+from aiokafka.protocol.fetch import FetchRequest, FetchResponse_v11
+from aiokafka.protocol.group import LeaveGroupRequest
+from aiokafka.protocol.metadata import MetadataRequest
+from aiokafka.protocol.offset import OffsetRequest
+
+
+def parameters(thing: object) -> list[str]:
+    return list(inspect.signature(thing).parameters)  # type: ignore[arg-type]  # any callable
+
+
+def test_the_version_is_the_one_these_were_read_in() -> None:
+    assert aiokafka.__version__.startswith("0.14.")
+
+
+async def test_private_fields() -> None:
+    producer = AIOKafkaProducer(bootstrap_servers="127.0.0.1:1")
+    assert producer._closed is False
+    assert isinstance(producer._sender, Sender)
+    assert producer._sender.sender_task is None
+    assert isinstance(producer.client, AIOKafkaClient)
+    consumer = AIOKafkaConsumer(bootstrap_servers="127.0.0.1:1")
+    assert (consumer._coordinator, consumer._fetcher) == (None, None)
+    assert isinstance(consumer._client, AIOKafkaClient)
+    producer._closed = consumer._closed = True
+    assert "self.member_id" in inspect.getsource(GroupCoordinator.__init__)
+    assert "self.generation" in inspect.getsource(GroupCoordinator.__init__)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "bootstrap",
+        "close",
+        "send",
+        "get_random_node",
+        "add_topic",
+        "force_metadata_update",
+        "coordinator_lookup",
+    ],
+)
+def test_undocumented_methods_of_the_client(name: str) -> None:
+    assert callable(getattr(AIOKafkaClient, name))
+
+
+def test_undocumented_signatures() -> None:
+    assert parameters(MetadataRequest) == ["topics", "allow_auto_topic_creation"]
+    assert parameters(OffsetRequest)[:3] == ["replica_id", "isolation_level", "topics"]
+    assert parameters(FetchRequest)[:5] == [
+        "max_wait_time",
+        "min_bytes",
+        "max_bytes",
+        "isolation_level",
+        "topics",
+    ]
+    assert parameters(LeaveGroupRequest) == ["group", "member_id"]
+    assert parameters(PartitionRecords) == [
+        "tp",
+        "records",
+        "aborted_transactions",
+        "fetch_offset",
+        "key_deserializer",
+        "value_deserializer",
+        "check_crcs",
+        "isolation_level",
+    ]
+    assert parameters(BatchBuilder.append) == ["self", "timestamp", "key", "value", "headers"]
+
+
+def test_the_fetch_answer_has_its_fields_where_they_are_looked_for() -> None:
+    topics = FetchResponse_v11.SCHEMA.fields[-1]
+    fields = topics.array_of.fields[-1].array_of.names
+    assert fields[:2] == ("partition", "error_code")
+    assert fields[-3:] == ("aborted_transactions", "preferred_read_replica", "message_set")
