@@ -8,7 +8,6 @@ closed one, what can be answered is answered as `internal` and the rest ignored.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Final
 
 from tasker_kafka.schemas.records import (
@@ -41,22 +40,15 @@ from .waking import wake_up
 __all__ = ["decide"]
 
 _Report = StepStarted | StepResult | TimerDue | Reconcile
-
-_RULES: Final[dict[type, Callable[[Draft, object], IgnoredReason | None]]] = {
-    StepStarted: take_started,  # type: ignore[dict-item]  # keyed by the type of its second argument
-    StepResult: take_result,  # type: ignore[dict-item]  # as above
-    TimerDue: wake_up,  # type: ignore[dict-item]  # as above
-    Reconcile: look_again,  # type: ignore[dict-item]  # as above
-}
+_REPORTS: Final = (StepResult, StepStarted, TimerDue, Reconcile)
 
 
 def decide(state: TaskState | Stub | None, command: Command, moment: Moment) -> Decision | Ignored:
     """What a command makes of a task. Never raises."""
     try:
         body = command.body
-        rule = _RULES.get(type(body))
-        if rule is not None:
-            return _report(state, command, moment, rule)
+        if isinstance(body, _REPORTS):
+            return _report(state, command.task_id, body, moment)
         if isinstance(body, OperatorCommand):
             return _operate(state, command.task_id, body, moment)
         if isinstance(body, StartTask):
@@ -67,25 +59,29 @@ def decide(state: TaskState | Stub | None, command: Command, moment: Moment) -> 
 
 
 def _report(
-    state: TaskState | Stub | None,
-    command: Command,
-    moment: Moment,
-    rule: Callable[[Draft, object], IgnoredReason | None],
+    state: TaskState | Stub | None, task_id: bytes, body: _Report, moment: Moment
 ) -> Decision | Ignored:
     """What a worker, a timer or the reconciler says about a step or a task."""
     if not isinstance(state, TaskState):
         return Ignored(IgnoredReason.UNKNOWN_TASK if state is None else IgnoredReason.FINAL_TASK)
-    body = command.body
-    if body.life != state.life:  # type: ignore[union-attr]  # every body with a rule has a life
+    if body.life != state.life:
         return Ignored(IgnoredReason.OTHER_LIFE)
     if state.state in CLOSED_TASK_STATES:
         return Ignored(IgnoredReason.CLOSED_TASK)
-    draft = _draft(state, command.task_id, moment)
-    reason = rule(draft, body)
+    draft = _draft(state, task_id, moment)
+    reason = _take(draft, body)
     if reason is not None:
         return Ignored(reason)
     evaluate(draft)
     return _decided(draft, moment)
+
+
+def _take(draft: Draft, body: _Report) -> IgnoredReason | None:
+    if isinstance(body, StepResult):
+        return take_result(draft, body)
+    if isinstance(body, StepStarted):
+        return take_started(draft, body)
+    return wake_up(draft, body) if isinstance(body, TimerDue) else look_again(draft, body)
 
 
 def _operate(

@@ -28,20 +28,20 @@ _TIMER: Final = Cause.TIMER
 
 def wake_up(draft: Draft, body: TimerDue) -> IgnoredReason | None:
     """A due time has come. Returns why the timer is ignored, or None."""
-    match body.kind:
-        case TimerKind.NOT_BEFORE:
-            return _not_before(draft)
-        case TimerKind.DEADLINE:
-            return _deadline(draft)
-        case TimerKind.STALENESS:
-            return _staleness(draft)
+    kind = body.kind
+    if kind is TimerKind.NOT_BEFORE:
+        return _not_before(draft)
+    if kind is TimerKind.DEADLINE:
+        return _deadline(draft)
+    if kind is TimerKind.STALENESS:
+        return _staleness(draft)
     position = None if body.step is None else draft.index.get(body.step)
     if position is None:
         return IgnoredReason.UNKNOWN_STEP
     step = draft.steps[position]
     if body.attempt != step.attempt:
         return _NOT_DUE
-    match body.kind:
+    match kind:
         case TimerKind.RETRY:
             return _retry(draft, position, step)
         case TimerKind.QUEUE_TIMEOUT:

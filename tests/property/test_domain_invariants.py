@@ -140,5 +140,5 @@ def test_a_task_whose_attempts_all_succeed_completes(data: st.DataObject) -> Non
         running = [name for name in order if rig.step(name).state is StepStatus.ENQUEUED]
         assert running, "nothing runs and the task is not complete"
         send(rig, ledger, rig.result(data.draw(st.sampled_from(running))), after_ms=1)
-    assert rig.status is TaskStatus.COMPLETE
+    assert rig.status() is TaskStatus.COMPLETE
     assert len(rig.dispatches) == len(plan.steps), "a step ran twice"

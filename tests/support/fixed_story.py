@@ -24,7 +24,7 @@ __all__ = ["digest", "story_plan", "tell"]
 
 def story_plan() -> Plan:
     """Twelve steps in three layers, jitter on, every kind of timer."""
-    edges = {f"a{n}": () for n in range(4)}
+    edges: dict[str, tuple[str, ...]] = {f"a{n}": () for n in range(4)}
     edges |= {f"b{n}": ("a0", f"a{n}") if n else ("a0",) for n in range(4)}
     edges |= {f"c{n}": (f"b{n}", f"a{n}") for n in range(4)}
     return plan_of(
@@ -85,7 +85,7 @@ def _trouble(rig: Rig) -> Iterator[Rig]:
         running = [step.name for step in rig.live.steps if step.state == "enqueued"]
         if running and rig.offset % 2:
             rig.report(running[0])
-        elif rig.next_due is not None:
+        elif rig.next_due() is not None:
             rig.fire()
         yield rig
     for step in [each.name for each in rig.live.steps if each.state in {"enqueued", "in_progress"}][:1]:
@@ -113,7 +113,14 @@ def digest() -> str:
     whole = hashlib.sha256()
     for rig in tell():
         out = rig.last
-        values = [rig.state, rig.record, *out.dispatches, *out.cancellations, *out.domain_events]
+        assert rig.state is not None
+        values: list[msgspec.Struct] = [
+            rig.state,
+            rig.record,
+            *out.dispatches,
+            *out.cancellations,
+            *out.domain_events,
+        ]
         for value in [*values, *out.dlq_entries]:
             whole.update(codec.encode(value))
             whole.update(msgspec.json.encode(value))

@@ -72,21 +72,16 @@ def plan_of(
         name="shape",
         version="1.0.0",
         steps=tuple(
-            PlanStep(
-                **{
-                    "name": name,
-                    "handler": f"tests.{name}",
-                    "queue": "tests",
-                    "parents": tuple(parents),
-                    "retry": retry,
-                    **own.get(name, {}),
-                }
-            )
-            for name, parents in edges.items()
+            _plan_step(name, tuple(parents), retry, own.get(name, {})) for name, parents in edges.items()
         ),
         lifecycle=Lifecycle(**(lifecycle or {})),
         **fields,
     )
+
+
+def _plan_step(name: str, parents: tuple[str, ...], retry: RetryPolicy, own: Mapping[str, Any]) -> PlanStep:
+    given: dict[str, Any] = {"handler": f"tests.{name}", "queue": "tests", "parents": parents, "retry": retry}
+    return PlanStep(name=name, **{**given, **own})
 
 
 class Rig:
@@ -146,7 +141,7 @@ class Rig:
 
     def start_task(self, **fields: Any) -> StartTask:
         """A StartTask of the rig's plan."""
-        given = {
+        given: dict[str, Any] = {
             "plan_hash": self.plan.hash,
             "request_id": REQUEST_ID,
             "context": b"{}",
@@ -160,7 +155,7 @@ class Rig:
         known = StepState(name=step, attempt=1)
         if isinstance(self.state, TaskState) and step in self.plan.index:
             known = self.step(step)
-        given = {
+        given: dict[str, Any] = {
             "life": self.life,
             "step": step,
             "attempt": known.attempt,
@@ -194,7 +189,7 @@ class Rig:
 
     def started(self, step: str, **fields: Any) -> StepStarted:
         """A StepStarted of a step's newest attempt."""
-        given = {
+        given: dict[str, Any] = {
             "life": self.life,
             "step": step,
             "attempt": self.step(step).attempt,
@@ -207,7 +202,7 @@ class Rig:
     def order(self, action: OperatorAction, *steps: str, **fields: Any) -> OperatorCommand:
         """An operator command with a new id."""
         self._commands += 1
-        given = {
+        given: dict[str, Any] = {
             "command_id": self._commands.to_bytes(16, "big"),
             "action": action,
             "actor": "ada",
@@ -225,7 +220,6 @@ class Rig:
 
     # ---------------------------------------------------------------------------------------------- time
 
-    @property
     def next_due(self) -> int | None:
         """When the next timer is due."""
         return self.live.next_due
@@ -236,7 +230,7 @@ class Rig:
 
     def fire(self) -> list[Decision | Ignored]:
         """Let time pass until the next timer is due, and fire what is due then."""
-        due = self.next_due
+        due = self.next_due()
         assert due is not None, "no timer is due"
         self.now = max(self.now, due)
         return [self.send(timer, after_ms=0) for timer in self.timers()]
@@ -254,7 +248,6 @@ class Rig:
         """The task's life; -1 before it starts."""
         return -1 if self.state is None else self.state.life
 
-    @property
     def status(self) -> TaskStatus:
         """Where the task rests; a stub's outcome."""
         assert self.state is not None
@@ -314,7 +307,7 @@ def reach_step(state: StepStatus) -> Rig:
         case _:
             pass
     assert rig.step("a").state is state
-    assert rig.status is TaskStatus.IN_PROGRESS
+    assert rig.status() is TaskStatus.IN_PROGRESS
     return rig
 
 
@@ -337,5 +330,5 @@ def reach_task(status: TaskStatus) -> Rig:
             rig.operate(OperatorAction.RESOLVE_TASK)
         case _:
             pass
-    assert rig.status is status
+    assert rig.status() is status
     return rig

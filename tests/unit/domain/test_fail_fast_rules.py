@@ -35,9 +35,9 @@ def test_what_has_not_begun_is_cancelled_and_marked() -> None:
     assert rig.steps()["runs"] == "enqueued", "what was dispatched finishes"
     assert rig.last.cancellations == ()
     assert marked(rig) == ["waits", "next", "last"]
-    assert rig.status is TaskStatus.IN_PROGRESS
+    assert rig.status() is TaskStatus.IN_PROGRESS
     rig.succeed("runs")
-    assert rig.status is TaskStatus.ERROR
+    assert rig.status() is TaskStatus.ERROR
     assert "next" not in [each.step for each in rig.dispatches]
 
 
@@ -65,7 +65,7 @@ def test_nothing_runs_again_while_a_step_is_in_error(outcome: Outcome, backoff: 
     assert rig.step("runs").next_retry_at is None
     assert rig.last.dispatches == ()
     rig.succeed("waits")
-    assert rig.status is TaskStatus.BLOCKED_BY_FAILURES
+    assert rig.status() is TaskStatus.BLOCKED_BY_FAILURES
     rig.operate(OperatorAction.RESOLVE_STEP, "bad")
     assert rig.step("runs").attempt == 2
 
@@ -84,7 +84,7 @@ def test_marked_steps_return_when_the_last_error_is_dealt_with(
 ) -> None:
     rig = failed_rig("wait")
     rig.succeed("runs")
-    assert rig.status is TaskStatus.BLOCKED_BY_FAILURES
+    assert rig.status() is TaskStatus.BLOCKED_BY_FAILURES
     rig.operate(action, "bad")
     assert resumes_by in [edge[1] for edge in rig.edges() if edge[0] is None]
     assert marked(rig) == []
@@ -112,11 +112,11 @@ def test_they_wait_for_the_last_error() -> None:
     rig.start()
     rig.fail("x", retryable=False)
     rig.fail("y", retryable=False)
-    assert rig.status is TaskStatus.ERROR
+    assert rig.status() is TaskStatus.ERROR
     rig.operate(OperatorAction.RETRY_STEP, "y")
     assert rig.steps() == {"x": "error", "y": "enqueued", "z": "cancelled"}, "an operator's retry runs"
     rig.succeed("y")
-    assert rig.status is TaskStatus.ERROR
+    assert rig.status() is TaskStatus.ERROR
     rig.operate(OperatorAction.RESOLVE_STEP, "x")
     assert rig.steps() == {"x": "resolved_manually", "y": "complete", "z": "enqueued"}
 

@@ -42,7 +42,7 @@ def test_cancel_task_tells_running_handlers() -> None:
     ]
     assert [(each.step, each.attempt) for each in rig.last.cancellations] == [("a", 1), ("b", 1)]
     assert rig.last.cancellations[0].reason == "cancel_task by ada: because"
-    assert rig.status is TaskStatus.CANCELLED
+    assert rig.status() is TaskStatus.CANCELLED
 
 
 def test_retry_task_reopens_with_a_new_budget() -> None:
@@ -71,7 +71,7 @@ def test_retry_of_one_step_leaves_the_other_alone() -> None:
     rig.operate(ACTION.RETRY_STEP, "b")
     assert rig.steps() == {"a": "error", "b": "enqueued"}
     rig.succeed("b")
-    assert rig.status is TaskStatus.ERROR
+    assert rig.status() is TaskStatus.ERROR
 
 
 def test_retry_step_without_names_takes_all_that_failed() -> None:
@@ -121,7 +121,7 @@ def test_steps_are_skipped_by_resolving_them_before_they_are_ready() -> None:
     rig.operate(ACTION.RESOLVE_STEP, "b", "c")
     assert rig.steps() == {"a": "enqueued", "b": "resolved_manually", "c": "resolved_manually"}
     rig.succeed("a")
-    assert rig.status is TaskStatus.COMPLETE
+    assert rig.status() is TaskStatus.COMPLETE
 
 
 def test_resolving_one_of_two_failures_leaves_the_task_failed() -> None:
@@ -132,15 +132,15 @@ def test_resolving_one_of_two_failures_leaves_the_task_failed() -> None:
     rig.operate(ACTION.RESOLVE_STEP, "a")
     assert [edge[1] for edge in rig.edges()] == ["resumed", "resolved_manually", "blocked", "give_up"]
     rig.operate(ACTION.RESOLVE_STEP, "b")
-    assert rig.status is TaskStatus.COMPLETE
+    assert rig.status() is TaskStatus.COMPLETE
 
 
 def test_a_task_without_an_unfinished_step_is_complete_when_resumed() -> None:
     rig = reach_task(TaskStatus.PENDING)
     rig.operate(ACTION.RESOLVE_STEP, "a", "b")
-    assert rig.status is TaskStatus.PENDING, "not before its time"
+    assert rig.status() is TaskStatus.PENDING, "not before its time"
     rig.fire()
-    assert rig.status is TaskStatus.COMPLETE
+    assert rig.status() is TaskStatus.COMPLETE
 
 
 def test_cancelling_a_step_blocks_the_task_in_the_end() -> None:
@@ -148,28 +148,28 @@ def test_cancelling_a_step_blocks_the_task_in_the_end() -> None:
     rig.start()
     rig.operate(ACTION.CANCEL_STEP, "a")
     assert [(each.step, each.attempt) for each in rig.last.cancellations] == [("a", 1)]
-    assert rig.status is TaskStatus.IN_PROGRESS, "c still runs"
+    assert rig.status() is TaskStatus.IN_PROGRESS, "c still runs"
     rig.succeed("c")
-    assert rig.status is TaskStatus.BLOCKED_BY_FAILURES
+    assert rig.status() is TaskStatus.BLOCKED_BY_FAILURES
     assert rig.live.error_code == "step_cancelled"
     assert rig.data(TransitionEvent.BLOCKED).failed_steps == ("a",)
     rig.operate(ACTION.COMPLETE_STEP, "a", result=b"1")
     rig.succeed("b")
-    assert rig.status is TaskStatus.COMPLETE
+    assert rig.status() is TaskStatus.COMPLETE
 
 
 def test_a_cancelled_step_fails_the_task_unless_it_waits() -> None:
     rig = Rig(plan_of(ONE))
     rig.start()
     rig.operate(ACTION.CANCEL_STEP, "a")
-    assert (rig.status, rig.live.error_code) == (TaskStatus.ERROR, "step_cancelled")
+    assert (rig.status(), rig.live.error_code) == (TaskStatus.ERROR, "step_cancelled")
 
 
 def test_cancelling_a_failed_step_of_a_blocked_task_leaves_it_blocked() -> None:
     rig = reach_task(TaskStatus.BLOCKED_BY_FAILURES)
     assert rig.operate(ACTION.CANCEL_STEP, "a").code == "accepted"
     assert rig.edges() == [("a", "cancelled", "cancelled")]
-    assert rig.status is TaskStatus.BLOCKED_BY_FAILURES
+    assert rig.status() is TaskStatus.BLOCKED_BY_FAILURES
     rig.operate(ACTION.RETRY_TASK)
     assert rig.steps() == {"a": "enqueued", "b": "pending"}
 
@@ -182,7 +182,7 @@ def test_a_command_on_a_waiting_task_wakes_it() -> None:
         ("a", "resolved_manually", "resolved_manually"),
         ("b", "enqueue_requested", "enqueued"),
     ]
-    assert rig.next_due is None
+    assert rig.next_due() is None
 
 
 def test_max_attempts_moves_the_budget_of_the_attempts_to_come() -> None:

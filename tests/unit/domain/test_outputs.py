@@ -135,7 +135,7 @@ def failed_rig(**fields: Any) -> Rig:
 def test_a_task_that_used_all_its_attempts_is_in_the_ledger() -> None:
     rig = failed_rig()
     rig.fail("a")
-    assert rig.last.dlq_entries == ()
+    assert not [*rig.last.dlq_entries]
     rig.fail("a")
     (entry,) = rig.last.dlq_entries
     assert (entry.task_id, entry.life, entry.reason) == (TASK_ID, rig.life, "max_retries_exceeded")
@@ -167,7 +167,7 @@ def test_the_entry_closes_when_somebody_deals_with_the_task(action: OperatorActi
 def test_a_permanent_failure_is_no_matter_for_the_ledger() -> None:
     rig = failed_rig()
     rig.fail("a", retryable=False)
-    assert rig.status is TaskStatus.ERROR
+    assert rig.status() is TaskStatus.ERROR
     assert rig.last.dlq_entries == ()
     rig.operate(OperatorAction.RETRY_TASK)
     assert rig.last.dlq_entries == ()
@@ -231,7 +231,7 @@ def test_a_thousand_steps_fit_into_a_record_whatever_happens_to_them() -> None:
     for name in names:
         rig.do(rig.result(name, Outcome.FAILURE, failure=failure, metadata=b"m" * 70_000), after_ms=1)
         assert len(codec.encode(rig.record)) < RECORD_LIMIT
-    assert rig.status is TaskStatus.ERROR
+    assert rig.status() is TaskStatus.ERROR
     assert max(sizes(rig)) < RECORD_LIMIT
     long = {"actor": "é" * 64, "reason": "é" * 2048}
     rig.operate(OperatorAction.RETRY_TASK, **long)

@@ -153,6 +153,7 @@ def test_the_backoff_of_a_waiting_step() -> None:
     assert (got.attempts, got.max_attempts, got.backoff_type) == (1, 3, "exponential_backoff")
     assert got.effective_backoff_seconds == 2.0
     assert got.last_failure_at is not None
+    assert got.next_retry_at is not None
     assert got.next_retry_at == got.last_failure_at + 2000
     assert got.time_until_ready == (got.next_retry_at - rig.now) / 1000
     assert got.last_attempted_at is not None
@@ -369,7 +370,7 @@ def test_a_task_never_reads_blocked_while_something_can_run() -> None:
     assert execution_status(rig.live) == "processing"
     rig.fail("b")
     assert execution_status(rig.live) == "waiting_for_retry"
-    assert rig.status is TaskStatus.WAITING_FOR_RETRY
+    assert rig.status() is TaskStatus.WAITING_FOR_RETRY
 
 
 def test_coarse_statuses() -> None:

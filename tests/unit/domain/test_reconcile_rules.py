@@ -42,7 +42,7 @@ def test_a_healthy_task_gives_nothing_to_do() -> None:
     assert rig.ignored(evaluate(rig.life)) is IgnoredReason.NOTHING_TO_DO
     rig.fire()
     rig.fail("a", retryable=False)
-    assert rig.status is TaskStatus.ERROR
+    assert rig.status() is TaskStatus.ERROR
     assert findings(rig.live, rig.plan, rig.now + 10**12) == []
 
 
@@ -78,7 +78,7 @@ def test_a_task_that_rests_elsewhere_than_its_counters_say_is_evaluated(status: 
 def test_a_timer_that_should_have_fired_long_ago_is_written_again() -> None:
     rig = started_rig()
     rig.fail("a")
-    due = rig.next_due
+    due = rig.next_due()
     assert due is not None
     assert findings(rig.live, rig.plan, due + OVERDUE_MS - 1) == []
     (timer,) = findings(rig.live, rig.plan, due + OVERDUE_MS)

@@ -11,6 +11,7 @@ from tasker_kafka.schemas.words import Cause, OperatorAction, Outcome, StepStatu
 from tasker_kafka.streams.domain import IgnoredReason
 from tests.support.tasks import CHAIN, DIAMOND, FOUR_STEPS, ONE, PAIR, Rig, plan_of, reach_step
 
+NOT_RUNNING = [each for each in StepStatus if each.value not in {"enqueued", "in_progress"}]
 LAST_ATTEMPT = {"retry": RetryPolicy(max_attempts=1)}
 
 
@@ -47,13 +48,13 @@ def test_joins_are_counted_down() -> None:
     rig.succeed("b")
     assert [each.step for each in rig.last.dispatches] == ["d"]
     rig.succeed("d")
-    assert rig.status is TaskStatus.COMPLETE
+    assert rig.status() is TaskStatus.COMPLETE
 
 
 def test_the_four_step_dummy_runs_to_its_end() -> None:
     rig = started_rig(FOUR_STEPS)
     rig.succeed("two", "three", "one", "four")
-    assert rig.status is TaskStatus.COMPLETE
+    assert rig.status() is TaskStatus.COMPLETE
     assert [each.step for each in rig.dispatches] == ["one", "two", "three", "four"]
     assert [each.seq for each in rig.records] == [1, 2, 3, 4, 5]
     assert rig.edges()[-1] == (None, "all_steps_done", "complete")
@@ -116,7 +117,7 @@ def test_a_result_of_an_older_attempt_is_late() -> None:
     assert rig.step("a").attempt == 2
     assert ignored_result(rig, attempt=1) is IgnoredReason.LATE
     rig.succeed("a")
-    assert rig.status is TaskStatus.COMPLETE
+    assert rig.status() is TaskStatus.COMPLETE
 
 
 def test_a_failed_attempt_does_not_succeed_afterwards() -> None:
@@ -129,12 +130,12 @@ def test_a_failed_attempt_does_not_succeed_afterwards() -> None:
 def test_results_for_a_closed_task_are_counted_only() -> None:
     rig = started_rig(PAIR, lifecycle={"max_duration_ms": 5000})
     rig.fire()
-    assert rig.status is TaskStatus.ERROR
+    assert rig.status() is TaskStatus.ERROR
     assert ignored_result(rig) is IgnoredReason.CLOSED_TASK
     assert rig.ignored(rig.started("a")) is IgnoredReason.CLOSED_TASK
 
 
-@pytest.mark.parametrize("state", [each for each in StepStatus if each not in {"enqueued", "in_progress"}])
+@pytest.mark.parametrize("state", NOT_RUNNING)
 def test_a_result_in_a_state_without_a_run_is_ignored(state: StepStatus) -> None:
     rig = reach_step(state)
     for outcome in Outcome:
@@ -162,7 +163,7 @@ def test_a_success_after_a_run_timeout_is_accepted_while_the_retry_waits() -> No
     ]
     assert rig.data(TransitionEvent.COMPLETED).late is True
     assert rig.step("a").next_retry_at is None
-    assert rig.next_due is None
+    assert rig.next_due() is None
     assert ignored_result(rig) is IgnoredReason.DUPLICATE
 
 
@@ -171,7 +172,7 @@ def test_a_success_after_a_queue_timeout_is_accepted_while_the_retry_waits() -> 
     rig.fire()
     assert rig.steps() == {"a": "waiting_for_retry"}
     rig.succeed("a")
-    assert rig.status is TaskStatus.COMPLETE
+    assert rig.status() is TaskStatus.COMPLETE
     assert rig.data(TransitionEvent.COMPLETED).late is True
 
 
@@ -261,7 +262,7 @@ def test_an_attempt_that_is_given_back_runs_again_at_once_uncounted(is_reported:
         assert rig.step("a").attempt == attempt + 1
     assert (rig.step("a").base, rig.step("a").losses) == (5, 0)
     rig.fail("a")
-    assert rig.status is TaskStatus.ERROR
+    assert rig.status() is TaskStatus.ERROR
 
 
 def test_the_third_delivery_that_kills_its_worker_ends_the_step() -> None:
@@ -271,7 +272,7 @@ def test_the_third_delivery_that_kills_its_worker_ends_the_step() -> None:
     failure = rig.step("a").failure
     assert failure is not None
     assert failure.code == "worker_lost"
-    assert rig.status is TaskStatus.ERROR
+    assert rig.status() is TaskStatus.ERROR
 
 
 def test_the_third_silence_ends_the_step() -> None:
@@ -284,7 +285,7 @@ def test_the_third_silence_ends_the_step() -> None:
     rig.report("a")
     rig.fire()
     assert rig.edges()[0] == ("a", "lost", "error")
-    assert rig.status is TaskStatus.ERROR
+    assert rig.status() is TaskStatus.ERROR
 
 
 def test_losses_are_forgiven_by_an_operators_retry() -> None:
@@ -308,7 +309,7 @@ def test_an_inline_result_over_the_limit_fails_for_good() -> None:
     failure = rig.step("a").failure
     assert failure is not None
     assert failure.code == "result_too_large"
-    assert rig.status is TaskStatus.ERROR
+    assert rig.status() is TaskStatus.ERROR
 
 
 @pytest.mark.parametrize("result", [None, b"x" * 4096, PayloadRef(0, 9, 10**6, b"h" * 32)])
@@ -351,7 +352,7 @@ def test_a_reported_start_is_the_engines_to_watch() -> None:
     assert rig.edges() == [("a", "execution_requested", "in_progress")]
     assert rig.transition(TransitionEvent.EXECUTION_REQUESTED).cause is Cause.STARTED
     assert rig.step("a").started_at == dispatched + 400
-    assert rig.next_due == dispatched + 400 + 30_000
+    assert rig.next_due() == dispatched + 400 + 30_000
     rig.succeed("a", started_at=0)
     assert rig.data(TransitionEvent.COMPLETED).started_at == dispatched + 400
 

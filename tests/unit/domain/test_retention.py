@@ -50,6 +50,7 @@ def test_a_final_task_is_a_small_stub(hours: int) -> None:
         forget_at=rig.now + max(1, hours) * HOUR,
         plan_hash=rig.plan.hash,
     )
+    assert isinstance(rig.state, Stub)
     assert len(codec.encode(rig.state)) <= 110, "100 bytes and the encoding's own ten"
 
 

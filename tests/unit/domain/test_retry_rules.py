@@ -133,11 +133,11 @@ def test_the_default_life_of_a_failing_step() -> None:
             break
         assert failed_at is not None
         waits.append(due - failed_at)
-        assert rig.status is TaskStatus.WAITING_FOR_RETRY
+        assert rig.status() is TaskStatus.WAITING_FOR_RETRY
         rig.fire()
     assert waits == [2000, 4000, 8000, 16000, 30000, 30000]
     assert rig.step("a").state is StepStatus.ERROR
-    assert rig.status is TaskStatus.ERROR
+    assert rig.status() is TaskStatus.ERROR
 
 
 @pytest.mark.parametrize("policy", [{"retryable": False}, {"max_attempts": 0}, {"max_attempts": 1}])
@@ -145,7 +145,7 @@ def test_the_first_run_is_always_allowed(policy: dict[str, Any]) -> None:
     rig = rig_of(**policy)
     assert rig.dispatches[0].last_attempt is True
     rig.fail("a")
-    assert rig.status is TaskStatus.ERROR
+    assert rig.status() is TaskStatus.ERROR
     assert len(rig.dispatches) == 1
 
 
@@ -166,7 +166,7 @@ def test_delay_zero_retries_in_the_same_decision() -> None:
         ("a", "retry_requested", "pending"),
         ("a", "enqueue_requested", "enqueued"),
     ]
-    assert rig.status is TaskStatus.IN_PROGRESS
+    assert rig.status() is TaskStatus.IN_PROGRESS
     assert rig.last.dispatches[0].attempt == 2
 
 
@@ -203,7 +203,7 @@ def test_a_retry_beyond_the_deadline_is_not_waited_for() -> None:
     failure = rig.data(TransitionEvent.FAILED).failure
     assert failure.code == "deadline_exceeded"
     assert "boom" in failure.message
-    assert rig.status is TaskStatus.ERROR
+    assert rig.status() is TaskStatus.ERROR
     assert rig.live.error_code == "step_failed"
 
 
@@ -213,21 +213,21 @@ def test_a_retry_at_the_deadline_is_waited_for() -> None:
     rig.start()
     rig.fail("a", started_at=rig.now + 1000, finished_at=rig.now + 1000)
     assert rig.step("a").next_retry_at == rig.records[0].at + 3000
-    assert rig.status is TaskStatus.WAITING_FOR_RETRY
+    assert rig.status() is TaskStatus.WAITING_FOR_RETRY
 
 
 def test_attempt_numbers_never_repeat() -> None:
     rig = rig_of(max_attempts=2, backoff="none")
     for expected in (2, 3):
         rig.fail("a")
-        if rig.status is TaskStatus.ERROR:
+        if rig.status() is TaskStatus.ERROR:
             rig.operate(OperatorAction.RETRY_TASK)
         assert rig.step("a").attempt == expected
     assert rig.step("a").base == 2
     rig.fail("a")
     assert rig.step("a").attempt == 4, "a new budget of two"
     rig.fail("a")
-    assert rig.status is TaskStatus.ERROR
+    assert rig.status() is TaskStatus.ERROR
     assert [each.attempt for each in rig.dispatches] == [1, 2, 3, 4]
     assert [each.last_attempt for each in rig.dispatches] == [False, True, False, True]
 
@@ -236,9 +236,9 @@ def test_a_task_waits_only_while_nothing_else_runs() -> None:
     rig = Rig(plan_of(PAIR))
     rig.start()
     rig.fail("a")
-    assert rig.status is TaskStatus.IN_PROGRESS
+    assert rig.status() is TaskStatus.IN_PROGRESS
     rig.succeed("b")
-    assert rig.status is TaskStatus.WAITING_FOR_RETRY
+    assert rig.status() is TaskStatus.WAITING_FOR_RETRY
     rig.fire()
     assert rig.edges() == [
         (None, "steps_ready", "in_progress"),
@@ -251,11 +251,11 @@ def test_a_branch_goes_on_while_another_has_failed_for_good() -> None:
     rig = Rig(plan_of({"a": (), "b": (), "c": ("b",), "d": ("a", "c")}))
     rig.start()
     rig.fail("a", retryable=False)
-    assert rig.status is TaskStatus.IN_PROGRESS
+    assert rig.status() is TaskStatus.IN_PROGRESS
     rig.succeed("b")
     assert rig.steps() == {"a": "error", "b": "complete", "c": "enqueued", "d": "pending"}
     rig.fail("c")
-    assert rig.status is TaskStatus.WAITING_FOR_RETRY
+    assert rig.status() is TaskStatus.WAITING_FOR_RETRY
     rig.fire()
     rig.succeed("c")
     assert rig.edges()[-2:] == [(None, "blocked", "blocked_by_failures"), (None, "give_up", "error")]

@@ -100,7 +100,7 @@ def test_a_duplicate_changes_nothing_even_if_another_plan_came_with_it() -> None
     assert [each.code for each in rig.last.rejections] == ["duplicate"]
     rig.plan = own
     rig.succeed("a")
-    assert rig.status is TaskStatus.COMPLETE
+    assert rig.status() is TaskStatus.COMPLETE
 
 
 @pytest.mark.parametrize("ends_as", ["complete", "error"])
@@ -125,7 +125,7 @@ def test_a_request_not_after_the_horizon_is_expired(logged_at: int, is_expired: 
         assert [each.code for each in rig.last.rejections] == ["expired"]
         assert (rig.record.life, rig.record.seq) == (NO_LIFE, 0)
     else:
-        assert rig.status is TaskStatus.IN_PROGRESS
+        assert rig.status() is TaskStatus.IN_PROGRESS
 
 
 def test_a_task_in_the_table_is_asked_before_the_horizon() -> None:
@@ -158,7 +158,7 @@ def test_an_unknown_bypass_step_is_rejected() -> None:
 def test_zero_steps_are_complete_at_once() -> None:
     rig = Rig(plan_of({}))
     rig.start()
-    assert rig.status is TaskStatus.COMPLETE
+    assert rig.status() is TaskStatus.COMPLETE
     assert [edge[1] for edge in rig.edges()] == ["initialize_requested", "start_requested", "all_steps_done"]
 
 
@@ -169,13 +169,13 @@ def test_bypassed_steps_are_complete_whatever_their_parents() -> None:
     assert rig.step("b").result is None
     assert rig.step("b").attempt == 0
     rig.succeed("a", "c")
-    assert rig.status is TaskStatus.COMPLETE
+    assert rig.status() is TaskStatus.COMPLETE
 
 
 def test_only_bypassed_steps_are_complete_at_once() -> None:
     rig = Rig(plan_of(DIAMOND))
     rig.start(bypass_steps=("d", "c", "b", "a"))
-    assert rig.status is TaskStatus.COMPLETE
+    assert rig.status() is TaskStatus.COMPLETE
     assert rig.dispatches == []
 
 
@@ -183,14 +183,14 @@ def test_not_before_waits_pending() -> None:
     rig = Rig(plan_of(PAIR_OF_CHAINS))
     wanted = rig.now + 60_000
     rig.start(not_before=wanted)
-    assert rig.status is TaskStatus.PENDING
+    assert rig.status() is TaskStatus.PENDING
     assert rig.dispatches == []
-    assert rig.next_due == wanted
+    assert rig.next_due() == wanted
     assert rig.timers() == []
     (timer,) = rig.timers(wanted)
     assert rig.ignored(timer) is IgnoredReason.NOT_DUE
     rig.fire()
-    assert rig.status is TaskStatus.IN_PROGRESS
+    assert rig.status() is TaskStatus.IN_PROGRESS
     assert rig.live.started_at == wanted
     assert [each.step for each in rig.dispatches] == ["a", "x"]
     assert rig.ignored(timer) is IgnoredReason.NOT_DUE
@@ -202,13 +202,13 @@ PAIR_OF_CHAINS = {"a": (), "b": ("a",), "x": (), "y": ("x",)}
 def test_not_before_in_the_past_starts_at_once() -> None:
     rig = Rig(plan_of(ONE))
     rig.start(not_before=rig.now + 1000)  # the command is logged then
-    assert rig.status is TaskStatus.IN_PROGRESS
+    assert rig.status() is TaskStatus.IN_PROGRESS
 
 
 @pytest.mark.parametrize("bypass", [(), ("a",)])
 def test_nothing_to_do_is_complete_only_after_not_before(bypass: tuple[str, ...]) -> None:
     rig = Rig(plan_of({"a": ()} if bypass else {}))
     rig.start(not_before=rig.now + 60_000, bypass_steps=bypass)
-    assert rig.status is TaskStatus.PENDING
+    assert rig.status() is TaskStatus.PENDING
     rig.fire()
-    assert rig.status is TaskStatus.COMPLETE
+    assert rig.status() is TaskStatus.COMPLETE
