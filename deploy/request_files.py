@@ -54,7 +54,7 @@ def read_request(data: bytes, *, source: str, template: str | None, given: Mappi
             f"{what}: the request names no template.",
             next_step='Write {"name": …, "namespace": …, "context": {…}}, or give --template NAMESPACE/NAME.',
         )
-    fields = {"initiator": given.get("initiator"), **fields}
+    fields = {"initiator": given.get("initiator"), "context": {}, **fields}
     fields |= {key: value for key, value in given.items() if value is not None and key != "initiator"}
     return TaskRequest(
         **{key: _checked(what, key, value) for key, value in fields.items() if value is not None}
@@ -94,8 +94,8 @@ def _moment(what: str, key: str, value: Any) -> int:
     if isinstance(value, int) and not isinstance(value, bool):
         return value
     try:
-        moment = datetime.fromisoformat(value)
-    except (TypeError, ValueError):
+        moment = datetime.fromisoformat(value) if isinstance(value, str) else None
+    except ValueError:
         moment = None
     if moment is None or moment.tzinfo is None:
         raise _wrong(what, key, "a time with its zone, as 2026-01-31T09:30:00Z, or milliseconds since 1970")

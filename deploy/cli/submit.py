@@ -74,16 +74,21 @@ def submit(
             note(handle.id)
         return await outcome(handle, timeout)
 
-    found = run(in_session(work))
+    report(run(in_session(work)), as_json=as_json)
+
+
+def report(found: dict[str, Any], *, as_json: bool) -> None:
+    """Print what is known of the task; exit code 1 when it was waited for and is not complete."""
+    is_failed = found.get("state", "complete") != "complete"
     if as_json:
         print_json(found)
-    elif wait and found["state"] == "complete":
-        print_json(found["output"])
-    elif wait:
+    elif "state" not in found:
+        print_text(found["task_id"])
+    elif is_failed:
         note(f"error: {found['state']}: {found['error']['message']}")
     else:
-        print_text(found["task_id"])
-    if wait and found["state"] != "complete":
+        print_json(found["output"])
+    if is_failed:
         raise typer.Exit(CommandExit.REFUSED)
 
 

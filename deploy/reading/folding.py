@@ -82,7 +82,6 @@ def report_of(
 ) -> TaskReport:
     """The report of one life as it is at `now` (ms); `waiting` is left empty (see `waiting.find_waits`)."""
     state = fold_life(records, plan)
-    context = execution_context(state)
 
     def read(value: Value) -> Any:
         found = payloads.get(value) if isinstance(value, PayloadRef) else value
@@ -93,40 +92,49 @@ def report_of(
         _step_report(step, planned, row, attempts.get(step.name, ()), read)
         for step, planned, row in zip(state.steps, plan.steps, step_readiness(state, plan, now), strict=True)
     )
-    results = {step.name: step.result for step in steps}
     return TaskReport(
-        task_id=task_id,
-        life=state.life,
-        namespace=state.namespace,
-        template=state.name,
-        version=state.version,
-        plan_hash=state.plan_hash,
+        **_of_state(state),
         partition=partition,
-        seq=state.seq,
-        state=state.state,
-        status=coarse_task_status(state.state),
-        execution_status=context.execution_status,
-        recommended_action=context.recommended_action,
-        completion_percentage=context.completion_percentage,
-        health_status=context.health_status,
-        created_at=state.created_at,
-        started_at=state.started_at,
-        closed_at=state.closed_at,
-        next_due_at=state.next_due,
-        identity=state.identity,
-        initiator=state.initiator,
-        source_system=state.source_system,
-        reason=state.reason,
-        tags=state.tags,
-        correlation_id=state.correlation_id,
+        task_id=task_id,
         context=read(state.context),
-        output=evaluate_output(plan, results) if state.state in _WITH_OUTPUT else None,
+        output=evaluate_output(plan, {step.name: step.result for step in steps})
+        if state.state in _WITH_OUTPUT
+        else None,
         error=_task_error(records) if state.state is TaskStatus.ERROR else None,
         steps=steps,
         transitions=tuple(_transition_reports(records)),
         answers=tuple(_answers(records)),
         waiting=(),
     )
+
+
+def _of_state(state: TaskState) -> dict[str, Any]:
+    """The fields that the state alone gives."""
+    context = execution_context(state)
+    return {
+        "life": state.life,
+        "namespace": state.namespace,
+        "template": state.name,
+        "version": state.version,
+        "plan_hash": state.plan_hash,
+        "seq": state.seq,
+        "state": state.state,
+        "status": coarse_task_status(state.state),
+        "execution_status": context.execution_status,
+        "recommended_action": context.recommended_action,
+        "completion_percentage": context.completion_percentage,
+        "health_status": context.health_status,
+        "created_at": state.created_at,
+        "started_at": state.started_at,
+        "closed_at": state.closed_at,
+        "next_due_at": state.next_due,
+        "identity": state.identity,
+        "initiator": state.initiator,
+        "source_system": state.source_system,
+        "reason": state.reason,
+        "tags": state.tags,
+        "correlation_id": state.correlation_id,
+    }
 
 
 # -------------------------------------------------------------------------------------------------- steps

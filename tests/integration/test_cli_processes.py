@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -93,7 +93,7 @@ class Lines:
 
 
 @pytest.fixture
-def shell(kafka: Broker, prefix: str, tmp_path: Path) -> Iterator[Callable[..., Any]]:
+def shell(kafka: Broker, prefix: str, tmp_path: Path) -> Iterator[Shell]:
     """A system with the shop's templates, an orchestrator and a worker."""
     found = Shell({"TASKER_BROKER": kafka.bootstrap_servers, "TASKER_PREFIX": prefix})
     template = tmp_path / "shop.yaml"

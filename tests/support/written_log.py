@@ -35,7 +35,7 @@ from tasker_kafka.streams.domain.decide import decide
 from tasker_kafka.streams.domain.decision import Decision, Moment
 from tasker_kafka.topics.declarations import TopicPlan, declarations
 from tasker_kafka.topics.headers import for_owner
-from tasker_kafka.topics.log import Log, Outbox, TopicPartition, TopicPartitionOffset, Write
+from tasker_kafka.topics.log import Outbox, TopicPartition, TopicPartitionOffset, Write
 from tasker_kafka.topics.memory import MemoryLog
 from tasker_kafka.topics.names import TopicNames
 from tasker_kafka.topics.partitioner import partition_for
@@ -51,7 +51,7 @@ class WrittenLog:
     """Owns every partition of a small system on `log` and writes its records."""
 
     def __init__(self, *plans: Plan, partitions: int = 2) -> None:
-        self.log: Log = MemoryLog()
+        self.log = MemoryLog()
         self.names = TopicNames()
         self.plans = {plan.hash: plan for plan in plans}
         self.partitions = partitions
