@@ -11,7 +11,9 @@ from tasker_kafka.schemas.words import Cause, OperatorAction, Outcome, StepStatu
 from tasker_kafka.streams.domain import IgnoredReason
 from tests.support.tasks import CHAIN, DIAMOND, FOUR_STEPS, ONE, PAIR, Rig, plan_of, reach_step
 
-NOT_RUNNING = [each for each in StepStatus if each.value not in {"enqueued", "in_progress"}]
+NOT_RUNNING: list[StepStatus] = [
+    state for state in StepStatus if state.value not in {"enqueued", "in_progress"}
+]
 LAST_ATTEMPT = {"retry": RetryPolicy(max_attempts=1)}
 
 
@@ -44,7 +46,7 @@ def test_joins_are_counted_down() -> None:
     assert rig.step("d").pending_parents == 2
     rig.succeed("c")
     assert rig.step("d").pending_parents == 1
-    assert rig.last.dispatches == ()
+    assert not [*rig.last.dispatches]
     rig.succeed("b")
     assert [each.step for each in rig.last.dispatches] == ["d"]
     rig.succeed("d")
