@@ -63,7 +63,7 @@ class ShopData:
                     self.events.append(body)
                     return HTTPStatus.ACCEPTED, {"accepted": True}
                 case ("PUT", "customers", customer_id) if customer_id.isdecimal() and isinstance(body, dict):
-                    self._set_locked(int(customer_id), bool(body.get("locked")))
+                    self._lock_or_unlock(int(customer_id), is_locked=bool(body.get("locked")))
                     return HTTPStatus.NO_CONTENT, None
         return HTTPStatus.NOT_FOUND, {"error": "not found"}
 
@@ -74,7 +74,12 @@ class ShopData:
         made = {"order_id": f"ord_{number:04}", "total_cents": body.get("total_cents", 0)}
         return HTTPStatus.CREATED, self._orders.setdefault(key or f"order {number}", made)
 
-    def _set_locked(self, customer_id: int, is_locked: bool) -> None:
+    def set_locked(self, customer_id: int, *, is_locked: bool) -> None:
+        """Lock or unlock a customer."""
+        with self._lock:
+            self._lock_or_unlock(customer_id, is_locked=is_locked)
+
+    def _lock_or_unlock(self, customer_id: int, *, is_locked: bool) -> None:
         if is_locked:
             self._locked.add(customer_id)
         else:
@@ -110,6 +115,10 @@ class Shop:
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
+
+    def unlock(self, customer_id: int) -> None:
+        """Let a customer order again, as PUT /customers/<id> does."""
+        self.data.set_locked(customer_id, is_locked=False)
 
     def wait(self) -> None:
         """Until the process is told to end."""

@@ -91,8 +91,8 @@ async def extract_orders(context: StepContext, period: Period) -> list[OrderRow]
     month = int(period.period[-2:])
     rows = [
         OrderRow(
-            user_id=(number * 3 + month) % len(USERS),
-            sku=skus[number * number % len(skus)],
+            user_id=number * (number + month) % len(USERS),
+            sku=skus[(number * 3 + number // 7) % len(skus)],
             quantity=1 + number % 3,
         )
         for number in range(period.orders)
