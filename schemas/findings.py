@@ -13,7 +13,7 @@ import msgspec
 
 from .errors import TemplateError
 
-__all__ = ["Fault", "Finding", "InvalidTemplate", "Path", "Severity", "path_text"]
+__all__ = ["MOST_FAULTS", "Fault", "Finding", "InvalidTemplate", "Path", "Severity", "path_text"]
 
 Severity = Literal["error", "warning"]
 """error: the template is refused. warning: it is accepted, and somebody should look."""
@@ -21,6 +21,8 @@ Severity = Literal["error", "warning"]
 Path = tuple[str | int, ...]
 """Keys and positions from the document's root."""
 
+MOST_FAULTS: Final = 200
+"""Checks stop after so many: naming what was meant costs time, and hostile text has a fault per line."""
 _MOST_SHOWN: Final = 50
 
 
@@ -55,7 +57,7 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class InvalidTemplate(TemplateError):
-    """A template is refused; `findings` holds every fault that was found."""
+    """A template is refused; `findings` holds what was found, at most about 200 faults."""
 
     def __init__(self, findings: Iterable[Finding]) -> None:
         self.findings = tuple(findings)

@@ -19,6 +19,7 @@ __all__ = [
     "DEPTH",
     "DURATION_SECONDS",
     "EDGES",
+    "ENVIRONMENTS",
     "EVENT_NAME_LENGTH",
     "FAILURE_CODE_BYTES",
     "FAN_OUT",
@@ -145,6 +146,13 @@ DEPTH: Final = Limit(
 NAME_LENGTH: Final = Limit("name_too_long", "the name", 64, "characters", "shorten the name")
 EVENT_NAME_LENGTH: Final = Limit(
     "event_name_too_long", "the event's name", 128, "characters", "shorten the name"
+)
+ENVIRONMENTS: Final = Limit(
+    "too_many_environments",
+    "the template",
+    50,
+    "environments",
+    "keep what differs in variables, or in templates of their own",
 )
 MAX_ATTEMPTS: Final = Limit(
     "too_many_attempts",

@@ -15,7 +15,7 @@ from typing import Any, Final
 import jsonschema_rs
 import msgspec
 
-from .findings import Fault, Path, path_text
+from .findings import MOST_FAULTS, Fault, Path, path_text
 from .limits import SCHEMA_DEPTH, LimitExceeded
 from .nearest import did_you_mean, nearest
 from .schema_walk import (
@@ -106,7 +106,7 @@ def check_schema(schema: Any) -> tuple[Fault, ...]:
         return (Fault((), "bad_schema", "a JSON Schema is a mapping, as {type: object, properties: {…}}"),)
     if SCHEMA_DEPTH.is_exceeded(depth := _depth(schema)):
         return (Fault((), SCHEMA_DEPTH.error, f"{SCHEMA_DEPTH.message(depth)}: {SCHEMA_DEPTH.way_out}"),)
-    faults = tuple(_closed_faults(schema))
+    faults = tuple(islice(_closed_faults(schema), MOST_FAULTS))
     if faults:
         return faults
     try:

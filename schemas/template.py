@@ -16,7 +16,7 @@ import msgspec
 
 from .errors import TemplateError
 from .findings import Fault, Finding, InvalidTemplate
-from .limits import TEMPLATE_BYTES
+from .limits import ENVIRONMENTS, TEMPLATE_BYTES
 from .template_builder import Event, Lifecycle, Retry, Template
 from .template_compile import compile_template
 from .template_environment import canonical
@@ -86,7 +86,7 @@ def lint(text: str, *, source: str, variables: Variables | None = None) -> list[
 def _lint_source(source: TemplateSource) -> tuple[list[Finding], TemplateModel | None]:
     base: TemplateModel | None = None
     found: list[Finding] = []
-    for environment in (None, *source.environments()):
+    for environment in (None, *source.environments()[: ENVIRONMENTS.maximum]):
         try:
             model = source.model(environment)
         except InvalidTemplate as error:

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain, islice
 
-from .findings import Fault, Path
+from .findings import MOST_FAULTS, Fault, Path
 from .limits import DEPTH, EDGES, FAN_OUT, STEPS, Limit
 from .nearest import did_you_mean
 from .output import output_paths
@@ -32,13 +33,14 @@ Graph = Mapping[str, Sequence[str]]
 
 def template_faults(model: TemplateModel) -> tuple[Fault, ...]:
     """Every fault that the single keys do not show."""
-    return (
-        *_step_faults(model),
-        *_graph_faults(model),
-        *_event_faults(model),
-        *_schema_faults(model),
-        *_output_faults(model),
+    found = chain(
+        _step_faults(model),
+        _graph_faults(model),
+        _event_faults(model),
+        _schema_faults(model),
+        _output_faults(model),
     )
+    return tuple(islice(found, MOST_FAULTS))
 
 
 # ------------------------------------------------------------------------------------------------ steps
@@ -47,21 +49,22 @@ def template_faults(model: TemplateModel) -> tuple[Fault, ...]:
 def _step_faults(model: TemplateModel) -> Iterator[Fault]:
     if STEPS.is_exceeded(len(model.steps)):
         yield _over(STEPS, len(model.steps), ("steps",))
+    names = {each.name for each in model.steps}
     first: dict[str, int] = {}
     for position, step in enumerate(model.steps):
         if step.name in first:
             message = f"the name `{step.name}` is taken by steps[{first[step.name]}]; names are unique in a template"
             yield Fault(("steps", position, "name"), "duplicate_step", message)
         first.setdefault(step.name, position)
-        yield from _dependency_faults(model.steps, position, step)
+        yield from _dependency_faults(step, position, names)
         for code, count in Counter(step.retry.non_retryable).items():
             if count > 1:
                 path = ("steps", position, "retry", "non_retryable")
                 yield Fault(path, "duplicate_code", f"the code {code[:80]!r} is there {count} times")
 
 
-def _dependency_faults(steps: Sequence[StepModel], position: int, step: StepModel) -> Iterator[Fault]:
-    names = {each.name for each in steps}
+def _dependency_faults(step: StepModel, position: int, names: set[str]) -> Iterator[Fault]:
+    seen: set[str] = set()
     for at, parent in enumerate(step.dependencies):
         path: Path = ("steps", position, "dependencies", at)
         if parent == step.name:
@@ -69,8 +72,9 @@ def _dependency_faults(steps: Sequence[StepModel], position: int, step: StepMode
         elif parent not in names:
             hint = did_you_mean(parent, names - {step.name}, kind="steps")
             yield Fault(path, "unknown_dependency", f"there is no step `{parent[:80]}`; {hint}")
-        elif parent in step.dependencies[:at]:
+        elif parent in seen:
             yield Fault(path, "duplicate_dependency", f"step `{parent}` is named twice")
+        seen.add(parent)
 
 
 # ------------------------------------------------------------------------------------------------ graph

@@ -10,7 +10,8 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
-from .findings import Fault, Path
+from .findings import MOST_FAULTS, Fault, Path
+from .limits import ENVIRONMENTS
 from .nearest import did_you_mean
 from .template_yaml import PlainText, resolve_scalar
 
@@ -79,6 +80,10 @@ def overlay_faults(document: Document) -> Iterator[Fault]:
         return
     if not isinstance(environments, dict):
         yield Fault(("environments",), "wrong_type", "must be a mapping of environment names to overlays")
+        return
+    if ENVIRONMENTS.is_exceeded(len(environments)):
+        message = f"{ENVIRONMENTS.message(len(environments))}: {ENVIRONMENTS.way_out}"
+        yield Fault(("environments",), ENVIRONMENTS.error, message)
         return
     names = _step_names(document)
     for environment, overlay in environments.items():
@@ -219,6 +224,8 @@ def _replacing(variables: Variables, faults: list[Fault], path: Path) -> Callabl
         if found[0] == "$${":
             return "${"
         name, default = found["name"], found["default"]
+        if len(faults) >= MOST_FAULTS:
+            return ""
         if name is None:
             message = "not a variable: write `${NAME}` or `${NAME:-default}`, and `$${` for the characters themselves"
             faults.append(Fault(path, "bad_variable", message))

@@ -7,9 +7,10 @@ template may be on its way to what it will be.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import islice
 from typing import Any
 
-from .findings import Fault, Path
+from .findings import MOST_FAULTS, Fault, Path
 from .schema_check import lint_schema
 from .template_checks import declared_schemas, event_declarations
 from .template_models import LifecycleModel, RetryModel, StepModel, TemplateModel
@@ -26,7 +27,7 @@ def lint_model(model: TemplateModel) -> Iterator[Fault]:
         yield _no_effect(("max_parallel_steps",), f"the template has {len(model.steps)} steps only")
     yield from _events(model)
     for path, schema in declared_schemas(model):
-        yield from (each.below(path) for each in lint_schema(schema))
+        yield from (each.below(path) for each in islice(lint_schema(schema), MOST_FAULTS))
 
 
 def lint_overlays(document: Any) -> Iterator[Fault]:

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from typing import Any, Final
 
 import msgspec
 from pydantic import ValidationError
 
-from .findings import Fault, Finding, InvalidTemplate, Path, path_text
+from .findings import MOST_FAULTS, Fault, Finding, InvalidTemplate, Path, path_text
 from .limits import TEMPLATE_DEPTH
 from .template_checks import template_faults
 from .template_environment import Variables, canonical, expand, merge, overlay_faults, overlay_path
@@ -39,16 +40,16 @@ class TemplateSource(msgspec.Struct, frozen=True):
 
     def model(self, environment: str | None = None) -> TemplateModel:
         """The model that holds in an environment (None: the base alone). InvalidTemplate names every fault."""
-        faults: list[Fault] = [*_json_faults(self.value)]
+        faults: list[Fault] = [*islice(_json_faults(self.value), MOST_FAULTS)]
         document = canonical(self.value, faults) if not faults else self.value
         self.refuse(faults)
         if not isinstance(document, dict):
             message = "a template is a mapping, as {name: checkout, steps: []}"
             self.refuse([Fault((), "wrong_type", message)])
-        self.refuse([*overlay_faults(document)])
+        self.refuse([*islice(overlay_faults(document), MOST_FAULTS)])
         merged = expand(merge(document, environment), self.variables, faults)
         self.refuse(faults, environment)
-        faults.extend(_json_faults(merged))
+        faults.extend(islice(_json_faults(merged), MOST_FAULTS))
         self.refuse(faults, environment)
         return self._validated(merged, document.get("environments") or {}, environment)
 
@@ -73,7 +74,7 @@ class TemplateSource(msgspec.Struct, frozen=True):
         try:
             model = TemplateModel.model_validate({**merged, "environments": overlays}, context=self)
         except ValidationError as error:
-            self.refuse([*model_faults(error)], environment)
+            self.refuse([*islice(model_faults(error), MOST_FAULTS)], environment)
             raise AssertionError("a ValidationError without errors") from error
         self.refuse([*template_faults(model)], environment)
         return model

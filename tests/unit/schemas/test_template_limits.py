@@ -73,6 +73,7 @@ LIMITS: list[tuple[str, int, Callable[[int], Document]]] = [
     ("name_too_long", 64, lambda n: template(steps=[step("s", queue="n" * n)])),
     ("name_too_long", 64, lambda n: template(steps=[step("s", handler={"callable": "a." + "n" * (n - 2)})])),
     ("event_name_too_long", 128, lambda n: template(publishes_events=[{"name": "a." + "n" * (n - 2)}])),
+    ("too_many_environments", 50, lambda n: template(environments={f"e{each}": {} for each in range(n)})),
     ("too_many_attempts", 100, lambda n: template(steps=[step("s", retry={"max_attempts": n})])),
     ("backoff_too_long", 2_592_000_000, lambda n: template(steps=[step("s", retry={"max_backoff_ms": n})])),
     ("backoff_too_long", 2_592_000_000, lambda n: template(steps=[step("s", retry={"backoff_base_ms": n})])),
@@ -158,6 +159,29 @@ def test_no_template_crashes_for_its_shape() -> None:
     circle = template(steps=[step(f"s{each}", f"s{(each + 1) % 1_000}") for each in range(1_000)])
     assert codes(circle) == ["cycle"]
     assert codes(with_depth(1_000)) == ["dag_too_deep"]
+
+
+HOSTILE = {
+    "unknown keys": {**template(), **{f"key{each}": 1 for each in range(20_000)}},
+    "unknown dependencies": template(
+        steps=[step(f"s{each}", *(f"x{each}_{at}" for at in range(50))) for each in range(400)]
+    ),
+    "unknown steps in an overlay": template(
+        steps=[step(f"s{each}") for each in range(400)],
+        environments={"e": {"steps": [{"name": f"z{each}"} for each in range(20_000)]}},
+    ),
+    "dangling references": template(
+        input_schema={"properties": {f"p{each}": {"$ref": f"#/$defs/d{each}"} for each in range(10_000)}}
+    ),
+    "unknown variables": template(metadata={"x": ["${NOTHING}"] * 20_000}),
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_hostile_text_gets_no_more_answers_than_a_person_reads(name: str) -> None:
+    """Each answer costs a search for the nearest word; a fault per line must not cost an hour."""
+    found = lint(json.dumps(HOSTILE[name]), source="t.yaml")
+    assert 0 < len(found) <= 201
 
 
 @pytest.mark.parametrize(
