@@ -57,6 +57,7 @@ class WrittenLog:
         self.partitions = partitions
         self.states: dict[bytes, TaskState | Stub | None] = {}
         self.owners: dict[int, int] = {}
+        self.last: Decision | None = None
         self._outbox: Outbox | None = None
 
     async def open(self) -> WrittenLog:
@@ -86,11 +87,20 @@ class WrittenLog:
         return await self._outbox.write(write)
 
     async def start(
-        self, plan: Plan, context: Any = None, *, context_value: Value = None, **fields: Any
+        self,
+        plan: Plan,
+        context: Any = None,
+        *,
+        context_value: Value = None,
+        requested_at: int | None = None,
+        **fields: Any,
     ) -> bytes:
-        """A task of the plan: its id. `context_value`: the context as a reference."""
+        """A task of the plan: its id.
+
+        context_value: the context as a reference. requested_at: the broker's time of the request; default now
+        """
         task_id = new_request_id()
-        now = self.log.now_ms()
+        now = self.log.now_ms() if requested_at is None else requested_at
         body = StartTask(
             plan_hash=plan.hash,
             request_id=task_id,
@@ -132,6 +142,7 @@ class WrittenLog:
         if not isinstance(decision, Decision):
             return None
         self.states[task_id] = decision.state
+        self.last = decision
         await self.record(task_id, decision.record, self.owners[place.partition])
         return decision
 

@@ -43,9 +43,11 @@ def findings(*, after_ms: int = 0, workers: tuple[tuple[str, str, str], ...] = (
         await asyncio.sleep(after_ms / 1000)
         cluster = written.log.cluster
         found = await examine(Settings(), "memory:1", lambda: MemoryLog(cluster))
-        return {
-            each.name: f"{each.message} → {each.way_out}" for each in found.checks if each.verdict != "ok"
-        }
+        texts: dict[str, str] = {}
+        for each in found.checks:
+            if each.verdict != "ok":
+                texts[each.name] = f"{texts.get(each.name, '')}{each.message} → {each.way_out}\n"
+        return texts
 
     return run_virtual(look())
 
@@ -110,6 +112,7 @@ def test_a_step_that_waits_for_long() -> None:
 def test_a_silent_worker() -> None:
     found = findings(after_ms=SILENT_MS + 1_000, workers=(("w1", "shop", "shop.pay"),))
     assert "nobody consumes" in found["workers"]
+    assert "w1 has said nothing for 1 min" in found["workers"]
 
 
 def test_requests_and_commands_that_nobody_does() -> None:

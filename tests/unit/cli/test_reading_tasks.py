@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Callable, Coroutine
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from tasker_kafka.deploy.reading import (
     TaskFilter,
@@ -18,7 +20,7 @@ from tasker_kafka.deploy.reading import (
 from tasker_kafka.schemas.errors import NotFoundError
 from tasker_kafka.schemas.identity import new_request_id
 from tasker_kafka.schemas.plan import Lifecycle, Plan, PlanStep, RetryPolicy
-from tasker_kafka.schemas.records import Transition, Transitions
+from tasker_kafka.schemas.records import TaskCreated, Transition, Transitions
 from tasker_kafka.schemas.state import TaskState
 from tasker_kafka.schemas.words import Cause, StepStatus, TaskStatus, TransitionEvent
 from tasker_kafka.topics.log import Write
@@ -234,6 +236,40 @@ class TestPlaces:
         shown = told(chain(), story)
         assert shown.steps[0].state is StepStatus.COMPLETE
         assert all(each.event != "cancelled" for each in shown.transitions)
+
+    def test_a_scan_that_begins_after_the_markers_tells_the_owner_in_office(self) -> None:
+        async def story(written: WrittenLog) -> bytes:
+            zombies = dict(written.owners)
+            for partition in zombies:
+                await written.own(partition)
+            in_office = dict(written.owners)
+            await asyncio.sleep(600)
+            # The zombie is the first to write of the task; whoever reads from here has seen no marker.
+            written.owners = zombies
+            task_id = await written.start(chain(), reason="by rules that have changed")
+            written.owners = in_office
+            assert written.last is not None
+            record = written.last.record
+            created, *others = record.transitions
+            assert isinstance(created.data, TaskCreated)
+            data = replace(created.data, reason="in office")
+            transitions = (replace(created, data=data), *others)
+            await written.record(
+                task_id, replace(record, transitions=transitions), in_office[written.partition_of(task_id)]
+            )
+            await written.checkpoint()
+            return task_id
+
+        assert told(chain(), story).reason == "in office"
+
+    def test_a_task_whose_records_seem_older_than_its_request_is_found(self) -> None:
+        async def story(written: WrittenLog) -> bytes:
+            ahead = written.log.now_ms() + 3_600_000
+            task_id = await written.start(chain(), requested_at=ahead)
+            await written.checkpoint()
+            return task_id
+
+        assert told(chain(), story).state is TaskStatus.IN_PROGRESS
 
 
 class TestWaiting:
