@@ -200,6 +200,36 @@ async def test_a_static_member_leaves_when_told(side: Side) -> None:
 
 
 @contract
+async def test_a_second_static_member_of_one_name_fences_the_first_for_good(side: Side) -> None:
+    """They do not throw each other out in turns."""
+    log, other_log = await side.log(), await side.log()
+    topic = await side.topic(log, partitions=2)
+    first, first_listener = await joined(side, log, topic, instance_id="one")
+    _, second_listener = await joined(side, other_log, topic, instance_id="one")
+    assert second_listener.held == places(topic, 2)
+    with pytest.raises(FencedError):
+        await first.commit({TopicPartition(topic, 0): Committed(1, "")})
+    async with asyncio.timeout(20):
+        with pytest.raises(FencedError):
+            await fetch_until(first, 1)
+    await asyncio.sleep(1)
+    assert first_listener.held == set()
+    assert [name for name, _ in second_listener.events] == ["assigned"]
+    await first.close()
+    assert second_listener.held == places(topic, 2)
+
+
+@contract
+async def test_a_static_member_whose_session_ran_out_joins_again(side: Side) -> None:
+    log = await side.log()
+    topic = await side.topic(log, partitions=2)
+    member, listener = await joined(side, log, topic, instance_id="one")
+    await side.drop(member)
+    await until(lambda: [name for name, _ in listener.events] == ["assigned", "revoked", "assigned"])
+    assert await member.fetch(timeout=0.1) == {}
+
+
+@contract
 async def test_a_failing_listener_is_heard(side: Side) -> None:
     class Failing(Listener):
         async def on_assigned(self, partitions: set[TopicPartition]) -> None:

@@ -16,7 +16,8 @@ from aiokafka import AIOKafkaProducer
 
 from tasker_kafka.schemas.errors import LogError
 from tasker_kafka.topics.kafka import KafkaLog
-from tasker_kafka.topics.kafka.driver import abandon_producer
+from tasker_kafka.topics.kafka.driver import abandon_producer, group_member
+from tasker_kafka.topics.kafka.group import KafkaGroupConsumer
 from tasker_kafka.topics.log import (
     Batch,
     GroupConsumer,
@@ -31,6 +32,7 @@ from tasker_kafka.topics.log import (
     Write,
 )
 from tasker_kafka.topics.memory import MemoryCluster, MemoryLog, run_virtual
+from tasker_kafka.topics.memory.consumer import MemoryGroupConsumer
 
 __all__ = ["Listener", "Side", "contract", "drain", "fetch_until", "outbox_for", "until", "visible"]
 
@@ -56,6 +58,10 @@ class Side(ABC):
     @abstractmethod
     async def leave_open(self, transactional_id: str, writes: Sequence[Write]) -> None:
         """Write in a transaction and die before it ends."""
+
+    @abstractmethod
+    async def drop(self, member: GroupConsumer) -> None:
+        """Take a member out of its group behind its back, as when its session runs out."""
 
     @abstractmethod
     async def close(self) -> None:
@@ -98,6 +104,11 @@ class MemorySide(Side):
         assert isinstance(log, MemoryLog)
         log.kill()
 
+    async def drop(self, member: GroupConsumer) -> None:
+        assert isinstance(member, MemoryGroupConsumer)
+        assert member._member_id is not None
+        member._group.leave(member._member_id)
+
     async def leave_open(self, transactional_id: str, writes: Sequence[Write]) -> None:
         log = await self.log()
         writer = log.transactional(transactional_id)
@@ -134,6 +145,10 @@ class KafkaSide(Side):
         for item in log._made:
             await _cut(item)
         log._made.clear()
+
+    async def drop(self, member: GroupConsumer) -> None:
+        assert isinstance(member, KafkaGroupConsumer)
+        await member._lookup.leave_group(member._group, group_member(member._consumer)[0])
 
     async def leave_open(self, transactional_id: str, writes: Sequence[Write]) -> None:
         producer = AIOKafkaProducer(bootstrap_servers=self._bootstrap, transactional_id=transactional_id)

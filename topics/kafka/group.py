@@ -3,6 +3,9 @@
 The driver rejoins on its own and may hand out records while its listener still runs; it swallows what the listener
 raises, and says nothing to the listener when it stops. Here reading waits until `on_assigned` has returned, a failure
 of the listener is raised by the next `fetch`, and `close` revokes first.
+
+A static member that another process has replaced would join again under its name, and the two would throw each other
+out for ever. Here it is told from one whose session ran out, and stays out.
 """
 
 from __future__ import annotations
@@ -28,6 +31,7 @@ __all__ = ["KafkaGroupConsumer"]
 _JOIN_SECONDS = 90.0
 _COMMIT_SECONDS = 15.0
 _STOP_SECONDS = 5.0
+_UUID_SUFFIX = len("-00000000-0000-0000-0000-000000000000")
 
 
 class _DriverListener(ConsumerRebalanceListener):
@@ -38,6 +42,9 @@ class _DriverListener(ConsumerRebalanceListener):
 
     async def on_partitions_revoked(self, revoked: set[DriverPartition]) -> None:
         await self._consumer.give_up()
+        if await self._consumer.is_replaced():
+            # Ends the driver's coordination: it catches whatever else a listener raises, and joins again.
+            raise asyncio.CancelledError
 
     async def on_partitions_assigned(self, assigned: set[DriverPartition]) -> None:
         await self._consumer.take({TopicPartition(place.topic, place.partition) for place in assigned})
@@ -46,11 +53,14 @@ class _DriverListener(ConsumerRebalanceListener):
 class KafkaGroupConsumer:
     """A `GroupConsumer`."""
 
-    def __init__(self, group: str, consumer: AIOKafkaConsumer, lookup: Lookup, *, is_static: bool) -> None:
+    def __init__(
+        self, group: str, consumer: AIOKafkaConsumer, lookup: Lookup, *, instance_id: str | None
+    ) -> None:
         self._group = group
         self._consumer = consumer
         self._lookup = lookup
-        self._is_static = is_static
+        self._instance_id = instance_id
+        self._has_joined = False
         self._poller = Poller(consumer)
         self._listener: RebalanceListener | None = None
         self._held: set[TopicPartition] = set()
@@ -156,7 +166,7 @@ class KafkaGroupConsumer:
         finally:
             # If the farewell is not heard the session runs out instead.
             await stop_consumer(self._consumer, seconds=_STOP_SECONDS)
-            if leave and self._is_static and member_id:
+            if leave and self._instance_id is not None and member_id:
                 with suppress(LogError, TimeoutError):
                     async with asyncio.timeout(_STOP_SECONDS):
                         await self._lookup.leave_group(self._group, member_id)
@@ -175,8 +185,23 @@ class KafkaGroupConsumer:
             self._held = set()
             self._poller.forget()
 
+    async def is_replaced(self) -> bool:
+        """Whether this static member has lost its place to another process; then `fetch` raises FencedError."""
+        if self._instance_id is None or not self._has_joined or group_member(self._consumer)[0]:
+            return False
+        with suppress(LogError):
+            # A broker names a static member after its instance, then "-" and a UUID.
+            others = [member[:-_UUID_SUFFIX] for member in await self._lookup.group_members(self._group)]
+            if self._instance_id in others:
+                self._fail(
+                    FencedError(f"another process has joined group {self._group!r} as {self._instance_id!r}")
+                )
+                return True
+        return False
+
     async def take(self, partitions: set[TopicPartition]) -> None:
         """Find the positions, let the listener prepare, then read."""
+        self._has_joined = True
         try:
             await self._poller.locate(sorted(partitions))
             self._held = set(partitions)

@@ -161,9 +161,7 @@ class KafkaLog:
             rebalance_timeout_ms=max(session_timeout_ms, _REBALANCE_MS),
             max_poll_interval_ms=_MAX_POLL_MS,
         )
-        return self._remember(
-            KafkaGroupConsumer(group, consumer, self._lookup, is_static=instance_id is not None)
-        )
+        return self._remember(KafkaGroupConsumer(group, consumer, self._lookup, instance_id=instance_id))
 
     async def partition_count(self, topic: str) -> int:
         """Partitions of a topic; TopicsDrifted when it does not exist. Cached."""

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 from aiokafka import errors
 from aiokafka.client import AIOKafkaClient, ConnectionGroup, CoordinationType
 from aiokafka.consumer.fetcher import READ_COMMITTED, READ_UNCOMMITTED, PartitionRecords
+from aiokafka.protocol.admin import DescribeGroupsRequest
 from aiokafka.protocol.api import Request
 from aiokafka.protocol.commit import OffsetFetchRequest
 from aiokafka.protocol.fetch import FetchRequest
@@ -171,6 +172,17 @@ class Lookup:
             return found
 
         return await self._insist(f"asking for offsets of group {group!r}", ask)
+
+    async def group_members(self, group: str) -> list[str]:
+        """The ids of a group's members."""
+
+        async def ask() -> list[str]:
+            response = await self._ask_coordinator(group, DescribeGroupsRequest([group]))
+            ((code, _, _, _, _, members, *_),) = response.groups
+            _check_code(code, group)
+            return [member[0] for member in members]
+
+        return await self._insist(f"asking for members of group {group!r}", ask)
 
     async def leave_group(self, group: str, member_id: str) -> None:
         """Take a member out; one that is none any more is ignored."""

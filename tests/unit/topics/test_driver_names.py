@@ -12,6 +12,7 @@ from aiokafka.consumer.fetcher import PartitionRecords
 from aiokafka.consumer.group_coordinator import GroupCoordinator
 from aiokafka.producer.message_accumulator import BatchBuilder
 from aiokafka.producer.sender import Sender
+from aiokafka.protocol.admin import DescribeGroupsRequest
 from aiokafka.protocol.fetch import FetchRequest, FetchResponse_v11
 from aiokafka.protocol.group import LeaveGroupRequest
 from aiokafka.protocol.metadata import MetadataRequest
@@ -66,6 +67,7 @@ def test_undocumented_signatures() -> None:
         "isolation_level",
         "topics",
     ]
+    assert parameters(DescribeGroupsRequest)[0] == "groups"
     assert parameters(LeaveGroupRequest) == ["group", "member_id"]
     assert parameters(PartitionRecords) == [
         "tp",
@@ -85,3 +87,9 @@ def test_the_fetch_answer_has_its_fields_where_they_are_looked_for() -> None:
     fields = topics.array_of.fields[-1].array_of.names
     assert fields[:2] == ("partition", "error_code")
     assert fields[-3:] == ("aborted_transactions", "preferred_read_replica", "message_set")
+
+
+def test_a_cancelled_listener_ends_the_coordination() -> None:
+    """A listener's other exceptions are caught, and the driver joins again."""
+    assert "except Exception" in inspect.getsource(GroupCoordinator._on_join_prepare)
+    assert "except asyncio.CancelledError" in inspect.getsource(GroupCoordinator._coordination_routine)

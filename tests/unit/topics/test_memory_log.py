@@ -108,26 +108,6 @@ def test_a_paused_member_loses_its_partitions_and_hears_of_it() -> None:
     run_virtual(main())
 
 
-def test_a_second_static_member_of_one_name_fences_the_first() -> None:
-    async def main() -> None:
-        log = await opened(partitions=2)
-        other_log = MemoryLog(log.cluster)
-        first = log.group("g", client_id="c", instance_id="one")
-        await first.start([TOPIC], Listener())
-        second = other_log.group("g", client_id="c", instance_id="one")
-        await second.start([TOPIC], Listener())
-        assert second.assignment() == {ZERO, TopicPartition(TOPIC, 1)}
-        with pytest.raises(FencedError):
-            await first.commit({ZERO: Committed(1, "")})
-        await asyncio.sleep(2)
-        with pytest.raises(FencedError):
-            await first.fetch()
-        await log.close()
-        await other_log.close()
-
-    run_virtual(main())
-
-
 def test_a_transaction_ends_after_its_timeout_and_its_writer_is_fenced() -> None:
     async def main() -> None:
         log = await opened()
