@@ -89,8 +89,8 @@ def is_card_number(digits: str) -> bool:
 
 
 def _is_token(text: str) -> bool:
-    """Not a word of a sentence ("missing bearer token")."""
-    return len(text) >= 8 or any(each.isdigit() for each in text)
+    """Not a word of a sentence ("missing bearer token.")."""
+    return len(text) >= 8 or not text.rstrip(".-").isalpha()
 
 
 # --------------------------------------------------------------------------------------- name = value
