@@ -259,6 +259,32 @@ async def test_a_decision_that_was_never_recorded_is_decided_by_todays_rules() -
     await world.close()
 
 
+@virtual
+async def test_a_zombies_record_behind_the_marker_cannot_make_a_second_history() -> None:
+    """It arrives before the new owner, whose rules have changed, has written anything."""
+    world = await LaneWorld(PLAN).open()
+    zombie = await world.owner()
+    await world.start(PLAN)
+    world.cluster.faults.delay_writes(5, world.names.transitions)
+    await zombie.pump()
+    owner = await world.owner()
+    await asyncio.sleep(6)
+    await zombie.kill()
+    assert len(world.records(world.names.transitions)) == 3  # two markers, then the late record
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(decider, "decide", fails_every_start)
+        await owner.pump()
+    judged = judge(world, rules_changed=True)
+    assert judged.skipped == 1
+    same_states(world, judged)
+    await owner.lane.checkpoint()
+    await owner.kill()
+    following = await world.owner()
+    same_states(world, judged)
+    assert following.lane.table.live_count == 0
+    await world.close()
+
+
 # ------------------------------------------------------------------------------------- repeats and gaps
 
 
