@@ -1,4 +1,4 @@
-"""How a role writes its log: one line each on standard error, as text at a terminal and JSON elsewhere."""
+"""How a role writes its log: on standard error, as text at a terminal and JSON lines elsewhere; secrets hidden."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import json
 import logging
 import sys
 from datetime import UTC, datetime
+
+from tasker_kafka.schemas.redaction import redact_text
 
 __all__ = ["LOG_LEVELS", "start_logging"]
 
@@ -32,11 +34,19 @@ class JsonLines(logging.Formatter):
             "at": at.replace("+00:00", "Z"),
             "level": record.levelname.lower(),
             "logger": record.name,
-            "message": record.getMessage(),
+            "message": redact_text(record.getMessage()),
         }
         if record.exc_info:
-            line["traceback"] = self.formatException(record.exc_info)
+            line["traceback"] = redact_text(self.formatException(record.exc_info))
         return json.dumps(line, ensure_ascii=False)
+
+
+class TextLines(logging.Formatter):
+    """Text for a terminal."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The lines."""
+        return redact_text(super().format(record))
 
 
 def start_logging(level: str, *, as_json: bool | None = None) -> None:
@@ -45,7 +55,7 @@ def start_logging(level: str, *, as_json: bool | None = None) -> None:
         as_json = not sys.stderr.isatty()
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(
-        JsonLines() if as_json else logging.Formatter("%(asctime)s %(levelname)-7s %(name)s: %(message)s")
+        JsonLines() if as_json else TextLines("%(asctime)s %(levelname)-7s %(name)s: %(message)s")
     )
     handler.addFilter(NewBroker())
     logging.basicConfig(level=level, handlers=[handler], force=True)

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from tasker_kafka.schemas.redaction import Redactor, use_redactor
 from tasker_kafka.schemas.settings import Settings
 from tasker_kafka.topics.declarations import TopicPlan
 
 if TYPE_CHECKING:
     from tasker_kafka.handlers.worker import WorkerSettings
 
-__all__ = ["configured_partitions", "replication_factor", "topic_plan", "worker_settings"]
+__all__ = ["configured_partitions", "hide_secrets", "replication_factor", "topic_plan", "worker_settings"]
 
 BROKERS_OWN = -1
 """Asks the broker for its own default replication factor."""
@@ -42,6 +43,12 @@ def topic_plan(settings: Settings, partitions: int) -> TopicPlan:
 def replication_factor(settings: Settings) -> int:
     """Copies of each record."""
     return settings.topics.replication_factor or BROKERS_OWN
+
+
+def hide_secrets(settings: Settings) -> None:
+    """What the settings call secret is hidden by everything that this process shows, from now on."""
+    wanted = settings.redaction
+    use_redactor(Redactor(wanted.filter_parameters, wanted.filter_mask))
 
 
 def worker_settings(settings: Settings) -> WorkerSettings:

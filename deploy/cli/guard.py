@@ -38,6 +38,6 @@ class GuardedGroup(TyperGroup):
 def run(work: Coroutine[Any, Any, T]) -> T:
     """Run a command's coroutine to its end. What the driver logs on the way is in the errors already."""
     driver = logging.getLogger("aiokafka")
-    driver.addHandler(logging.NullHandler())
-    driver.propagate = False
+    if not driver.handlers:
+        driver.addHandler(logging.NullHandler())
     return asyncio.run(work)

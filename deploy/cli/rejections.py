@@ -48,14 +48,15 @@ def list_rejections(
 @app.command()
 def show(
     place: Annotated[str, typer.Argument(metavar="PARTITION:OFFSET", help="As `rejections list` shows it.")],
+    raw: Annotated[bool, typer.Option("--raw", help="With the original bytes, secrets included.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """One rejection with the original request."""
+    """One rejection with the original request, secrets hidden."""
 
     async def work(session: Session) -> RejectionRow:
         from tasker_kafka.deploy.reading import read_rejection
 
-        return await read_rejection(session.log, session.names, place)
+        return await read_rejection(session.log, session.names, place, raw=raw)
 
     row = run(in_session(work))
     from tasker_kafka.deploy.reading import jsonable
@@ -69,3 +70,5 @@ def show(
     if row.request is not None:
         print_text("request")
         print_json(shown["request"])
+    if row.original is not None:
+        print_text(f"original  {shown['original']}")

@@ -22,6 +22,7 @@ from tasker_kafka.schemas.records import (
     Transition,
     Value,
 )
+from tasker_kafka.schemas.redaction import redact
 from tasker_kafka.schemas.state import StepState, TaskState
 from tasker_kafka.schemas.words import (
     DONE_STEP_STATES,
@@ -80,12 +81,15 @@ def report_of(
     payloads: Mapping[PayloadRef, bytes],
     now: int,
 ) -> TaskReport:
-    """The report of one life as it is at `now` (ms); `waiting` is left empty (see `waiting.find_waits`)."""
+    """The report of one life as it is at `now` (ms); `waiting` is left empty (see `waiting.find_waits`).
+
+    What people look at is redacted: results before the output is made of them, so that no new name uncovers one.
+    """
     state = fold_life(records, plan)
 
     def read(value: Value) -> Any:
         found = payloads.get(value) if isinstance(value, PayloadRef) else value
-        return None if found is None else json.loads(found)
+        return None if found is None else redact(json.loads(found))
 
     attempts = _attempts(records)
     steps = tuple(
@@ -202,7 +206,7 @@ def _ended(attempt: AttemptReport, transition: Transition, data: AttemptEnded) -
         late=data.late,
         error=attempt.error if data.failure is None else _error(data.failure),
         next_retry_at=data.next_retry_at,
-        metadata=None if data.metadata is None else json.loads(data.metadata),
+        metadata=None if data.metadata is None else redact(json.loads(data.metadata)),
     )
 
 

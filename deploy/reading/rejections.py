@@ -11,6 +11,7 @@ import msgspec
 from tasker_kafka.schemas.codec import codec
 from tasker_kafka.schemas.errors import DecodeError, NotFoundError
 from tasker_kafka.schemas.records import Rejection, TaskRequest
+from tasker_kafka.schemas.redaction import redact, redact_text
 from tasker_kafka.topics.log import Log, Record, TopicPartition, TopicPartitionOffset
 from tasker_kafka.topics.names import TopicNames
 
@@ -33,9 +34,9 @@ class RejectionRow(msgspec.Struct, frozen=True, kw_only=True):
     template: str | None
     """`namespace/name` where the original is a readable request."""
     request: Any = None
-    """The original request, decoded; None where it is not readable."""
+    """The original request, decoded and redacted; None where it is not readable."""
     original: bytes | None = None
-    """The original bytes; hexadecimal in JSON."""
+    """The original bytes as they are, where they were asked for; hexadecimal in JSON."""
 
 
 async def list_rejections(
@@ -51,8 +52,8 @@ async def find_rejection(log: Log, names: TopicNames, task_id: bytes) -> Rejecti
     return found[0] if found else None
 
 
-async def read_rejection(log: Log, names: TopicNames, place: str) -> RejectionRow:
-    """The rejection at `partition:offset`, with the original."""
+async def read_rejection(log: Log, names: TopicNames, place: str, *, raw: bool = False) -> RejectionRow:
+    """The rejection at `partition:offset`, with the original request; `raw`: with its bytes, secrets included."""
     partition, _, offset = place.partition(":")
     if not (partition.isdecimal() and offset.isdecimal()):
         raise NotFoundError(
@@ -64,7 +65,7 @@ async def read_rejection(log: Log, names: TopicNames, place: str) -> RejectionRo
     if not is_there or not await log.begin_offset(where) <= int(offset) < await log.end_offset(where):
         raise NotFoundError(f"No rejection lies at {place}.", next_step="See `tasker rejections list`.")
     record = await log.fetch_at(TopicPartitionOffset(*where, int(offset)))
-    return _row(record, with_original=True)
+    return _row(record, with_request=True, with_original=raw)
 
 
 async def _newest(
@@ -72,25 +73,25 @@ async def _newest(
 ) -> list[RejectionRow]:
     found: list[RejectionRow] = []
     async for record in scan(log, await beginnings(log, await partitions_of(log, names.rejections))):
-        if record.value is not None and wanted(row := _row(record, with_original=False)):
+        if record.value is not None and wanted(row := _row(record)):
             found.append(row)
     return sorted(found, key=lambda row: (row.rejected_at, row.place), reverse=True)[:limit]
 
 
-def _row(record: Record, *, with_original: bool) -> RejectionRow:
+def _row(record: Record, *, with_request: bool = False, with_original: bool = False) -> RejectionRow:
     said = codec.decode(record.value, Rejection)
     request = _request(said.value)
     return RejectionRow(
         place=f"{record.partition}:{record.offset}",
         code=said.code,
-        message=said.message,
+        message=redact_text(said.message),
         path=said.path,
         rejected_at=said.rejected_at,
         source=f"{said.topic}/{said.partition}:{said.offset}",
         task_id=said.task_id,
         request_id=said.request_id,
         template=None if request is None else f"{request.namespace}/{request.name}",
-        request=_request_json(request) if with_original and request is not None else None,
+        request=_request_json(request) if with_request and request is not None else None,
         original=said.value if with_original else None,
     )
 
@@ -105,7 +106,7 @@ def _request(value: bytes | None) -> TaskRequest | None:
 def _request_json(request: TaskRequest) -> dict[str, Any]:
     shown = {name: getattr(request, name) for name in request.__struct_fields__}
     try:
-        shown["context"] = json.loads(request.context)
+        shown["context"] = redact(json.loads(request.context))
     except ValueError:
-        shown["context"] = request.context.decode(errors="replace")
+        shown["context"] = redact_text(request.context.decode(errors="replace"))
     return shown

@@ -111,6 +111,15 @@ class TestTask:
         )
         assert shown["steps"][1]["error"]["code"] == "CARD_DECLINED"
 
+    def test_show_hides_secrets(self, system: Tasker) -> None:
+        context = {"total": 5, "password": "hunter2", "note": "Authorization: Bearer abcdefghijklmnop"}
+        task_id = submitted(system, context, "--wait").json["task_id"]
+        for options in ((), ("--json",)):
+            out = system("task", "show", task_id, *options).out
+            assert "[FILTERED]" in out
+            assert "hunter2" not in out
+            assert "abcdefghijklmnop" not in out
+
     def test_show_for_people_says_what_failed_and_what_to_do(self, system: Tasker) -> None:
         out = system("task", "show", failed(system), "--transitions").out
         assert "CARD_DECLINED: too much for this card" in out
@@ -203,7 +212,9 @@ class TestRejections:
         assert system("rejections", "list", "--code", "expired", "--json").json == {"rejections": []}
         shown = system("rejections", "show", rows[0]["place"], "--json").json
         assert shown["request"]["context"] in ({"total": "many"}, {"total": "x"})
-        assert shown["original"]
+        assert shown["original"] is None
+        raw = system("rejections", "show", rows[0]["place"], "--raw", "--json").json["original"]
+        assert b'"total"' in bytes.fromhex(raw)
         assert "invalid_context" in system("rejections", "show", rows[0]["place"]).out
 
     @pytest.mark.parametrize("place", ["x", "0:99999", "77:0"])
