@@ -75,9 +75,9 @@ def _renamed(value: Document, aliases: Mapping[str, str], path: Path, faults: li
 
 def overlay_faults(document: Document) -> Iterator[Fault]:
     """What is wrong with the shape of any environment's overlay, used here or not."""
-    environments = document.get("environments")
-    if environments is None:
+    if "environments" not in document:
         return
+    environments = document["environments"]
     if not isinstance(environments, dict):
         yield Fault(("environments",), "wrong_type", "must be a mapping of environment names to overlays")
         return
