@@ -11,6 +11,7 @@ from typing import Final
 
 from msgspec.structs import replace
 
+from tasker_kafka.schemas.limits import TRACEBACK_BYTES
 from tasker_kafka.schemas.records import (
     AttemptEnded,
     AttemptTaken,
@@ -35,7 +36,7 @@ __all__ = [
 ]
 
 MESSAGE_LENGTH: Final = 2000
-TRACEBACK_LENGTH: Final = 8192
+TRACEBACK_LENGTH: Final = TRACEBACK_BYTES.maximum
 NAME_LENGTH: Final = 256
 """Characters of a worker id, a failure's type and its code."""
 METADATA_BYTES: Final = 65536

@@ -9,13 +9,13 @@ from __future__ import annotations
 from typing import Final
 
 from tasker_kafka.schemas.identity import jitter_unit
+from tasker_kafka.schemas.limits import RETRY_AFTER_SECONDS
 from tasker_kafka.schemas.plan import RetryPolicy
 from tasker_kafka.schemas.records import Failure
 from tasker_kafka.schemas.state import StepState
 
 __all__ = [
     "DEADLINE_EXCEEDED",
-    "MAX_ATTEMPTS",
     "MAX_REQUESTED_DELAY_MS",
     "RETURNED_DELAY_MS",
     "allows_retry",
@@ -27,8 +27,7 @@ __all__ = [
     "past_deadline",
 ]
 
-MAX_ATTEMPTS: Final = 100
-MAX_REQUESTED_DELAY_MS: Final = 3_600_000
+MAX_REQUESTED_DELAY_MS: Final = RETRY_AFTER_SECONDS.maximum * 1000
 """The longest Retry-After that is honoured."""
 RETURNED_DELAY_MS: Final = 10_000
 """How long a dispatch rests that a worker gave back because it does not know the handler."""

@@ -11,6 +11,7 @@ from typing import Final
 
 from msgspec.structs import replace
 
+from tasker_kafka.schemas.limits import FAILURE_CODE_BYTES
 from tasker_kafka.schemas.records import (
     AttemptEnded,
     AttemptGranted,
@@ -26,7 +27,7 @@ from .errors import HistoryIncomplete
 
 __all__ = ["CHANGES", "FAILURE_BYTES", "remembered"]
 
-FAILURE_BYTES: Final = 256
+FAILURE_BYTES: Final = FAILURE_CODE_BYTES.maximum
 """Type and code of a failure as a state keeps them, together."""
 
 _COMPLETE: Final = StepStatus.COMPLETE

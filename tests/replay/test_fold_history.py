@@ -188,6 +188,11 @@ def test_an_answer_alone_moves_seq_and_now() -> None:
     assert (state.steps, state.state, state.next_due) == (before.steps, before.state, before.next_due)
 
 
+def test_a_new_attempt_is_not_answered_yet() -> None:
+    step = folded(4).steps[0]
+    assert (step.state, step.attempt, step.answered, step.next_retry_at) == (S.ENQUEUED, 2, False, None)
+
+
 def test_the_retry_succeeds() -> None:
     state = folded(5)
     step = state.steps[0]

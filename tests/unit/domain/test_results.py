@@ -112,6 +112,11 @@ def test_results_that_nobody_waits_for() -> None:
     assert rig.ignored(rig.result("b", attempt=1)) is IgnoredReason.FINAL_TASK
 
 
+def test_a_step_that_was_never_dispatched_has_no_attempt_zero() -> None:
+    rig = started_rig(CHAIN)
+    assert rig.ignored(rig.result("c", attempt=0)) is IgnoredReason.NEVER_GRANTED
+
+
 def test_a_result_of_an_older_attempt_is_late() -> None:
     rig = started_rig()
     rig.fail("a")

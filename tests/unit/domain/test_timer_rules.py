@@ -77,6 +77,19 @@ def test_a_retry_is_due_when_its_time_has_come_and_not_before() -> None:
     assert rig.next_due() is None
 
 
+def test_when_the_earliest_timer_is_gone_the_next_one_counts() -> None:
+    rig = started_rig(PAIR, lifecycle={"max_duration_ms": 500_000})
+    deadline = rig.next_due()
+    rig.fail("a", retry_after_ms=50_000)
+    first = rig.next_due()
+    rig.fail("b", retry_after_ms=90_000)
+    assert rig.next_due() == first == rig.step("a").next_retry_at
+    rig.fire()
+    assert rig.next_due() == rig.step("b").next_retry_at
+    rig.fire()
+    assert rig.next_due() == deadline
+
+
 # ----------------------------------------------------------------------------------------- queue timeout
 
 

@@ -4,7 +4,8 @@ import itertools
 
 import pytest
 
-from tasker_kafka.schemas.words import FINAL_TASK_STATES, StepStatus, TaskStatus, TransitionEvent
+from tasker_kafka.schemas.words import FINAL_TASK_STATES, Cause, StepStatus, TaskStatus, TransitionEvent
+from tasker_kafka.streams.domain.draft import Draft
 from tasker_kafka.streams.domain.errors import IllegalEdge
 from tasker_kafka.streams.domain.transitions import (
     STEP_EDGES,
@@ -16,6 +17,7 @@ from tasker_kafka.streams.domain.transitions import (
     events_from,
     mermaid,
 )
+from tests.support.tasks import TASK_ID, Rig, plan_of
 
 TASK_TABLE = """
 (none)                   initialize_requested pending
@@ -134,6 +136,16 @@ def test_every_state_is_reached_and_every_event_used() -> None:
     edges = [event for _, event, _ in itertools.chain(TASK_EDGES, STEP_EDGES)]
     assert {*edges, *notes} == set(TransitionEvent)
     assert not {*edges} & {*notes}
+
+
+@pytest.mark.parametrize("final", sorted(FINAL_TASK_STATES))
+def test_nothing_may_be_done_to_the_steps_of_a_final_task(final: TaskStatus) -> None:
+    rig = Rig(plan_of({"a": ()}))
+    rig.start()
+    draft = Draft(rig.live, rig.plan, task_id=TASK_ID, now=rig.now)
+    draft.status = final
+    with pytest.raises(IllegalEdge, match=f"the task is {final}"):
+        draft.step(0, TransitionEvent.CANCELLED, StepStatus.CANCELLED, Cause.OPERATOR)
 
 
 def test_diagram_shows_every_edge() -> None:
