@@ -9,6 +9,7 @@
 | POST /orders | 201 and the order, the same for the same `Idempotency-Key`; 403 while the customer is locked |
 | POST /events | 202 |
 | PUT /customers/<id> {"locked": …} | 204 |
+| anything else | 404; 400 where the body is no JSON object |
 
 Cart 1 belongs to customer 1; cart 2 to customer 2, who is locked until somebody unlocks them.
 """
@@ -30,6 +31,7 @@ __all__ = ["USUAL_URL", "Shop", "main"]
 HOST: Final = "127.0.0.1"
 USUAL_PORT: Final = 8089
 USUAL_URL: Final = f"http://{HOST}:{USUAL_PORT}"
+STOP_POLL_SECONDS: Final = 0.02
 _LARGEST_BODY: Final = 64 * 1024
 
 Answer = tuple[HTTPStatus, Any]
@@ -51,18 +53,20 @@ class ShopData:
 
     def answer(self, method: str, parts: list[str], body: Any, key: str) -> Answer:
         """The answer to a request; `key`: its `Idempotency-Key`, or empty."""
+        if method != "GET" and not isinstance(body, dict):
+            return HTTPStatus.BAD_REQUEST, {"error": "the body is no JSON object"}
         with self._lock:
             match (method, *parts):
                 case ("GET", "carts", cart_id) if cart_id in self._carts:
                     return HTTPStatus.OK, self._carts[cart_id]
                 case ("GET", "products"):
                     return HTTPStatus.OK, [product.model_dump() for product in CATALOGUE.values()]
-                case ("POST", "orders") if isinstance(body, dict):
+                case ("POST", "orders"):
                     return self._order(body, key)
-                case ("POST", "events") if isinstance(body, dict):
+                case ("POST", "events"):
                     self.events.append(body)
                     return HTTPStatus.ACCEPTED, {"accepted": True}
-                case ("PUT", "customers", customer_id) if customer_id.isdecimal() and isinstance(body, dict):
+                case ("PUT", "customers", customer_id) if customer_id.isdecimal():
                     self._lock_or_unlock(int(customer_id), is_locked=bool(body.get("locked")))
                     return HTTPStatus.NO_CONTENT, None
         return HTTPStatus.NOT_FOUND, {"error": "not found"}
@@ -98,7 +102,9 @@ class Shop:
 
         self._server = ThreadingHTTPServer((HOST, port), Handler)
         self._server.daemon_threads = True
-        self._thread = threading.Thread(target=self._server.serve_forever, name="shop", daemon=True)
+        self._thread = threading.Thread(
+            target=self._server.serve_forever, args=(STOP_POLL_SECONDS,), name="shop", daemon=True
+        )
 
     @property
     def url(self) -> str:
