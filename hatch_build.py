@@ -11,7 +11,7 @@ from typing import Any
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 SUB_PACKAGES = ("schemas", "topics", "streams", "handlers", "deploy")
-ROOT_FILES = ("package/__init__.py", "package/py.typed")
+ROOT_FILES = ("package/__init__.py", "package/py.typed", "package/pytest_plugin.py")
 PYRIGHT_CONFIG = ".ci/pyrightconfig.json"
 
 

@@ -40,16 +40,21 @@ class LaneHost:
         instance: str,
         on_fatal: Callable[[BaseException], None],
         commit: CommitOffset,
+        wait: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
+        """`wait`: how the loops wait for their next turn, given the interval in seconds."""
         self._log = log
         self._names = names
         self._settings = settings
         self._instance = instance
         self._on_fatal = on_fatal
         self._commit = commit
+        self._wait = wait
         self._engines: dict[int, EngineLane] = {}
         self._intakes: dict[int, IntakeLane] = {}
         self._loops: list[asyncio.Task[None]] = []
+        self._turn = asyncio.Lock()
+        """Ticking, checkpointing and giving up exclude each other: no lane is used after its release."""
         self._outbox: Outbox | None = None
         self.plans = PlanStore(log, names)
 
@@ -100,10 +105,11 @@ class LaneHost:
 
     async def release(self) -> None:
         """Write the last checkpoints and give up every partition."""
-        engines, intakes = self._engines, self._intakes
-        await asyncio.gather(*(self._checkpoint_intake(lane) for lane in intakes.values()))
-        await asyncio.gather(*(self._release_engine(lane) for lane in engines.values()))
-        self._engines, self._intakes = {}, {}
+        async with self._turn:
+            engines, self._engines = self._engines, {}
+            intakes, self._intakes = self._intakes, {}
+            await asyncio.gather(*(self._checkpoint_intake(lane) for lane in intakes.values()))
+            await asyncio.gather(*(self._release_engine(lane) for lane in engines.values()))
 
     async def drop(self) -> None:
         """Give every lane up without writing anything: the partitions were lost, or an error ends the process."""
@@ -142,9 +148,10 @@ class LaneHost:
 
     async def _repeat(self, interval_ms: int, action: Callable[[], Awaitable[None]]) -> None:
         while True:
-            await asyncio.sleep(interval_ms / 1000)
+            await self._wait(interval_ms / 1000)
             try:
-                await action()
+                async with self._turn:
+                    await action()
             except Exception as error:
                 self._on_fatal(error)
                 return

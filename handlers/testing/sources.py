@@ -1,0 +1,73 @@
+"""From what a test calls a template to the plans that are published."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from os import PathLike
+from pathlib import Path
+
+from tasker_kafka.handlers.lint import check_handler
+from tasker_kafka.handlers.registry import HandlerRegistry
+from tasker_kafka.schemas.errors import ConfigurationError
+from tasker_kafka.schemas.nearest import nearest
+from tasker_kafka.schemas.plan import Plan
+from tasker_kafka.schemas.template import Template, TemplateModel, compile_template, load_template_file
+
+__all__ = ["TemplateSource", "check_handlers", "plans_from"]
+
+TemplateSource = Template | TemplateModel | Plan | PathLike[str] | str
+"""A template, a plan, or the path of a YAML file or of a folder of them."""
+
+_SUFFIXES = frozenset({".yaml", ".yml"})
+
+
+def plans_from(
+    sources: Iterable[TemplateSource],
+    *,
+    environment: str | None = None,
+    variables: Mapping[str, str | None] | None = None,
+) -> list[Plan]:
+    """The plans, in the order given. InvalidTemplate names every fault of a template."""
+    plans: list[Plan] = []
+    for source in sources:
+        if isinstance(source, Plan):
+            plans.append(source)
+        elif isinstance(source, Template):
+            plans.append(source.compile(environment=environment))
+        elif isinstance(source, TemplateModel):
+            plans.append(compile_template(source))
+        else:
+            for path in _files(Path(source)):
+                models = load_template_file(path, environment=environment, variables=variables)
+                plans += [compile_template(model) for model in models]
+    return plans
+
+
+def check_handlers(plans: Iterable[Plan], registry: HandlerRegistry) -> None:
+    """ConfigurationError naming every step whose handler is missing, or does not fit the step."""
+    faults: list[str] = []
+    for plan in plans:
+        for step in plan.steps:
+            handler = registry.get(step.handler)
+            place = f"{plan.namespace}/{plan.name}, step {step.name}"
+            if handler is None:
+                guess = nearest(step.handler, registry.names)
+                hint = "" if guess is None else f"; did you mean {guess!r}?"
+                faults.append(f"{place}: there is no handler {step.handler!r}{hint}")
+            else:
+                findings = check_handler(step, handler)
+                faults += [f"{place}: {each.message}" for each in findings if each.severity == "error"]
+    if faults:
+        raise ConfigurationError(
+            "the handlers do not fit the templates:\n" + "\n".join(f"  - {fault}" for fault in faults),
+            next_step="give the module that holds them as `handlers`, or pass strict=False and see the steps wait",
+        )
+
+
+def _files(path: Path) -> list[Path]:
+    if not path.is_dir():
+        return [path]
+    found = sorted(each for each in path.rglob("*") if each.suffix in _SUFFIXES)
+    if not found:
+        raise ConfigurationError(f"{path} holds no template file (*.yaml, *.yml)")
+    return found

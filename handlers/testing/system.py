@@ -1,0 +1,198 @@
+"""A whole system for one test, in this process: topics, templates, orchestrator, workers, client.
+
+Everything here runs on the stage's loop; `workflow` calls it from the test.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine, Iterable, Sequence
+from contextlib import suppress
+from typing import Any, TypeVar
+
+from tasker_kafka.handlers.worker import StepWorker, WorkerSettings
+from tasker_kafka.schemas.errors import ConfigurationError
+from tasker_kafka.schemas.plan import Plan
+from tasker_kafka.streams.lane import LaneSettings
+from tasker_kafka.topics.client import TaskClient
+from tasker_kafka.topics.declarations import TopicPlan, declarations, declared_for
+from tasker_kafka.topics.log import Log
+from tasker_kafka.topics.memory import MemoryLog
+from tasker_kafka.topics.names import TopicNames
+from tasker_kafka.topics.plans import publish
+from tasker_kafka.topics.provision import create
+
+from .doubles import Doubles
+from .history import TaskHistory
+from .orchestrator import Orchestrator
+from .pace import IdlePace
+from .stages import Stage
+
+__all__ = ["System"]
+
+T = TypeVar("T")
+
+
+class _Worker:
+    """A step worker, the process it is in, and its life."""
+
+    def __init__(self, log: Log, worker: StepWorker) -> None:
+        self.log = log
+        self.worker = worker
+        self.task: asyncio.Task[None] | None = None
+
+
+class System:
+    """One prefix on one stage. `start`, `add` as often as wanted, `stop`."""
+
+    def __init__(
+        self,
+        stage: Stage,
+        doubles: Doubles,
+        *,
+        prefix: str,
+        partitions: int,
+        lanes: LaneSettings,
+        worker: WorkerSettings,
+    ) -> None:
+        self.names = TopicNames(prefix)
+        self.log = stage.new_log()
+        self._stage = stage
+        self._doubles = doubles
+        self._topics = TopicPlan(partitions=partitions)
+        self._lanes = lanes
+        self._worker_settings = worker
+        self._workers: list[_Worker] = []
+        self._queues: set[str] = set()
+        self._plans: list[Plan] = []
+        self._failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        pace = IdlePace() if stage.is_virtual else None
+        self._orchestrator = Orchestrator(self.log, self.names, lanes, self._fail, pace)
+        self.plans = self._orchestrator.host.plans
+        self.client = TaskClient(self.log, self.names, self.plans, actor="test")
+        self.history = TaskHistory(self.log, self.names, self.plans)
+
+    # ------------------------------------------------------------------------------------- its life
+
+    async def start(self, plans: Sequence[Plan]) -> None:
+        """Create topics, publish the plans, start every role; what was started is stopped if that fails."""
+        try:
+            await self._start(plans)
+        except BaseException as error:
+            self._fail(error)
+            with suppress(Exception):
+                await self.stop()
+            raise
+
+    async def _start(self, plans: Sequence[Plan]) -> None:
+        await self.log.start()
+        await self._publish(plans)
+        self._doubles.follow(asyncio.get_running_loop())
+        await self._orchestrator.start()
+        await self.client.start()
+        await self.history.start()
+        await self._serve_queues()
+
+    async def add(self, plans: Sequence[Plan]) -> None:
+        """Publish further plans; queues that are new get a worker."""
+        await self._publish(plans)
+        await self.plans.catch_up()
+        await self._serve_queues()
+
+    async def stop(self) -> None:
+        """Stop every role in order; after a failure without saving."""
+        await self.client.close()
+        for each in self._workers:
+            await each.worker.stop()
+            if each.task is not None:
+                await asyncio.wait([each.task])
+        if self._failed.done():
+            await self._orchestrator.drop()
+        else:
+            await self._orchestrator.stop()
+        await self.history.stop()
+        for each in self._workers:
+            await each.log.close()
+        if not self._stage.is_virtual:
+            await self._delete_topics()
+        await self.log.close()
+
+    async def guarded(self, work: Coroutine[Any, Any, T]) -> T:
+        """Await `work`; raises instead what has ended a role meanwhile."""
+        task = asyncio.create_task(work)
+        try:
+            waited: set[asyncio.Future[Any]] = {task, self._failed}
+            await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
+            if not task.done():
+                self._failed.result()
+            return task.result()
+        finally:
+            task.cancel()
+            await asyncio.wait([task])
+
+    # -------------------------------------------------------------------------------------- workers
+
+    async def restart_workers(self, *, crash: bool) -> None:
+        """End every worker, as `kill -9` does if `crash`, and start new ones."""
+        former, self._workers = self._workers, []
+        for each in former:
+            assert each.task is not None, "it was started"
+            if not crash:
+                await each.worker.stop()
+            elif isinstance(each.log, MemoryLog):
+                each.log.kill()
+                each.task.cancel()
+            else:
+                raise ConfigurationError(
+                    "a worker in this process cannot crash on a real broker", next_step="test it in memory"
+                )
+            await asyncio.wait([each.task])
+        self._queues.clear()
+        await self._serve_queues()
+
+    async def _serve_queues(self) -> None:
+        queues = sorted({queue for plan in self._plans for queue in plan.queues} - self._queues)
+        if not queues:
+            return
+        self._queues.update(queues)
+        log = self._stage.new_log()
+        await log.start()
+        number = len(self._workers) + 1
+        worker = StepWorker(
+            log,
+            self.names,
+            self.plans,
+            queues,
+            self._doubles,
+            settings=self._worker_settings,
+            worker_id=f"test-worker-{number}",
+        )
+        made = _Worker(log, worker)
+        made.task = asyncio.create_task(worker.run(), name=worker.worker_id)
+        made.task.add_done_callback(self._worker_ended)
+        self._workers.append(made)
+        await worker.wait_ready()
+
+    def _worker_ended(self, task: asyncio.Task[None]) -> None:
+        error = None if task.cancelled() else task.exception()
+        if error is not None:
+            self._fail(error)
+
+    def _fail(self, error: BaseException) -> None:
+        if not self._failed.done():
+            self._failed.set_exception(error)
+            self._failed.exception()  # it is told to whoever is waiting, or to nobody
+
+    # --------------------------------------------------------------------------------------- topics
+
+    async def _publish(self, plans: Iterable[Plan]) -> None:
+        self._plans += plans
+        await create(self.log.admin(), self._declared())
+        await publish(self.log, self.names, self._plans)
+
+    def _declared(self) -> list[Any]:
+        queues, namespaces = declared_for(self._plans)
+        return declarations(self.names, self._topics, queues=queues, namespaces=namespaces)
+
+    async def _delete_topics(self) -> None:
+        await self.log.admin().delete([each.name for each in self._declared()])
