@@ -143,5 +143,6 @@ class Stage:
         return kept | {
             "TASKER_CONFIG": str(SETTINGS),
             "SHOP_URL": self._shop_url,
+            "TMPDIR": str(self._gate.parent),
             "PYTHONUNBUFFERED": "1",
         }

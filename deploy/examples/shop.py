@@ -69,7 +69,8 @@ class ShopData:
                 case ("PUT", "customers", customer_id) if customer_id.isdecimal():
                     self._lock_or_unlock(int(customer_id), is_locked=bool(body.get("locked")))
                     return HTTPStatus.NO_CONTENT, None
-        return HTTPStatus.NOT_FOUND, {"error": "not found"}
+                case _:
+                    return HTTPStatus.NOT_FOUND, {"error": "not found"}
 
     def _order(self, body: dict[str, Any], key: str) -> Answer:
         if body.get("customer_id") in self._locked:
