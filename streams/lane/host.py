@@ -53,8 +53,10 @@ class LaneHost:
         self._engines: dict[int, EngineLane] = {}
         self._intakes: dict[int, IntakeLane] = {}
         self._loops: list[asyncio.Task[None]] = []
-        self._turn = asyncio.Lock()
-        """Ticking, checkpointing and giving up exclude each other: no lane is used after its release."""
+        self._ticking = asyncio.Lock()
+        self._saving = asyncio.Lock()
+        """Held while the lanes are ticked, or checkpointed; a release waits for both, so that no loop meets a lane that
+        was given up."""
         self._outbox: Outbox | None = None
         self.plans = PlanStore(log, names)
 
@@ -69,9 +71,12 @@ class LaneHost:
             client_id=f"tasker-engine-{self._instance}", on_failure=self._on_fatal
         )
         await self.plans.start()
+        settings = self._settings
         self._loops = [
-            asyncio.create_task(self._repeat(self._settings.tick_interval_ms, self._tick)),
-            asyncio.create_task(self._repeat(self._settings.checkpoint_interval_ms, self._checkpoint)),
+            asyncio.create_task(self._repeat(settings.tick_interval_ms, self._ticking, self._tick)),
+            asyncio.create_task(
+                self._repeat(settings.checkpoint_interval_ms, self._saving, self._checkpoint)
+            ),
         ]
 
     async def acquire(self, partitions: Iterable[int]) -> None:
@@ -105,7 +110,7 @@ class LaneHost:
 
     async def release(self) -> None:
         """Write the last checkpoints and give up every partition."""
-        async with self._turn:
+        async with self._ticking, self._saving:
             engines, self._engines = self._engines, {}
             intakes, self._intakes = self._intakes, {}
             await asyncio.gather(*(self._checkpoint_intake(lane) for lane in intakes.values()))
@@ -146,11 +151,13 @@ class LaneHost:
             raise PartitionLost(f"{topic} [{partition}] was handed to a process that owns {sorted(lanes)}")
         await lanes[partition].process(batch)
 
-    async def _repeat(self, interval_ms: int, action: Callable[[], Awaitable[None]]) -> None:
+    async def _repeat(
+        self, interval_ms: int, turn: asyncio.Lock, action: Callable[[], Awaitable[None]]
+    ) -> None:
         while True:
             await self._wait(interval_ms / 1000)
             try:
-                async with self._turn:
+                async with turn:
                     await action()
             except Exception as error:
                 self._on_fatal(error)

@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import tempfile
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -32,7 +33,7 @@ from tasker_kafka.topics.names import TopicNames
 from .config import OrchestratorConfig, orchestrator_config
 from .exits import fatal
 from .membership import Ordinal
-from .startup import Prepare, assert_topics
+from .startup import Prepare, assert_topics, nothing
 from .table import LaneTable, LaneTableManager
 from .transport import BatchConsumer, BatchTransport
 
@@ -193,10 +194,10 @@ def _faust_settings(config: OrchestratorConfig, instance_id: str) -> dict[str, A
     }
 
 
-def create_app(config: OrchestratorConfig, log: Log, prepare: Prepare = assert_topics) -> OrchestratorApp:
+def create_app(config: OrchestratorConfig, log: Log, prepare: Prepare = nothing) -> OrchestratorApp:
     """The app with its table and its two agents.
 
-    log: not yet started. prepare: done once it is, before the group is joined; by default the topics are verified.
+    log: not yet started. prepare: done once it is, before the group is joined.
     """
     app = OrchestratorApp(config, log, prepare)
     app.Table("task-state", key_type=bytes, value_type=bytes)
@@ -228,5 +229,7 @@ def __getattr__(name: str) -> Any:
     if name != "app":
         raise AttributeError(name)
     settings = load_settings()
-    made = globals()["app"] = create_app(orchestrator_config(settings), configured_log(settings))
+    made = globals()["app"] = create_app(
+        orchestrator_config(settings), configured_log(settings), partial(assert_topics, settings=settings)
+    )
     return made

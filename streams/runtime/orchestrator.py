@@ -15,7 +15,7 @@ from tasker_kafka.topics.log import Log
 from .app import OrchestratorApp, create_app
 from .config import OrchestratorConfig
 from .exits import ExitCode, exit_code
-from .startup import Prepare, assert_topics
+from .startup import Prepare, nothing
 
 __all__ = ["run_orchestrator"]
 
@@ -39,7 +39,7 @@ class OrchestratorWorker(Worker):
 
 
 def run_orchestrator(
-    config: OrchestratorConfig, connect: Callable[[], Log], prepare: Prepare = assert_topics
+    config: OrchestratorConfig, connect: Callable[[], Log], prepare: Prepare = nothing
 ) -> ExitCode:
     """Run until SIGTERM or SIGINT; a fatal error ends the process itself (see `exits`).
 
