@@ -50,7 +50,7 @@ class KafkaAdmin:
                 )
                 for topic in wanted
             ]
-            response = await client.create_topics(new)
+            response: Any = await client.create_topics(new)
         _check(response.topic_errors, "creating", accepted=errors.TopicAlreadyExistsError)
         names = [topic.name for topic in wanted]
         self._lookup.forget_topics(names)
@@ -82,7 +82,7 @@ class KafkaAdmin:
         if not wanted:
             return
         async with self._client("deleting topics") as client:
-            response = await client.delete_topics(wanted)
+            response: Any = await client.delete_topics(wanted)
         _check(response.topic_error_codes, "deleting", accepted=errors.UnknownTopicOrPartitionError)
         self._lookup.forget_topics(wanted)
         await self._settled(wanted, exist=False)
@@ -99,7 +99,7 @@ class KafkaAdmin:
         }
         resource = ConfigResource(ConfigResourceType.TOPIC, name, {**own, **config})
         async with self._client(f"setting up topic {name!r}") as client:
-            responses = await client.alter_configs([resource])
+            responses: list[Any] = await client.alter_configs([resource])
         for response in responses:
             for code, message, *_ in response.resources:
                 if code:

@@ -48,7 +48,7 @@ async def stop_consumer(consumer: AIOKafkaConsumer, *, seconds: float) -> None:
 
 def group_member(consumer: AIOKafkaConsumer) -> tuple[str, int]:
     """The member id and generation a group consumer has now; ("", -1) when it is no member."""
-    coordinator = consumer._coordinator  # noqa: SLF001 - LeaveGroup of a static member needs its id
+    coordinator: Any = consumer._coordinator  # noqa: SLF001 - LeaveGroup of a static member needs its id
     return ("", -1) if coordinator is None else (coordinator.member_id, coordinator.generation)
 
 

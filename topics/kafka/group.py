@@ -15,7 +15,7 @@ from collections.abc import Iterable, Mapping
 from contextlib import suppress
 
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener
-from aiokafka.errors import IllegalStateError
+from aiokafka.errors import IllegalStateError, UnknownError
 from aiokafka.structs import OffsetAndMetadata
 from aiokafka.structs import TopicPartition as DriverPartition
 
@@ -40,13 +40,18 @@ class _DriverListener(ConsumerRebalanceListener):
     def __init__(self, consumer: KafkaGroupConsumer) -> None:
         self._consumer = consumer
 
-    async def on_partitions_revoked(self, revoked: set[DriverPartition]) -> None:
+    # The driver awaits what these return.
+    async def on_partitions_revoked(  # pyright: ignore[reportIncompatibleMethodOverride] - typed as if sync
+        self, revoked: set[DriverPartition]
+    ) -> None:
         await self._consumer.give_up()
         if await self._consumer.is_replaced():
             # Ends the driver's coordination: it catches whatever else a listener raises, and joins again.
             raise asyncio.CancelledError
 
-    async def on_partitions_assigned(self, assigned: set[DriverPartition]) -> None:
+    async def on_partitions_assigned(  # pyright: ignore[reportIncompatibleMethodOverride] - as above
+        self, assigned: set[DriverPartition]
+    ) -> None:
         await self._consumer.take({TopicPartition(place.topic, place.partition) for place in assigned})
 
 
@@ -111,6 +116,10 @@ class KafkaGroupConsumer:
         except LogError as error:
             if isinstance(error.__cause__, IllegalStateError):
                 return {}
+            # The driver does not know the code "fenced instance" and calls it unknown.
+            if isinstance(error.__cause__, UnknownError) and self._instance_id is not None:
+                await self._has_successor(group_member(self._consumer)[0])
+                self._raise_failure()
             raise
 
     def assignment(self) -> set[TopicPartition]:
@@ -187,17 +196,10 @@ class KafkaGroupConsumer:
 
     async def is_replaced(self) -> bool:
         """Whether this static member has lost its place to another process; then `fetch` raises FencedError."""
-        if self._instance_id is None or not self._has_joined or group_member(self._consumer)[0]:
+        member_id, _ = group_member(self._consumer)
+        if self._instance_id is None or not self._has_joined or member_id:
             return False
-        with suppress(LogError):
-            # A broker names a static member after its instance, then "-" and a UUID.
-            others = [member[:-_UUID_SUFFIX] for member in await self._lookup.group_members(self._group)]
-            if self._instance_id in others:
-                self._fail(
-                    FencedError(f"another process has joined group {self._group!r} as {self._instance_id!r}")
-                )
-                return True
-        return False
+        return await self._has_successor(member_id)
 
     async def take(self, partitions: set[TopicPartition]) -> None:
         """Find the positions, let the listener prepare, then read."""
@@ -210,6 +212,16 @@ class KafkaGroupConsumer:
         except Exception as error:
             self._fail(error)
         self._reading.set()
+
+    async def _has_successor(self, member_id: str) -> bool:
+        with suppress(LogError):
+            # A broker names a static member after its instance, then "-" and a UUID.
+            for other in await self._lookup.group_members(self._group):
+                if other != member_id and other[:-_UUID_SUFFIX] == self._instance_id:
+                    text = f"another process has joined group {self._group!r} as {self._instance_id!r}"
+                    self._fail(FencedError(text))
+                    return True
+        return False
 
     def _fail(self, error: Exception) -> None:
         if self._failure is None:

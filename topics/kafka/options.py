@@ -152,5 +152,5 @@ class _TokenProvider(AbstractTokenProvider):
     def __init__(self, source: TokenSource) -> None:
         self._source = source
 
-    async def token(self) -> str:
+    async def token(self) -> str:  # pyright: ignore[reportIncompatibleMethodOverride] - untyped there
         return await asyncio.wait_for(self._source(), 30)

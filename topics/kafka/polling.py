@@ -76,7 +76,7 @@ class Poller:
         self.positions = {}
         self._ready = {}
 
-    async def _collect(self, got: dict[DriverPartition, list[ConsumerRecord]]) -> None:
+    async def _collect(self, got: dict[DriverPartition, list[ConsumerRecord[bytes, bytes]]]) -> None:
         """Those with records first: their positions are known, so nothing is awaited before they are kept."""
         arrived = [TopicPartition(place.topic, place.partition) for place in got]
         silent = [place for place in self.positions if driver_partition(place) not in got]
@@ -93,7 +93,7 @@ class Poller:
                 self._ready[place] = Batch(first, position, records)
 
 
-def to_record(record: ConsumerRecord) -> Record:
+def to_record(record: ConsumerRecord[bytes, bytes]) -> Record:
     """The driver's record as the port's."""
     # A foreign client may write headers without a value.
     headers = tuple([(name, value or b"") for name, value in record.headers]) if record.headers else ()

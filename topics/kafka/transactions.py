@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.structs import RecordMetadata
@@ -131,7 +132,7 @@ class KafkaTransactionalWriter:
         for index in indexes:
             write = writes[index]
             headers = list(write.headers) if write.headers else _NO_HEADERS
-            record = {
+            record: dict[str, Any] = {
                 "timestamp": write.timestamp,
                 "key": write.key,
                 "value": write.value,

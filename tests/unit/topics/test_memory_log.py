@@ -13,10 +13,10 @@ TOPIC = "t"
 ZERO = TopicPartition(TOPIC, 0)
 
 
-async def opened(partitions: int = 1, **config: str) -> MemoryLog:
+async def opened(partitions: int = 1, config: dict[str, str] | None = None) -> MemoryLog:
     log = MemoryLog(MemoryCluster(latency=0.001))
     await log.start()
-    await log.admin().create([TopicDescription(TOPIC, partitions, 1, config)])
+    await log.admin().create([TopicDescription(TOPIC, partitions, 1, config or {})])
     return log
 
 
@@ -72,7 +72,7 @@ def test_compaction_leaves_open_transactions_alone() -> None:
 
 def test_retention_moves_the_beginning() -> None:
     async def main() -> None:
-        log = await opened(**{"retention.ms": "60000"})
+        log = await opened(config={"retention.ms": "60000"})
         outbox = await outbox_for(log, TOPIC)
         for number in range(3):
             await outbox.write(Write(TOPIC, None, b"%d" % number))
