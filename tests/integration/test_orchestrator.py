@@ -28,14 +28,17 @@ def environment(system: System) -> dict[str, str]:
     }
 
 
+def start_faust(system: System, folder: Path) -> subprocess.Popen[bytes]:
+    """The orchestrator by Faust's own command."""
+    arguments = ["-m", "faust", "-A", "tasker_kafka.streams.runtime.app", "worker", "-l", "warn"]
+    process = subprocess.Popen([sys.executable, *arguments], env=environment(system), cwd=folder)
+    system.roles["faust"] = process
+    return process
+
+
 async def test_faust_starts_it(kafka: Broker, prefix: str, tmp_path: Path) -> None:
     async with running(kafka.bootstrap_servers, prefix, tmp_path, [PLAN], orchestrators=0) as system:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "faust", "-A", "tasker_kafka.streams.runtime.app", "worker", "-l", "warn"],
-            env=environment(system),
-            cwd=tmp_path,
-        )
-        system.roles["faust"] = process
+        process = start_faust(system, tmp_path)
         await system.wait_closed(await system.submit(PLAN, 20))
         process.terminate()
         assert await asyncio.to_thread(process.wait, 20) == 0
@@ -71,7 +74,8 @@ async def test_second_orchestrator_shares_and_takes_over(kafka: Broker, prefix: 
 async def test_same_ordinal_twice_is_refused(kafka: Broker, prefix: str, tmp_path: Path) -> None:
     async with running(kafka.bootstrap_servers, prefix, tmp_path, [PLAN]) as system:
         await system.wait_closed(await system.submit(PLAN, 1))
-        second = subprocess.run(
+        second = await asyncio.to_thread(
+            subprocess.run,
             [sys.executable, "-m", "tasker_kafka.deploy.cli", "orchestrator", "--ordinal", "0"],
             env=environment(system),
             capture_output=True,
