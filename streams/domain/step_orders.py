@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from tasker_kafka.schemas.records import Answer
+from tasker_kafka.schemas.state import StepState
 from tasker_kafka.schemas.words import (
     CLOSED_TASK_STATES,
     AnswerCode,
@@ -22,11 +23,13 @@ from tasker_kafka.schemas.words import (
 )
 
 from .order import Order
+from .retry import attempts_used
 from .transitions import STEP_EDGES, STEP_NOTES
 
 __all__ = ["STEP_ORDERS", "retry_failed"]
 
 _FAILED: Final = frozenset({StepStatus.ERROR, StepStatus.CANCELLED})
+_RUNNING: Final = frozenset({StepStatus.ENQUEUED, StepStatus.IN_PROGRESS})
 
 
 def _sources(event: TransitionEvent) -> frozenset[StepStatus]:
@@ -134,11 +137,23 @@ def _set_max_attempts(order: Order) -> Answer:
         step = draft.steps[position]
         if step.state not in changeable:
             return order.forbidden(f"step {step.name!r} is {step.state}: it has no attempts to come")
+        if wanted is not None and wanted < (least := _promised(step)):
+            return order.forbidden(
+                f"step {step.name!r} is {step.state} and has been granted attempt {least} of its budget; "
+                f"allowed: max_attempts from {least} on, or cancel_step"
+            )
     for position in positions:
         audit = order.audit(max_attempts=wanted)
         state = draft.steps[position].state
         draft.step(position, TransitionEvent.CHANGED, state, Cause.OPERATOR, audit)
     return order.accepted(_said(order, positions, f"given max_attempts {wanted}"))
+
+
+def _promised(step: StepState) -> int:
+    """Attempts of the budget that are granted or will be without another decision: no less may be allowed."""
+    if step.state in _RUNNING:
+        return attempts_used(step)
+    return 0 if step.state in _FAILED and not step.marked else attempts_used(step) + 1
 
 
 def _positions(order: Order) -> list[int] | Answer:

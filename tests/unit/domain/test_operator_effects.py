@@ -1,5 +1,7 @@
 """What operator commands do to a task: audited transitions, new budgets, reopening, resuming."""
 
+import pytest
+
 from tasker_kafka.schemas.records import Audit
 from tasker_kafka.schemas.words import Cause, OperatorAction, StepStatus, TaskStatus, TransitionEvent
 from tests.support.tasks import CHAIN, DIAMOND, ONE, PAIR, Rig, plan_of, reach_step, reach_task
@@ -193,6 +195,26 @@ def test_max_attempts_moves_the_budget_of_the_attempts_to_come() -> None:
     assert rig.step("b").max_attempts is None
     rig.fail("a")
     assert rig.steps()["a"] == "error"
+
+
+@pytest.mark.parametrize(
+    ("state", "least"),
+    [
+        ("enqueued", 1),
+        ("in_progress", 1),
+        ("waiting_for_retry", 2),
+        ("pending", 1),
+        ("error", 1),
+        ("cancelled", 1),
+    ],
+)
+def test_max_attempts_cannot_take_back_what_was_granted(state: str, least: int) -> None:
+    rig = reach_step(StepStatus(state))
+    for wanted in range(1, least):
+        answer = rig.operate(ACTION.SET_MAX_ATTEMPTS, "a", max_attempts=wanted)
+        assert answer.code == "forbidden"
+        assert f"from {least} on" in answer.message
+    assert rig.operate(ACTION.SET_MAX_ATTEMPTS, "a", max_attempts=least).code == "accepted"
 
 
 def test_max_attempts_of_a_step_that_is_done_is_forbidden() -> None:
