@@ -16,13 +16,15 @@ import jsonschema_rs
 import msgspec
 
 from .findings import MOST_FAULTS, Fault, Path, path_text
-from .limits import SCHEMA_DEPTH, LimitExceeded
+from .limits import CONTEXT_BYTES, SCHEMA_DEPTH
 from .nearest import did_you_mean, nearest
 from .schema_walk import (
     KEYWORDS,
     REDACT_KEYWORD,
     Schema,
     fill_defaults,
+    has_endless_defaults,
+    nesting,
     resolve_pointer,
     subschemas,
 )
@@ -83,10 +85,7 @@ class JsonSchema:
         )
 
     def with_defaults(self, value: Any) -> Any:
-        """A copy of the value with absent properties filled in from `default`; check afterwards.
-
-        LimitExceeded when the defaults alone come to more than a context may have.
-        """
+        """A copy of the value with absent properties filled in from `default`; check it, and its size, afterwards."""
         return fill_defaults(self.schema, value)
 
 
@@ -104,26 +103,20 @@ def check_schema(schema: Any) -> tuple[Fault, ...]:
     """Every reason why the schema is refused, with its path inside the schema."""
     if not isinstance(schema, dict):
         return (Fault((), "bad_schema", "a JSON Schema is a mapping, as {type: object, properties: {…}}"),)
-    if SCHEMA_DEPTH.is_exceeded(depth := _depth(schema)):
+    if SCHEMA_DEPTH.is_exceeded(depth := nesting(schema)):
         return (Fault((), SCHEMA_DEPTH.error, f"{SCHEMA_DEPTH.message(depth)}: {SCHEMA_DEPTH.way_out}"),)
     faults = tuple(islice(_closed_faults(schema), MOST_FAULTS))
     if faults:
         return faults
     try:
         _compile(schema)
-        fill_defaults(schema, {})
     except jsonschema_rs.ValidationError as error:
         return (_as_fault(schema, error),)
-    except LimitExceeded as error:
-        return (
-            Fault(
-                (),
-                error.code,
-                f"the defaults of this schema nest without end, or are too large: {error.message}",
-            ),
-        )
     except (ValueError, OverflowError) as error:
         return (Fault((), "bad_schema", str(error)),)
+    if has_endless_defaults(schema):
+        message = f"the defaults never end (a schema that refers to itself?) or exceed {CONTEXT_BYTES.maximum:,} bytes"
+        return (Fault((), "endless_defaults", message),)
     return ()
 
 
@@ -212,18 +205,3 @@ def _fits(root: Schema, schema: Schema, value: Any) -> bool:
         return _compile({**definitions, **schema}).is_valid(value)
     except (jsonschema_rs.ValidationError, ValueError):
         return True
-
-
-def _depth(value: Any) -> int:
-    level, depth = [value], 0
-    while level:
-        depth += 1
-        level = [
-            child
-            for each in level
-            for child in (each.values() if isinstance(each, dict) else each)
-            if isinstance(child, (dict, list))
-        ]
-        if depth > SCHEMA_DEPTH.maximum:
-            break
-    return depth

@@ -22,7 +22,9 @@ __all__ = [
     "REDACT_KEYWORD",
     "Schema",
     "fill_defaults",
+    "has_endless_defaults",
     "mask_declared",
+    "nesting",
     "resolve_pointer",
     "subschemas",
 ]
@@ -70,10 +72,21 @@ def subschemas(schema: Schema) -> Iterator[tuple[Path, Schema]]:
 def fill_defaults(schema: Schema, value: Any) -> Any:
     """A copy of `value` with the defaults of absent properties filled in; the value itself is not changed.
 
-    An inserted default is completed by the defaults below it. LimitExceeded when that does not stop (the schema
-    refers to itself), or when the defaults alone are larger than a context may be.
+    An inserted default is completed by the defaults below it. Total, whoever sent the value: a default that would
+    nest it deeper than JSON may is left out, and filling stops once the defaults alone are larger than a context
+    may be (so whoever checks its size afterwards refuses it).
     """
-    return _Filler(schema).fill(schema, copy.deepcopy(value), 0)
+    return _Filler(schema).fill(schema, copy.deepcopy(value), 1)
+
+
+def has_endless_defaults(schema: Schema) -> bool:
+    """Whether the defaults never end, because the schema refers to itself, or are larger than a context may be."""
+    filler = _Filler(schema)
+    filler.fill(schema, {}, 1)
+    for _, each in subschemas(schema):
+        if "default" in each:
+            filler.fill(each, copy.deepcopy(each["default"]), 1)
+    return filler.is_stopped or filler.is_too_deep
 
 
 class _Filler:
@@ -82,10 +95,18 @@ class _Filler:
     def __init__(self, root: Schema) -> None:
         self._root = root
         self._inserted = 0
+        self.is_too_deep = False
+
+    @property
+    def is_stopped(self) -> bool:
+        """Whether the defaults inserted so far are larger than a context may be."""
+        return CONTEXT_BYTES.is_exceeded(self._inserted)
 
     def fill(self, schema: Any, value: Any, depth: int) -> Any:
-        JSON_DEPTH.check(depth)
+        """The value, completed in place; `depth` is how deep a container it would be, from 1."""
         for each in _applying(self._root, schema):
+            if self.is_stopped:
+                break
             if isinstance(value, dict):
                 self._fill_object(each, value, depth)
             elif isinstance(value, list):
@@ -98,24 +119,35 @@ class _Filler:
         for name, below in properties.items():
             if name not in value:
                 default = self._default(below)
-                if default is _NOTHING:
+                if default is _NOTHING or self.is_stopped or not self._fits(default, depth):
                     continue
-                value[name] = self._insert(name, default)
+                self._inserted += len(name) + len(msgspec.json.encode(default))
+                value[name] = copy.deepcopy(default)
             value[name] = self.fill(below, value[name], depth + 1)
         others = schema.get("additionalProperties")
         if isinstance(others, dict):
             for name in value.keys() - properties.keys():
                 value[name] = self.fill(others, value[name], depth + 1)
 
-    def _insert(self, name: str, default: Any) -> Any:
-        self._inserted += len(name) + len(msgspec.json.encode(default))
-        CONTEXT_BYTES.check(self._inserted, "the defaults filled in")
-        return copy.deepcopy(default)
+    def _fits(self, default: Any, depth: int) -> bool:
+        if not JSON_DEPTH.is_exceeded(depth + nesting(default)):
+            return True
+        self.is_too_deep = True
+        return False
 
     def _default(self, schema: Any) -> Any:
         return next(
             (each["default"] for each in _applying(self._root, schema) if "default" in each), _NOTHING
         )
+
+
+def nesting(value: Any) -> int:
+    """How many containers deep a value is: 0 for a scalar, 1 for `[]`, 2 for `[{}]`. Breadth first, no recursion."""
+    level, depth = [value], 0
+    while level := [each for each in level if isinstance(each, (dict, list))]:
+        depth += 1
+        level = [child for each in level for child in (each.values() if isinstance(each, dict) else each)]
+    return depth
 
 
 _NOTHING: Final = object()

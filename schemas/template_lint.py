@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import Any
 
-from .findings import MOST_FAULTS, Fault, Path
+from .findings import MOST_FAULTS, Fault, Path, path_text
 from .schema_check import lint_schema
 from .template_checks import declared_schemas, event_declarations
 from .template_models import LifecycleModel, RetryModel, StepModel, TemplateModel
@@ -36,7 +36,8 @@ def lint_overlays(document: Any) -> Iterator[Fault]:
         path: Path = ("environments", environment)
         yield from _shadowed(document, {key: value for key, value in overlay.items() if key != "steps"}, path)
         base = {step["name"]: step for step in document["steps"]}
-        for position, step in enumerate(overlay.get("steps") or ()):
+        steps: list[Any] = overlay.get("steps") or []
+        for position, step in enumerate(steps):
             changes = {key: value for key, value in step.items() if key != "name"}
             yield from _shadowed(base[step["name"]], changes, (*path, "steps", position))
 
@@ -100,7 +101,7 @@ def _events(model: TemplateModel) -> Iterator[Fault]:
             place: Path = (*path, position)
             known, schema = first.setdefault((event.name, event.version), (place, event.payload_schema))
             if schema != event.payload_schema:
-                where = f"{known[0]}[{known[1]}]" if len(known) > 1 else str(known[0])
+                where = path_text(known)
                 message = (
                     f"`{event.name}` {event.version} has another schema in {where}; give it another version"
                 )

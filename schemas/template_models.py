@@ -53,7 +53,8 @@ _EVENT_VERSION: Final = re.compile(r"[0-9]{1,6}(\.[0-9]{1,6}){0,2}")
 
 def _refuse(code: str, message: str) -> NoReturn:
     # Braces would be taken for placeholders.
-    raise PydanticCustomError(code, "{message}", {"message": message})
+    kind: Any = code  # declared as a literal, any text is taken
+    raise PydanticCustomError(kind, "{message}", {"message": message})
 
 
 def _name_check(pattern: re.Pattern[str], limit: Limit, shape: str) -> Callable[[str], str]:

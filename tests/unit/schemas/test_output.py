@@ -1,5 +1,7 @@
 """A task's own result: its paths, what is missing, and which steps it needs."""
 
+from typing import Any
+
 import pytest
 
 from tasker_kafka.schemas.output import evaluate_output, output_paths, output_steps
@@ -7,7 +9,7 @@ from tasker_kafka.schemas.paths import MISSING, PathError, follow, parse_path
 from tasker_kafka.schemas.plan import Plan, PlanStep
 
 
-def plan(output: dict[str, object] | None) -> Plan:
+def plan(output: dict[str, Any] | None) -> Plan:
     names = [("cart", ()), ("charge", ("cart",)), ("ship", ("cart",))]
     steps = tuple(PlanStep(name=name, handler="h", queue="q", parents=parents) for name, parents in names)
     return Plan(namespace="shop", name="checkout", version="1.0.0", steps=steps, output=output)
@@ -22,7 +24,7 @@ def test_without_a_mapping_the_leaf_steps_results_are_the_output() -> None:
 
 
 def test_a_mapping_takes_parts_of_results_and_may_be_nested() -> None:
-    mapping = {
+    mapping: dict[str, Any] = {
         "charge_id": "$.charge.id",
         "all": "$.ship",
         "first": {"item": "$.cart.items[0].id", "odd": '$.cart["odd key"]'},

@@ -1,12 +1,19 @@
 """JSON Schema: what is refused when a template loads, what violations say, defaults and declared secrets."""
 
+import json
 from typing import Any
 
 import pytest
 
-from tasker_kafka.schemas.limits import LimitExceeded
+from tasker_kafka.schemas.limits import CONTEXT_BYTES, JSON_DEPTH
 from tasker_kafka.schemas.schema_check import JsonSchema, check_schema, schema_for
-from tasker_kafka.schemas.schema_walk import fill_defaults, mask_declared, resolve_pointer, subschemas
+from tasker_kafka.schemas.schema_walk import (
+    fill_defaults,
+    mask_declared,
+    nesting,
+    resolve_pointer,
+    subschemas,
+)
 
 CART = {
     "type": "object",
@@ -86,7 +93,7 @@ def test_a_faulty_schema_is_not_compiled() -> None:
         ({"patternProperties": {"(?!x)": {}}}, ("patternProperties", "(?!x)"), "bad_pattern"),
         ({"properties": {"a": {"format": "emial"}}}, ("properties", "a", "format"), "unknown_format"),
         ({"items": {"x-redact": "yes"}}, ("items", "x-redact"), "bad_schema"),
-        ({"properties": {"a": {"$ref": "#", "default": {}}}}, (), "json_too_deep"),
+        ({"properties": {"a": {"$ref": "#", "default": {}}}}, (), "endless_defaults"),
     ],
 )  # fmt: skip
 def test_what_is_refused(schema: Any, path: tuple[Any, ...], code: str) -> None:
@@ -133,7 +140,7 @@ def test_an_explicit_null_is_no_absence() -> None:
 
 
 def test_a_default_is_a_fresh_copy_each_time() -> None:
-    schema = {"properties": {"a": {"default": []}}}
+    schema: dict[str, Any] = {"properties": {"a": {"default": []}}}
     fill_defaults(schema, {})["a"].append(1)
     assert fill_defaults(schema, {}) == {"a": []}
 
@@ -166,10 +173,44 @@ def test_defaults_cannot_grow_without_end() -> None:
         }
         for level in range(12)
     }
-    schema = {"$ref": "#/$defs/d0", "$defs": {**levels, "d12": {}}}
-    with pytest.raises(LimitExceeded, match="the defaults filled in"):
-        fill_defaults(schema, {})
-    assert [each.code for each in check_schema(schema)] == ["context_too_large"]
+    schema: dict[str, Any] = {"$ref": "#/$defs/d0", "$defs": {**levels, "d12": {}}}
+    assert [each.code for each in check_schema(schema)] == ["endless_defaults"]
+    assert len(str(fill_defaults(schema, {}))) > CONTEXT_BYTES.maximum
+
+
+def test_filling_is_total_and_what_is_too_large_is_seen_by_its_size() -> None:
+    """A stranger's list of empty objects must not end the process that fills it."""
+    schema = {"items": {"properties": {"note": {"default": "x" * 100}}}}
+    assert check_schema(schema) == ()
+    filled = schema_for(schema).with_defaults([{}] * 80_000)
+    assert len(json.dumps(filled)) > CONTEXT_BYTES.maximum
+    assert filled[0] == {"note": "x" * 100}
+
+
+def test_a_default_never_makes_a_value_too_deep() -> None:
+    schema: dict[str, Any] = {"properties": {"next": {"$ref": "#"}, "a": {"default": [[]]}}}
+    assert check_schema(schema) == ()
+    value: Any = {}
+    for _ in range(JSON_DEPTH.maximum - 1):
+        value = {"next": value}
+    filled = fill_defaults(schema, value)
+    assert nesting(filled) == JSON_DEPTH.maximum
+    assert filled["a"] == [[]]
+
+
+def test_endless_defaults_are_found_wherever_they_begin() -> None:
+    node = {"properties": {"child": {"$ref": "#/$defs/node", "default": {}}}}
+    assert [
+        each.code
+        for each in check_schema({"properties": {"a": {"$ref": "#/$defs/node"}}, "$defs": {"node": node}})
+    ] == ["endless_defaults"]
+
+
+@pytest.mark.parametrize(
+    ("value", "depth"), [(1, 0), ([], 1), ({"a": 1}, 1), ([{}], 2), ([1, [2, {"a": []}]], 4)]
+)
+def test_nesting(value: Any, depth: int) -> None:
+    assert nesting(value) == depth
 
 
 def test_declared_secrets_are_masked_wherever_the_schema_reaches() -> None:

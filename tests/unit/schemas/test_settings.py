@@ -77,7 +77,7 @@ def test_the_production_overrides_are_built_in() -> None:
 
 
 def test_the_folder_is_config_or_named_by_a_variable(tmp_path: Path) -> None:
-    (written(tmp_path / "named", base__a='prefix = "one"'),)
+    written(tmp_path / "named", base__a='prefix = "one"')
     assert load_settings(environ={"TASKER_CONFIG": str(tmp_path / "named")}).prefix == "one"
     written(Path("config"), base__a='prefix = "two"')
     assert load_settings(environ={}).prefix == "two"

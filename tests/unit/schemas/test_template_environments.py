@@ -39,9 +39,9 @@ def plan(environment: str | None) -> Plan:
     return compile_template(model)
 
 
-def refused(text: str, environment: str | None = None, **options: object) -> str:
+def refused(text: str, environment: str | None = None, variables: dict[str, str | None] | None = None) -> str:
     with pytest.raises(InvalidTemplate) as caught:
-        load_templates(text, source="t.yaml", environment=environment, **options)  # type: ignore[arg-type]  # one of two
+        load_templates(text, source="t.yaml", environment=environment, variables=variables)
     return str(caught.value)
 
 
@@ -163,7 +163,7 @@ def test_an_empty_variable_takes_the_default() -> None:
     ],
 )  # fmt: skip
 def test_what_is_wrong_with_a_variable_is_said(value: str, expected: str) -> None:
-    variables = {"HOME": "/", "UNSET": None, "BIG": "9" * 30, "BROKEN": "\udcff"}
+    variables: dict[str, str | None] = {"HOME": "/", "UNSET": None, "BIG": "9" * 30, "BROKEN": "\udcff"}
     text = f"name: t\nsteps: []\nmetadata:\n  x: {value}\n"
     found = refused(text, variables=variables)
     assert expected in found

@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 import pytest
+from pydantic import BaseModel
 
 from tasker_kafka.schemas.plan import EventDeclaration, Lifecycle, Plan, RetryPolicy
 from tasker_kafka.schemas.template import compile_template, load_templates
@@ -200,7 +201,7 @@ def test_the_inline_limit_is_part_of_the_plan(steps: int, limit: int) -> None:
 
 
 def test_no_key_of_the_models_is_left_out_of_the_tables() -> None:
-    tables = [
+    tables: list[tuple[type[BaseModel], set[str]]] = [
         (
             TemplateModel,
             {row[0] for row in TEMPLATE_KEYS} | {"lifecycle", "publishes_events", "environments"},
