@@ -44,7 +44,8 @@ class StepState(msgspec.Struct, frozen=True, kw_only=True):
     """Cancelled by fail_fast: returns to pending when the last step in error is dealt with."""
     worker_id: str | None = None
     answered: bool = False
-    """A result of the last attempt was accepted: another one is a duplicate, never a late success."""
+    """A result of the last attempt, other than that its time was up, was accepted: another one is a duplicate, never a
+    late success."""
 
 
 class TaskHead(msgspec.Struct, frozen=True, kw_only=True):

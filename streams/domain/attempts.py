@@ -15,10 +15,10 @@ from tasker_kafka.schemas.words import Cause, Outcome, StepStatus, TransitionEve
 from .draft import Draft
 from .fail_fast import hold_back, stop_others
 from .retry import RETURNED_DELAY_MS, allows_retry, delay_ms, past_deadline
+from .steps import TIMEOUT
 
 __all__ = ["QUEUE_TIMEOUT", "TIMEOUT", "WORKER_LOST", "End", "fail", "give_back", "lose", "return_dispatch"]
 
-TIMEOUT: Final = "timeout"
 QUEUE_TIMEOUT: Final = "queue_timeout"
 WORKER_LOST: Final = "worker_lost"
 _LOSSES_ALLOWED: Final = 2

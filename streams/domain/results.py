@@ -1,8 +1,8 @@
 """What workers say: `StepStarted` and `StepResult`.
 
-A result is accepted once per (task, life, step, attempt). A success of an attempt that the engine itself gave up
-(timed out, or its worker was thought lost) is still accepted while no later attempt is dispatched: it saves a
-second charge. Anything else that comes late changes nothing.
+A result is accepted once per (task, life, step, attempt). A success of an attempt that has timed out (says the
+worker, or the engine), or whose worker was thought lost, is still accepted while no later attempt is dispatched:
+it saves a second charge. Anything else that comes late changes nothing.
 """
 
 from __future__ import annotations

@@ -25,7 +25,10 @@ from tasker_kafka.schemas.words import Cause, Outcome, StepStatus, TransitionEve
 
 from .errors import HistoryIncomplete
 
-__all__ = ["CHANGES", "FAILURE_BYTES", "remembered"]
+__all__ = ["CHANGES", "FAILURE_BYTES", "TIMEOUT", "remembered"]
+
+TIMEOUT: Final = "timeout"
+"""Code of an attempt that ran too long, whether the worker says so or the engine."""
 
 FAILURE_BYTES: Final = FAILURE_CODE_BYTES.maximum
 """Type and code of a failure as a state keeps them, together."""
@@ -117,7 +120,8 @@ def _ended(step: StepState, transition: Transition) -> StepState:
         failed_at=step.failed_at if failure is None else finished,
         worker_id=data.worker_id or step.worker_id,
         reported=False,
-        answered=transition.cause is _RESULT,
+        # Whoever was told that the time was up may still succeed: that saves a second charge.
+        answered=transition.cause is _RESULT and (failure is None or failure.code != TIMEOUT),
     )
 
 

@@ -174,6 +174,19 @@ def test_a_success_after_a_run_timeout_is_accepted_while_the_retry_waits() -> No
     assert ignored_result(rig) is IgnoredReason.DUPLICATE
 
 
+def test_a_success_after_the_workers_own_timeout_is_accepted_while_the_retry_waits() -> None:
+    rig = started_rig()
+    rig.fail("a", code="timeout")
+    assert rig.steps() == {"a": "waiting_for_retry"}
+    rig.succeed("a")
+    assert rig.data(TransitionEvent.COMPLETED).late is True
+    assert rig.status() is TaskStatus.COMPLETE
+    again = started_rig()
+    again.fail("a", code="timeout")
+    again.fire()
+    assert ignored_result(again, attempt=1) is IgnoredReason.LATE
+
+
 def test_a_success_after_a_queue_timeout_is_accepted_while_the_retry_waits() -> None:
     rig = started_rig(steps={"a": {"queue_timeout_ms": 2000}})
     rig.fire()
