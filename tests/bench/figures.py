@@ -26,6 +26,8 @@ class Measured:
     """Per task: from its request's record to its terminal record."""
     cpu_seconds: Mapping[str, float]
     """Per process, from before the first request to after the last task."""
+    waited_seconds: Mapping[str, float]
+    """Per process, in the same time: ready to run, but the processors were busy with something else."""
     records: int
     """On all topics, control records left out."""
     payload_bytes: int
@@ -50,6 +52,8 @@ class Figures:
     client_p50_ms: float | None
     client_p99_ms: float | None
     cpu_ms_per_step: Mapping[str, float]
+    crowding: float
+    """CPU time and waiting for it, by CPU time: 1.0 on a machine of our own; about what the rates are divided by."""
     records_per_step: float
     bytes_per_step: float
 
@@ -90,9 +94,15 @@ def figures_of(measured: Measured) -> Figures:
         client_p50_ms=percentile(seen, 0.50) if seen else None,
         client_p99_ms=percentile(seen, 0.99) if seen else None,
         cpu_ms_per_step={name: 1000 * seconds / steps for name, seconds in measured.cpu_seconds.items()},
+        crowding=_crowding(measured),
         records_per_step=measured.records / steps,
         bytes_per_step=measured.payload_bytes / steps,
     )
+
+
+def _crowding(measured: Measured) -> float:
+    used = sum(measured.cpu_seconds.values())
+    return 1.0 if not used else 1 + sum(measured.waited_seconds.values()) / used
 
 
 COLUMNS = (
@@ -108,6 +118,7 @@ COLUMNS = (
     "CPU ms/step: orchestrator",
     "worker",
     "broker",
+    "crowding",
     "records/step",
     "bytes/step",
 )
@@ -149,6 +160,7 @@ def _cells(row: Figures) -> list[str]:
         cpu("orchestrator"),
         cpu("worker"),
         cpu("broker"),
+        f"{row.crowding:.1f}",
         f"{row.records_per_step:.2f}",
         f"{row.bytes_per_step:,.0f}",
     ]

@@ -17,7 +17,7 @@ from functools import partial
 from tasker_kafka.schemas.plan import Plan
 from tasker_kafka.topics.client import TaskClient
 from tests.bench.figures import Measured
-from tests.bench.machine import cpu_seconds, cpu_since
+from tests.bench.machine import cpu_seconds, since, waited_seconds
 from tests.bench.window import Window
 from tests.support.system import System
 
@@ -44,6 +44,10 @@ class Processes:
     def cpu(self) -> dict[str, float]:
         """CPU seconds of each so far."""
         return {name: cpu_seconds(pid) for name, pid in self._pids.items()}
+
+    def waited(self) -> dict[str, float]:
+        """Seconds that each was ready to run and had no processor."""
+        return {name: waited_seconds(pid) for name, pid in self._pids.items()}
 
 
 async def drained(system: System, plan: Plan, tasks: int, window: Window) -> list[float]:
@@ -100,9 +104,9 @@ async def measure(system: System, processes: Processes, wanted: Run) -> Measured
     """Run a load and read what it has left in the log."""
     plan = wanted.plan
     window = await Window.open(system, plan)
-    before = processes.cpu()
+    cpu, waited = processes.cpu(), processes.waited()
     seen = await wanted.run(system, plan, wanted.tasks, window)
-    used = cpu_since(before, processes.cpu())
+    used, starved = since(cpu, processes.cpu()), since(waited, processes.waited())
     await window.read()
     requested, closed = window.requested, window.closed
     if requested.keys() != closed.keys():
@@ -118,6 +122,7 @@ async def measure(system: System, processes: Processes, wanted: Run) -> Measured
         last_ms=max(closed.values()),
         latencies_ms=[closed[task] - requested[task] for task in closed],
         cpu_seconds=used,
+        waited_seconds=starved,
         records=window.records,
         payload_bytes=window.payload_bytes,
         client_ms=seen,

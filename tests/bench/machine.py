@@ -8,7 +8,15 @@ from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
 
-__all__ = ["cpu_seconds", "cpu_seconds_in", "cpu_since", "machine", "versions"]
+__all__ = [
+    "cpu_seconds",
+    "cpu_seconds_in",
+    "machine",
+    "since",
+    "versions",
+    "waited_seconds",
+    "waited_seconds_in",
+]
 
 _USER, _SYSTEM = 11, 12
 """utime and stime among the fields of /proc/<pid>/stat that follow the command's name."""
@@ -26,7 +34,17 @@ def cpu_seconds_in(stat: str, ticks: int) -> float:
     return (int(fields[_USER]) + int(fields[_SYSTEM])) / ticks
 
 
-def cpu_since(before: Mapping[str, float], now: Mapping[str, float]) -> dict[str, float]:
+def waited_seconds(pid: int) -> float:
+    """How long the threads of a process were ready to run and had no processor; those that have ended are left out."""
+    return sum(waited_seconds_in(each.read_text()) for each in Path(f"/proc/{pid}/task").glob("*/schedstat"))
+
+
+def waited_seconds_in(schedstat: str) -> float:
+    """The same from one thread's file: nanoseconds run, nanoseconds waited, time slices."""
+    return int(schedstat.split()[1]) / 1e9
+
+
+def since(before: Mapping[str, float], now: Mapping[str, float]) -> dict[str, float]:
     """What each process has used between two readings."""
     return {name: now[name] - used for name, used in before.items() if name in now}
 

@@ -38,6 +38,7 @@ SHAPES = ("chain-5", "diamond", "fan-out-20")
 LOADS = ("drained", "in flight", "one client")
 _MOST_STEPS_RATIO = 4
 _WARM_UP = 50
+_WATCH_SECONDS = 0.5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,23 +78,42 @@ async def bench(bootstrap: str, broker_pid: int | None, sizes: Sizes, chosen: ar
         prefix = f"bench{time.time_ns() % 10**9}"
         began = time.perf_counter()
         system = await opened.enter_async_context(running(bootstrap, prefix, folder, list(shapes.values())))
-        first_seconds = await _first_task(system, next(iter(shapes.values())), began)
-        processes = Processes(system, broker_pid)
-        rows = []
-        for load in chosen.loads:
-            for shape, plan in shapes.items():
-                await _warm_up(system, plan)
-                tasks, run = sizes.of(load, shape), _run(load, sizes)
-                wanted = Run(load=load, shape=shape, plan=plan, tasks=tasks, run=run)
-                rows.append(figures_of(await measure(system, processes, wanted)))
-                _say(rows[-1])
+        async with asyncio.TaskGroup() as group:
+            watch = group.create_task(_until_a_role_ends(system))
+            first_seconds = await _first_task(system, next(iter(shapes.values())), began)
+            processes = Processes(system, broker_pid)
+            rows = [
+                await _row(system, processes, _wanted(load, shape, plan, sizes))
+                for load in chosen.loads
+                for shape, plan in shapes.items()
+            ]
+            watch.cancel()
         return rows, first_seconds
 
 
-def _run(load: str, sizes: Sizes) -> Load:
-    if load == "drained":
-        return drained
-    return one_client if load == "one client" else with_in_flight(sizes.concurrent)
+async def _row(system: System, processes: Processes, wanted: Run) -> Figures:
+    await _warm_up(system, wanted.plan)
+    row = figures_of(await measure(system, processes, wanted))
+    _say(row)
+    return row
+
+
+def _wanted(load: str, shape: str, plan: Plan, sizes: Sizes) -> Run:
+    runs: dict[str, Load] = {
+        "drained": drained,
+        "in flight": with_in_flight(sizes.concurrent),
+        "one client": one_client,
+    }
+    return Run(load=load, shape=shape, plan=plan, tasks=sizes.of(load, shape), run=runs[load])
+
+
+async def _until_a_role_ends(system: System) -> None:
+    """Raise when a role ends before its time: the figures would be of something else."""
+    while True:
+        for name, process in system.roles.items():
+            if process.poll() is not None:
+                raise RuntimeError(f"{name} ended with {process.returncode}:\n{system.errors_of(name)}")
+        await asyncio.sleep(_WATCH_SECONDS)
 
 
 async def _first_task(system: System, plan: Plan, began: float) -> float:
@@ -169,9 +189,10 @@ def header(sizes: Sizes, first_seconds: float, before: dict[str, str]) -> dict[s
         "settings": f"one broker, one orchestrator, one worker; {PARTITIONS} partitions; acks=all, idempotent; "
         f"default checkpoint interval; {sizes.concurrent} tasks open in the loop",
         "first task": f"{first_seconds:.1f} s after the topics began to be created, the start of both roles included",
-        "caveats": "Broker, roles and the load share the processors above with whatever else runs: compare CPU time "
-        "and ratios, not rates. Latency is the terminal record's time minus the request's, in whole ms; under "
-        "`drained` that is mostly waiting. One broker: acks=all waits for no second replica.",
+        "caveats": "Broker, roles and the load share the processors above with whatever else runs: compare CPU "
+        "time and ratios, not rates. Crowding is how many times longer the processes took because they waited for "
+        "a processor. Latency is the terminal record's time minus the request's, in whole ms; under `drained` that "
+        "is mostly waiting. One broker: acks=all waits for no second replica.",
     }
 
 
