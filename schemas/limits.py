@@ -38,6 +38,7 @@ __all__ = [
     "RESULT_WITH_EVENTS_BYTES",
     "RETRY_AFTER_SECONDS",
     "SCHEMA_DEPTH",
+    "SCHEMA_SIZE",
     "STEPS",
     "TEMPLATE_BYTES",
     "TEMPLATE_DEPTH",
@@ -162,6 +163,13 @@ MAX_ATTEMPTS: Final = Limit(
     "use a longer backoff, or on_blocked: wait and an operator",
 )
 SCHEMA_DEPTH: Final = Limit("schema_too_deep", "the JSON Schema", 32, "levels", "use $defs and local $ref")
+SCHEMA_SIZE: Final = Limit(
+    "schema_too_large",
+    "the JSON Schema with every $ref replaced by its target",
+    50_000,
+    "schemas",
+    "refer to a definition from fewer places",
+)
 DURATION_SECONDS: Final = Limit(
     "duration_too_long",
     "the duration",

@@ -16,12 +16,13 @@ import jsonschema_rs
 import msgspec
 
 from .findings import MOST_FAULTS, Fault, Path, path_text
-from .limits import CONTEXT_BYTES, SCHEMA_DEPTH
+from .limits import CONTEXT_BYTES, SCHEMA_DEPTH, SCHEMA_SIZE
 from .nearest import did_you_mean, nearest
 from .schema_walk import (
     KEYWORDS,
     REDACT_KEYWORD,
     Schema,
+    expanded_size,
     fill_defaults,
     has_endless_defaults,
     nesting,
@@ -108,6 +109,8 @@ def check_schema(schema: Any) -> tuple[Fault, ...]:
     faults = tuple(islice(_closed_faults(schema), MOST_FAULTS))
     if faults:
         return faults
+    if SCHEMA_SIZE.is_exceeded(size := expanded_size(schema, SCHEMA_SIZE.maximum)):
+        return (Fault((), SCHEMA_SIZE.error, f"{SCHEMA_SIZE.message(size)}: {SCHEMA_SIZE.way_out}"),)
     try:
         _compile(schema)
     except jsonschema_rs.ValidationError as error:

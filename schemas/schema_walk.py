@@ -21,6 +21,7 @@ __all__ = [
     "KEYWORDS",
     "REDACT_KEYWORD",
     "Schema",
+    "expanded_size",
     "fill_defaults",
     "has_endless_defaults",
     "mask_declared",
@@ -39,6 +40,7 @@ _WITH_SCHEMA: Final = frozenset({
     "additionalProperties", "contains", "contentSchema", "else", "if", "items", "not", "propertyNames", "then",
     "unevaluatedItems", "unevaluatedProperties",
 })
+_DEFINITIONS: Final = frozenset({"$defs", "definitions"})
 _WITH_SCHEMA_LIST: Final = frozenset({"allOf", "anyOf", "oneOf", "prefixItems"})
 _WITH_SCHEMA_MAP: Final = frozenset({"$defs", "definitions", "dependentSchemas", "patternProperties", "properties"})
 KEYWORDS: Final = _WITH_SCHEMA | _WITH_SCHEMA_LIST | _WITH_SCHEMA_MAP | frozenset({
@@ -57,16 +59,45 @@ def subschemas(schema: Schema) -> Iterator[tuple[Path, Schema]]:
     stack: list[tuple[Path, Any]] = [((), schema)]
     while stack:
         path, each = stack.pop()
-        if not isinstance(each, dict):
-            continue
-        yield path, each
-        for keyword, value in each.items():
-            if keyword in _WITH_SCHEMA:
-                stack.append(((*path, keyword), value))
-            elif keyword in _WITH_SCHEMA_LIST and isinstance(value, list):
-                stack.extend(((*path, keyword, position), child) for position, child in enumerate(value))
-            elif keyword in _WITH_SCHEMA_MAP and isinstance(value, dict):
-                stack.extend(((*path, keyword, name), child) for name, child in value.items())
+        if isinstance(each, dict):
+            yield path, each
+            stack.extend(((*path, *below), child) for below, child in _parts(each))
+
+
+def _parts(schema: Schema) -> Iterator[tuple[Path, Any]]:
+    """The schemas directly inside one, with their paths from there."""
+    for keyword, value in schema.items():
+        if keyword in _WITH_SCHEMA:
+            yield (keyword,), value
+        elif keyword in _WITH_SCHEMA_LIST and isinstance(value, list):
+            yield from (((keyword, position), child) for position, child in enumerate(value))
+        elif keyword in _WITH_SCHEMA_MAP and isinstance(value, dict):
+            yield from (((keyword, name), child) for name, child in value.items())
+
+
+def expanded_size(root: Schema, most: int) -> int:
+    """How many schemas there are when each `$ref` is replaced by its target, counted up to a little over `most`.
+
+    What a validator may have to look at: twenty definitions that refer to the next one twice are a million. A
+    schema's reference to itself counts once. Iterative, since chains of references may be long.
+    """
+    sizes: dict[int, int] = {}
+    begun: set[int] = set()
+    stack: list[tuple[Schema, bool]] = [(root, False)]
+    while stack:
+        schema, is_finished = stack.pop()
+        applied = [
+            child for path, child in _parts(schema) if path[0] not in _DEFINITIONS and isinstance(child, dict)
+        ]
+        if isinstance(target := resolve_pointer(root, str(schema.get("$ref", ""))), dict):
+            applied.append(target)
+        if is_finished:
+            sizes[id(schema)] = min(most + 1, 1 + sum(sizes.get(id(each), 1) for each in applied))
+        elif id(schema) not in begun:
+            begun.add(id(schema))
+            stack.append((schema, True))
+            stack.extend((each, False) for each in applied)
+    return sizes[id(root)]
 
 
 def fill_defaults(schema: Schema, value: Any) -> Any:

@@ -8,6 +8,7 @@ import pytest
 from tasker_kafka.schemas.limits import CONTEXT_BYTES, JSON_DEPTH
 from tasker_kafka.schemas.schema_check import JsonSchema, check_schema, schema_for
 from tasker_kafka.schemas.schema_walk import (
+    expanded_size,
     fill_defaults,
     mask_declared,
     nesting,
@@ -174,7 +175,9 @@ def test_defaults_cannot_grow_without_end() -> None:
         for level in range(12)
     }
     schema: dict[str, Any] = {"$ref": "#/$defs/d0", "$defs": {**levels, "d12": {}}}
-    assert [each.code for each in check_schema(schema)] == ["endless_defaults"]
+    assert [each.code for each in check_schema(schema)] == ["schema_too_large"]
+    large = {"properties": {f"p{each}": {"default": "x" * 10_000} for each in range(30)}}
+    assert [each.code for each in check_schema(large)] == ["endless_defaults"]
     assert len(str(fill_defaults(schema, {}))) > CONTEXT_BYTES.maximum
 
 
@@ -196,6 +199,40 @@ def test_a_default_never_makes_a_value_too_deep() -> None:
     filled = fill_defaults(schema, value)
     assert nesting(filled) == JSON_DEPTH.maximum
     assert filled["a"] == [[]]
+
+
+def doubling(levels: int) -> dict[str, Any]:
+    """Definitions that each refer to the next one twice: 2 ** levels at the end."""
+    twice = {f"d{at}": {"allOf": [{"$ref": f"#/$defs/d{at + 1}"}] * 2} for at in range(levels)}
+    return {"$ref": "#/$defs/d0", "$defs": {**twice, f"d{levels}": {}}}
+
+
+@pytest.mark.parametrize(
+    ("levels", "codes"), [(3, []), (13, []), (14, ["schema_too_large"]), (1_000, ["schema_too_large"])]
+)
+def test_a_schema_is_measured_with_its_references_followed(levels: int, codes: list[str]) -> None:
+    assert [each.code for each in check_schema(doubling(levels))] == codes
+
+
+@pytest.mark.parametrize(
+    ("schema", "size"),
+    [
+        ({}, 1),
+        ({"properties": {"a": {}, "b": {"items": {}}}, "$defs": {"unused": {"items": {}}}}, 4),
+        (
+            {
+                "properties": {"a": {"$ref": "#/$defs/x"}, "b": {"$ref": "#/$defs/x"}},
+                "$defs": {"x": {"not": {}}},
+            },
+            7,
+        ),
+        ({"properties": {"left": {"$ref": "#"}, "right": {"$ref": "#"}}}, 5),
+        ({"items": True, "additionalProperties": False, "$ref": 5}, 1),
+    ],
+)
+def test_expanded_size(schema: dict[str, Any], size: int) -> None:
+    assert expanded_size(schema, 1_000) == size
+    assert expanded_size(schema, size - 1) == size
 
 
 def test_endless_defaults_are_found_wherever_they_begin() -> None:
