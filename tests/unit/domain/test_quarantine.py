@@ -118,7 +118,7 @@ class Broken(msgspec.Struct, frozen=True):
 GARBAGE: list[Any] = [None, 7, "text", b"bytes", object(), Broken()]
 
 
-@pytest.mark.parametrize("body", GARBAGE, ids=repr)
+@pytest.mark.parametrize("body", GARBAGE, ids=lambda body: type(body).__name__)
 def test_garbage_without_a_task_is_ignored(body: Any) -> None:
     decided = decide(None, Command(TASK_ID, body), Moment(0, 1, 2, None))
     assert isinstance(decided, Ignored)
