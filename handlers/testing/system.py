@@ -6,16 +6,18 @@ Everything here runs on the stage's loop; `workflow` calls it from the test.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Iterable, Sequence
+from collections.abc import Coroutine, Sequence
 from contextlib import suppress
 from typing import Any, TypeVar
+
+import msgspec
 
 from tasker_kafka.handlers.worker import StepWorker, WorkerSettings
 from tasker_kafka.schemas.errors import ConfigurationError
 from tasker_kafka.schemas.plan import Plan
 from tasker_kafka.streams.lane import LaneSettings
 from tasker_kafka.topics.client import TaskClient
-from tasker_kafka.topics.declarations import TopicPlan, declarations, declared_for
+from tasker_kafka.topics.declarations import TopicDeclaration, TopicPlan, declarations, declared_for
 from tasker_kafka.topics.log import Log
 from tasker_kafka.topics.memory import MemoryLog
 from tasker_kafka.topics.names import TopicNames
@@ -157,15 +159,18 @@ class System:
         self._queues.update(queues)
         log = self._stage.new_log()
         await log.start()
-        number = len(self._workers) + 1
+        worker_id = f"test-worker-{len(self._workers) + 1}"
+        settings = self._worker_settings
+        if self._stage.is_virtual:  # back at once after a crash: sessions are long here
+            settings = msgspec.structs.replace(settings, instance_id=settings.instance_id or worker_id)
         worker = StepWorker(
             log,
             self.names,
             self.plans,
             queues,
             self._doubles,
-            settings=self._worker_settings,
-            worker_id=f"test-worker-{number}",
+            settings=settings,
+            worker_id=worker_id,
         )
         made = _Worker(log, worker)
         made.task = asyncio.create_task(worker.run(), name=worker.worker_id)
@@ -185,12 +190,12 @@ class System:
 
     # --------------------------------------------------------------------------------------- topics
 
-    async def _publish(self, plans: Iterable[Plan]) -> None:
+    async def _publish(self, plans: Sequence[Plan]) -> None:
         self._plans += plans
         await create(self.log.admin(), self._declared())
-        await publish(self.log, self.names, self._plans)
+        await publish(self.log, self.names, plans)
 
-    def _declared(self) -> list[Any]:
+    def _declared(self) -> list[TopicDeclaration]:
         queues, namespaces = declared_for(self._plans)
         return declarations(self.names, self._topics, queues=queues, namespaces=namespaces)
 
