@@ -21,6 +21,7 @@ from tasker_kafka.schemas.codec import codec as default_codec
 from tasker_kafka.schemas.errors import (
     CommandRejected,
     ConfigurationError,
+    DecodeError,
     EncodeError,
     NotFoundError,
     RequestRejected,
@@ -29,7 +30,7 @@ from tasker_kafka.schemas.identity import format_id, new_request_id, parse_id, t
 from tasker_kafka.schemas.limits import CONTEXT_BYTES, MIN_INLINE_BYTES, RESULT_BYTES
 from tasker_kafka.schemas.plan import Plan
 from tasker_kafka.schemas.records import Answer, Command, OperatorCommand, TaskRequest
-from tasker_kafka.schemas.words import AnswerCode, OperatorAction, RejectionCode
+from tasker_kafka.schemas.words import AnswerCode, Identity, OperatorAction, RejectionCode
 
 from .following import Following
 from .handle import TaskHandle
@@ -153,8 +154,8 @@ class TaskClient(CommandMethods):
     ) -> TaskHandle:
         """Send a request; returns once it is acknowledged.
 
-        context: a JSON object, or its bytes. RequestRejected when no such template is published; every other
-        rejection reaches whoever waits on the handle.
+        context: a JSON object, or its bytes. RequestRejected when no such template is published, or the request
+        lacks what its id is made of; every other rejection reaches whoever waits on the handle.
         """
         return await self.send(self.request(template, context, **options))
 
@@ -211,17 +212,25 @@ class TaskClient(CommandMethods):
         return TaskHandle(self._following, progress)
 
     async def task_id_for(self, request: TaskRequest, request_id: bytes) -> bytes:
-        """The id of the task that this request would make. RequestRejected for an unknown template."""
+        """The id of the task that this request would make.
+
+        RequestRejected for an unknown template, and where the id cannot be made of what the request holds.
+        """
         plan = await self._plan(request)
-        return task_id_for(
-            identity=plan.identity,
-            namespace=request.namespace,
-            name=request.name,
-            version_text=request.version,
-            context=request.context,
-            idempotency_key=request.idempotency_key,
-            request_id=request_id,
-        )
+        try:
+            return task_id_for(
+                identity=plan.identity,
+                namespace=request.namespace,
+                name=request.name,
+                version_text=request.version,
+                context=request.context,
+                idempotency_key=request.idempotency_key,
+                request_id=request_id,
+            )
+        except DecodeError as error:
+            keyed = plan.identity is Identity.CALLER_PROVIDED
+            code = RejectionCode.MISSING_IDEMPOTENCY_KEY if keyed else RejectionCode.INVALID_CONTEXT
+            raise RequestRejected(error.message, code=code, next_step=error.next_step) from error
 
     async def task(self, task: bytes | str) -> TaskHandle:
         """A handle on a task that exists. NotFoundError when the log holds nothing of it.
