@@ -99,6 +99,7 @@ class StepWorker:
         tasks = BackgroundTasks(self._fail)
         threads = HandlerThreads()
         children = ChildProcesses(threads, self._settings.processes)
+        attempts: Attempts | None = None
         try:
             await cancellations.start()
             attempts = self._make_attempts(outbox, sender, cancellations, threads, children)
@@ -111,9 +112,10 @@ class StepWorker:
             tasks.start(self._tell_ready())
             await self._stopping.wait()
             await self._wind_down(_Parts(attempts, sender, announcer, lanes))
-            await attempts.close()
         finally:
             self._ready.set()
+            if attempts is not None:
+                await attempts.close()  # also when `run` was cancelled: no handler outlives its worker
             await tasks.close()
             children.close()
             threads.shutdown(wait=False)
