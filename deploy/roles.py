@@ -115,6 +115,7 @@ async def _work(
     concurrency: int | None,
 ) -> None:
     from tasker_kafka.handlers.worker import StepWorker
+    from tasker_kafka.streams.runtime.garbage import settle_garbage
 
     from .handler_checks import load_registry, queues_served
 
@@ -140,6 +141,7 @@ async def _work(
         _logger.info(
             "worker %s serves %s with %s", worker.worker_id, ", ".join(served), ", ".join(registry.names)
         )
+        settle_garbage()
         await worker.run()
 
 

@@ -32,6 +32,7 @@ from tasker_kafka.topics.names import TopicNames
 
 from .config import OrchestratorConfig, orchestrator_config
 from .exits import fatal
+from .garbage import settle_garbage
 from .membership import Ordinal
 from .startup import Prepare, assert_topics, nothing
 from .table import LaneTable, LaneTableManager
@@ -140,6 +141,7 @@ class OrchestratorApp(faust.App):
                     TopicPartition(self.names.task_state, partition), isolation=Isolation.UNCOMMITTED
                 )
                 self.changelog_ends[partition] = end - 1
+            settle_garbage()
         except Exception as error:
             self.end_process(error)
 
