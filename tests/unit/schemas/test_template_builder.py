@@ -57,66 +57,57 @@ environments:
 NUMBERED: Any = {1: 2}
 
 
+LIFECYCLE = Lifecycle(
+    max_duration_seconds=60,
+    on_blocked="wait",
+    stale_after_seconds=5,
+    staleness_action="error",
+    retention_hours=2,
+    failed_retention_hours=3,
+)
+RETRY = Retry(
+    max_attempts=5, backoff="linear", backoff_base_ms=1, max_backoff_ms=2, jitter=0, non_retryable=["X"]
+)
+CHARGED = Event(
+    "payment.charged",
+    delivery="durable",
+    key="$.id",
+    version="2.0",
+    publisher="p.q",
+    description="d",
+    condition="always",
+)
+
+
 def built() -> Template:
-    return (
-        Template(
-            "checkout",
-            namespace="shop",
-            version="1.2.0",
-            description="Buys",
-            metadata={"team": "a"},
-            input_schema={"type": "object", "required": ("cart",)},
-            output={"id": "$.charge.id"},
-            identity="context_hash",
-            failure_policy="fail_fast",
-            max_parallel_steps=2,
-            lifecycle=Lifecycle(
-                max_duration_seconds=60,
-                on_blocked="wait",
-                stale_after_seconds=5,
-                staleness_action="error",
-                retention_hours=2,
-                failed_retention_hours=3,
-            ),
-        )
-        .event(Event("checkout.done", {"type": "object"}, condition="completed"))
-        .step(
-            "validate",
-            description="Looks",
-            handler="shop.validate",
-            config={"strict": True, "sizes": (1, 2)},
-            queue="fast",
-            timeout_seconds=1.5,
-            queue_timeout_seconds=2,
-            heartbeat_timeout_seconds=1,
-            result_schema={"type": "object"},
-        )
-        .step(
-            "charge",
-            handler="shop.charge",
-            depends_on=["validate"],
-            retry=Retry(
-                max_attempts=5,
-                backoff="linear",
-                backoff_base_ms=1,
-                max_backoff_ms=2,
-                jitter=0,
-                non_retryable=["X"],
-            ),
-            publishes_events=[
-                Event(
-                    "payment.charged",
-                    delivery="durable",
-                    key="$.id",
-                    version="2.0",
-                    publisher="p.q",
-                    description="d",
-                    condition="always",
-                )
-            ],
-        )
-        .environment("live", {"max_parallel_steps": 9})
+    template = Template(
+        "checkout",
+        namespace="shop",
+        version="1.2.0",
+        description="Buys",
+        metadata={"team": "a"},
+        input_schema={"type": "object", "required": ("cart",)},
+        output={"id": "$.charge.id"},
+        identity="context_hash",
+        failure_policy="fail_fast",
+        max_parallel_steps=2,
+        lifecycle=LIFECYCLE,
     )
+    template.event(Event("checkout.done", {"type": "object"}, condition="completed"))
+    template.step(
+        "validate",
+        description="Looks",
+        handler="shop.validate",
+        config={"strict": True, "sizes": (1, 2)},
+        queue="fast",
+        timeout_seconds=1.5,
+        queue_timeout_seconds=2,
+        heartbeat_timeout_seconds=1,
+        result_schema={"type": "object"},
+    )
+    return template.step(
+        "charge", handler="shop.charge", depends_on=["validate"], retry=RETRY, publishes_events=[CHARGED]
+    ).environment("live", {"max_parallel_steps": 9})
 
 
 def test_python_and_yaml_give_the_same_plan(tmp_path: Path) -> None:
