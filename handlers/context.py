@@ -199,10 +199,10 @@ class StepContext:
         return format_id(task_id)
 
     def publish(self, name: str, payload: object = None) -> NoReturn:
-        """Publish a domain event that the step declares. ConfigurationError if it does not declare `name`."""
+        """Refuses with a ConfigurationError: this release checks `publishes_events` and publishes no domain event."""
         raise ConfigurationError(
-            f"step {self.step} declares no domain event {name!r}",
-            next_step="declare it under the step's `publishes_events` and publish the template's new version",
+            f"step {self.step} cannot publish {name!r}: this release publishes no domain events",
+            next_step="return what others need as the step's result, or submit a further task with `context.submit`",
         )
 
     def _request(  # noqa: PLR0917 - the two public forms pass on their own parameters in order

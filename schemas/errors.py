@@ -123,10 +123,13 @@ class CommandRejected(TaskerError):
 
 
 class TaskFailed(TaskerError):
-    """A task that was waited for ended in another state than `complete`."""
+    """A task that was waited for ended in another state than `complete`; `code` says why, if its end has a cause."""
 
-    def __init__(self, message: str, *, state: str, next_step: str | None = None) -> None:
+    def __init__(
+        self, message: str, *, state: str, code: str | None = None, next_step: str | None = None
+    ) -> None:
         self.state = state
+        self.code = code
         super().__init__(message, next_step=next_step)
 
 

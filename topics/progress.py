@@ -64,6 +64,7 @@ class TaskSnapshot(msgspec.Struct, frozen=True, kw_only=True):
         return TaskFailed(
             f"task {name} ended as {self.state}{why}{steps}",
             state=str(self.state),
+            code=self.error_code,
             next_step=f"`tasker task show {name}` shows every attempt; a task in error can be retried",
         )
 

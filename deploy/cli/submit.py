@@ -15,6 +15,7 @@ from .options import AsJson, current_actor
 from .session import Session, in_session
 
 if TYPE_CHECKING:
+    from tasker_kafka.schemas.errors import RequestRejected, TaskFailed
     from tasker_kafka.schemas.records import TaskRequest
     from tasker_kafka.topics.client import TaskClient
     from tasker_kafka.topics.handle import TaskHandle
@@ -85,7 +86,10 @@ def report(found: dict[str, Any], *, as_json: bool) -> None:
     elif "state" not in found:
         print_text(found["task_id"])
     elif is_failed:
-        note(f"error: {found['state']}: {found['error']['message']}")
+        error = found["error"]
+        note(f"error: {found['state']}: {error['message']}")
+        if error["way_out"]:
+            note(f"  → {error['way_out']}")
     else:
         print_json(found["output"])
     if is_failed:
@@ -112,14 +116,15 @@ async def outcome(handle: TaskHandle, timeout: float | None) -> dict[str, Any]:
     try:
         output = await handle.result(timeout)
     except RequestRejected as error:
-        return ended(handle, "rejected", error={"code": error.code, "message": str(error)})
+        return ended(handle, "rejected", error=error)
     except TaskFailed as error:
-        return ended(handle, error.state, error={"code": None, "message": str(error)})
+        return ended(handle, error.state, error=error)
     return ended(handle, "complete", output=output)
 
 
 def ended(
-    handle: TaskHandle, state: str, *, output: Any = None, error: dict[str, Any] | None = None
+    handle: TaskHandle, state: str, *, output: Any = None, error: RequestRejected | TaskFailed | None = None
 ) -> dict[str, Any]:
     """The JSON of an outcome."""
-    return {"task_id": handle.id, "state": state, "output": output, "error": error}
+    told = error and {"code": error.code, "message": error.message, "way_out": error.next_step}
+    return {"task_id": handle.id, "state": state, "output": output, "error": told}

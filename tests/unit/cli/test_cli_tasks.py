@@ -44,7 +44,11 @@ class TestSubmit:
     def test_a_failed_task_gives_its_error_and_exit_code_1(self, system: Tasker) -> None:
         ran = submitted(system, {"total": 500}, "--wait", "--timeout", "10")
         assert (ran.code, ran.json["state"], ran.json["output"]) == (1, "error", None)
-        assert "charge" in ran.json["error"]["message"]
+        error = ran.json["error"]
+        assert error["code"] == "step_failed"
+        assert "charge" in error["message"]
+        assert "task show" in error["way_out"]
+        assert "→" not in error["message"]
 
     def test_a_wait_that_is_too_short_is_exit_code_5(self, system: Tasker) -> None:
         ran = submitted(system, {}, "--wait", "--timeout", "0.3", template="shop/orphan")
