@@ -6,6 +6,7 @@ Exit code 0 only if every task ended as its story says. Whatever happens, nothin
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import sys
 import time
@@ -19,19 +20,20 @@ from rich.text import Text
 from tasker_kafka.deploy.examples.shop import Shop
 from tasker_kafka.schemas.errors import TaskerError
 from tasker_kafka.topics.brokers import EmbeddedBroker
+from tasker_kafka.topics.brokers.runtime import Runtime
 
 from .play import Outcome, play
 from .report import print_ending
 from .screen import Screen, make_console
 from .stage import Stage
 from .stories import STORIES, Story
-from .training import trained_in_time
 
 __all__ = ["main"]
 
 LOG_LINES: Final = 40
 """Of each role, printed when the demo fails."""
 INTERRUPTED: Final = 130
+AOT_VARIABLE: Final = "TASKER_BROKER_AOT"
 
 
 def main(stories: Sequence[Story] = STORIES) -> int:
@@ -51,13 +53,12 @@ def run(console: Console, stories: Sequence[Story]) -> int:
     """Play, then tell how it ended: the exit code."""
     started = time.monotonic()
     console.print(Text("Tasker on Kafka: a workflow engine whose only database is Kafka\n", style="bold"))
-    with trained_in_time(console):
-        with Shop() as shop:
-            outcomes = asyncio.run(perform(shop, console, started, stories))
-        for outcome in outcomes:
-            if outcome.ending is not None:
-                print_ending(console, outcome.ending)
-        wrong = conclude(console, outcomes, time.monotonic() - started)
+    with Shop() as shop:
+        outcomes = asyncio.run(perform(shop, console, started, stories))
+    for outcome in outcomes:
+        if outcome.ending is not None:
+            print_ending(console, outcome.ending)
+    wrong = conclude(console, outcomes, time.monotonic() - started)
     return 1 if wrong else 0
 
 
@@ -99,13 +100,21 @@ async def show(
 @asynccontextmanager
 async def own_broker() -> AsyncIterator[asyncio.Task[EmbeddedBroker]]:
     """A broker that is being started in a thread; stopped at the end of the block, also if it came too late for it."""
-    starting = asyncio.create_task(asyncio.to_thread(EmbeddedBroker.start))
+    starting = asyncio.create_task(asyncio.to_thread(start_broker))
     try:
         yield starting
     finally:
         await asyncio.wait([starting])
         if starting.exception() is None:
             await asyncio.to_thread(starting.result().stop)
+
+
+def start_broker() -> EmbeddedBroker:
+    """Start it. Where its AOT cache is missing, none is made: that would go on in the background after the demo."""
+    cache = Runtime.prepare().aot_cache
+    if cache is not None and not cache.is_file():
+        os.environ[AOT_VARIABLE] = "0"
+    return EmbeddedBroker.start()
 
 
 def conclude(console: Console, outcomes: Sequence[Outcome], seconds: float) -> int:

@@ -6,14 +6,15 @@ An expected output is compared value by value; a compiled pattern stands for a t
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Final
 
 from tasker_kafka.deploy.examples.shop import Shop
+from tasker_kafka.schemas.records import Answer
 from tasker_kafka.topics.client import TaskClient
-from tasker_kafka.topics.handle import TaskHandle
+from tasker_kafka.topics.operators import TaskReference
 
 __all__ = ["STORIES", "Mend", "Story", "differences"]
 
@@ -23,7 +24,7 @@ class Mend:
     """What an operator does about a step that has failed for good, once its task is in `error`."""
 
     told: str
-    act: Callable[[TaskClient, TaskHandle, Shop], Awaitable[None]]
+    act: Callable[[TaskClient, TaskReference, Shop], Coroutine[Any, Any, Answer | None]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,16 +53,16 @@ class Story:
         return self.template.partition("/")[2]
 
 
-async def unlock_and_retry(client: TaskClient, task: TaskHandle, shop: Shop) -> None:
+async def unlock_and_retry(client: TaskClient, task: TaskReference, shop: Shop) -> Answer | None:
     """The cause is mended where it lies; then the step gets a new budget of attempts."""
     shop.unlock(2)
-    await client.retry(task, "create_order", reason="customer 2 is unlocked again")
+    return await client.retry(task, "create_order", reason="customer 2 is unlocked again")
 
 
-async def complete_by_hand(client: TaskClient, task: TaskHandle, shop: Shop) -> None:
+async def complete_by_hand(client: TaskClient, task: TaskReference, shop: Shop) -> Answer | None:
     """The step will never succeed; its work was done in another way, and this is its result."""
     paid = {"charge_id": "bank_transfer_77", "amount_cents": 12900, "method": "transfer"}
-    await client.complete(task, "charge_card", paid, reason="the customer paid by bank transfer")
+    return await client.complete(task, "charge_card", paid, reason="the customer paid by bank transfer")
 
 
 def like(pattern: str) -> re.Pattern[str]:
