@@ -158,6 +158,11 @@ def test_pattern_stands_for_the_whole_text() -> None:
     assert differences({"id": pattern}, {"id": "ch_12 and more"})
 
 
+def test_values_are_compared_as_they_are() -> None:
+    assert differences({"sum": 4}, {"sum": 4}) == []
+    assert differences({"sum": 4}, {"sum": 5}) == ["output sum is 5, the story says 4"]
+
+
 def test_ending_shows_graph_attempts_durations_and_output() -> None:
     out = io.StringIO()
     console = Console(file=out, width=120, color_system=None)
