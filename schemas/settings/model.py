@@ -13,7 +13,6 @@ from .cluster import BrokerSettings, TopicSettings
 from .events import EventSettings
 from .roles import (
     EngineSettings,
-    LimitSettings,
     RedactionSettings,
     TelemetrySettings,
     TemplateSettings,
@@ -52,7 +51,6 @@ class Settings(Section):
     events: EventSettings = EventSettings()
     telemetry: TelemetrySettings = TelemetrySettings()
     redaction: RedactionSettings = RedactionSettings()
-    limits: LimitSettings = LimitSettings()
 
     _origins: Mapping[str, str] = PrivateAttr(default_factory=dict)
     _environment: str = PrivateAttr(default=DEFAULT_ENVIRONMENT)

@@ -8,7 +8,6 @@ from typing import Self
 from pydantic import model_validator
 
 from tasker_kafka.schemas.errors import ConfigurationError
-from tasker_kafka.schemas.limits import CONTEXT_BYTES, RESULT_BYTES
 from tasker_kafka.schemas.redaction import DEFAULT_FILTERS, DEFAULT_MASK
 from tasker_kafka.schemas.redaction_names import NameFilter
 
@@ -16,7 +15,6 @@ from .section import Section, refuse, setting
 
 __all__ = [
     "EngineSettings",
-    "LimitSettings",
     "RedactionSettings",
     "TelemetrySettings",
     "TemplateSettings",
@@ -206,14 +204,3 @@ class RedactionSettings(Section):
         except ConfigurationError as error:
             raise refuse("bad_filter", error.message) from None
         return self
-
-
-class LimitSettings(Section):
-    """Limits that an installation may lower; higher than the system's own they cannot be."""
-
-    context_bytes: int = setting(
-        CONTEXT_BYTES.maximum, "Largest context of a request.", zero="refused", ge=2, le=CONTEXT_BYTES.maximum
-    )
-    result_bytes: int = setting(
-        RESULT_BYTES.maximum, "Largest result of a step.", zero="refused", ge=2, le=RESULT_BYTES.maximum
-    )

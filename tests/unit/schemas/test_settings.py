@@ -162,7 +162,6 @@ def test_empty_variables_and_service_links_are_passed_over() -> None:
         ({"TASKER_TELEMETRY__HISTOGRAM_BUCKETS": "0,1"}, "telemetry: histogram_buckets must be positive and rise, as [0.01, 0.1, 1.0]"),
         ({"TASKER_REDACTION__FILTER_PARAMETERS": "/(/"}, "redaction: filter /(/ is no regular expression: missing ), unterminated subpattern at position 0"),
         ({"TASKER_REDACTION__FILTER_PARAMETERS": "-"}, "redaction: filter '-' holds no word"),
-        ({"TASKER_LIMITS__CONTEXT_BYTES": "262145"}, "limits.context_bytes: must be less than or equal to 262144"),
         ({"TASKER_EVENTS__DEFAULT_DELIVERY": "sure"}, "events.default_delivery: must be 'fire_and_forget', 'durable' or 'acknowledged'"),
         ({"TASKER_TELEMETRY__SAMPLING_RATIO": "nan"}, "telemetry.sampling_ratio: must be a finite number"),
     ],
