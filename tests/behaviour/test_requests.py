@@ -174,7 +174,8 @@ def test_whatever_else_lies_in_the_topic_is_rejected_whole_and_blocks_nothing(
         names = {"FLOW": flow.name, "KEYED": keyed.name}
         value = msgspec.structs.replace(value, name=names.get(value.name, value.name))
     offset = play.send_raw(value, key=b"mine", partition=1)
-    found = play.rejection(lambda each: each.partition == 1 and each.offset == offset)
+    place = (play.names.task_requests, 1, offset)
+    found = play.rejection(lambda each: (each.topic, each.partition, each.offset) == place)
     assert found.code == code
     assert found.message
     assert found.key == b"mine"

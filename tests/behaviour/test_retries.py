@@ -12,11 +12,11 @@ from tests.support.behaviour import ONCE, QUICK, Gate, Play
 
 
 def delays(result: TaskResult, step: str) -> list[int]:
-    """The delay before each next attempt, ms."""
+    """The delay from each failure to the next attempt, ms."""
     return [
-        each.data.next_retry_at - each.at  # type: ignore[union-attr]  # the edge's data has it
-        for each in result.transitions
-        if each.step == step and each.to_state is StepStatus.WAITING_FOR_RETRY
+        attempt.next_retry_at - attempt.finished_at
+        for attempt in result.steps[step].attempts
+        if attempt.next_retry_at is not None and attempt.finished_at is not None
     ]
 
 

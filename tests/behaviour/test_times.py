@@ -138,12 +138,28 @@ def test_a_lost_worker_costs_no_attempt_and_the_next_begins_at_once(memory_play:
     task.wait_until(
         lambda seen: seen.steps.get("one") is not None and StepStatus.IN_PROGRESS in seen.steps["one"].states
     )
+    memory_play.workflow.advance(0.5)  # that its dispatch is finished is committed
     memory_play.workflow.restart_workers(crash=True)
     result = task.wait().assert_complete()
     lost, done = result.steps["one"].attempts
     assert lost.outcome is Outcome.WORKER_LOST
     assert not lost.is_counted
     assert (done.number, done.outcome) == (2, Outcome.SUCCESS)
+
+
+def test_a_worker_lost_before_its_handler_was_reported_leaves_the_same_attempt_to_the_next(
+    memory_play: Play,
+) -> None:
+    gate = Gate("done")
+    flow = memory_play.flow().step("one", gate.handler, retry=ONCE)
+    task = flow.submit()
+    flow.wait_handled("one")
+    memory_play.workflow.restart_workers(crash=True)
+    flow.wait_handled("one", 2)
+    gate.open()
+    (attempt,) = task.wait().assert_complete().steps["one"].attempts
+    assert [call.attempt for call in flow.handled("one")] == [1, 1]
+    assert attempt.number == 1
 
 
 def test_the_third_loss_of_a_step_is_final(memory_play: Play) -> None:

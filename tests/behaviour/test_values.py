@@ -1,4 +1,4 @@
-"""What travels between steps: typed inputs, large values, checked results; and what a worker does with what it lacks."""
+"""What travels between steps: typed inputs, large values, checked results; and who serves which queue."""
 
 from __future__ import annotations
 

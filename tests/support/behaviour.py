@@ -1,7 +1,7 @@
 """What the behaviour suite is written with: flows of one test, on either side of the log.
 
-A `Play` is a workflow test in which many small flows run; a `Flow` is one template under construction, with its handlers
-beside its steps. Names are made unique, so that on a broker all tests of a module share one system.
+A `Play` is a workflow test in which many small flows run; a `Flow` is one template under construction, with its
+handlers beside its steps. Names are made unique, so that on a broker all tests of a module share one system.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from tasker_kafka.schemas.template import Retry, Template
 from tasker_kafka.streams.lane import LaneSettings
 from tasker_kafka.topics.log import Write
 from tasker_kafka.topics.memory import MemoryLog
+from tasker_kafka.topics.names import TopicNames
 
 __all__ = ["ONCE", "QUICK", "Flow", "Gate", "Play", "play_in_memory", "play_on_kafka"]
 
@@ -55,7 +56,7 @@ class Gate:
             self._inside += 1
             self.most_at_once = max(self.most_at_once, self._inside)
             try:
-                while not self.is_open:
+                while not self.is_open:  # noqa: ASYNC110 - opened by the test, outside the loop
                     await asyncio.sleep(0.01)
             finally:
                 self._inside -= 1
@@ -119,6 +120,11 @@ class Play:
     def __init__(self, workflow: WorkflowTest, *, is_memory: bool) -> None:
         self.workflow = workflow
         self.is_memory = is_memory
+
+    @property
+    def names(self) -> TopicNames:
+        """Its topics."""
+        return self.workflow._on_stage()[1].names
 
     def flow(self, **options: Any) -> Flow:
         """A template without steps; options as of `Template`."""
