@@ -100,6 +100,7 @@ class StepWorker:
         threads = HandlerThreads()
         children = ChildProcesses(threads, self._settings.processes)
         attempts: Attempts | None = None
+        lanes: list[asyncio.Task[None]] = []
         try:
             await cancellations.start()
             attempts = self._make_attempts(outbox, sender, cancellations, threads, children)
@@ -114,8 +115,11 @@ class StepWorker:
             await self._wind_down(_Parts(attempts, sender, announcer, lanes))
         finally:
             self._ready.set()
+            # Also when `run` was cancelled: no handler outlives its worker.
+            for lane in lanes:
+                lane.cancel()
             if attempts is not None:
-                await attempts.close()  # also when `run` was cancelled: no handler outlives its worker
+                await attempts.close()
             await tasks.close()
             children.close()
             threads.shutdown(wait=False)
