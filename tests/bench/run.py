@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import logging
 import signal
 import sys
 import tempfile
@@ -107,12 +108,16 @@ def _wanted(load: str, shape: str, plan: Plan, sizes: Sizes) -> Run:
     return Run(load=load, shape=shape, plan=plan, tasks=sizes.of(load, shape), run=runs[load])
 
 
+class RoleEnded(Exception):
+    """A role has ended before the load: the figures would be of something else."""
+
+
 async def _until_a_role_ends(system: System) -> None:
-    """Raise when a role ends before its time: the figures would be of something else."""
+    """Raise RoleEnded with what the role has printed."""
     while True:
         for name, process in system.roles.items():
             if process.poll() is not None:
-                raise RuntimeError(f"{name} ended with {process.returncode}:\n{system.errors_of(name)}")
+                raise RoleEnded(f"{name} ended with {process.returncode}:\n{system.errors_of(name)}")
         await asyncio.sleep(_WATCH_SECONDS)
 
 
@@ -228,9 +233,18 @@ def main(given: Sequence[str] | None = None) -> int:
     chosen = arguments(given)
     sizes = sizes_of(chosen)
     before = machine()
+    logging.getLogger("aiokafka").setLevel(
+        logging.ERROR
+    )  # a new topic's leader is not known everywhere at once
     try:
         with _broker() as (bootstrap, pid), asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             rows, first_seconds = runner.run(_until_signal(bench(bootstrap, pid, sizes, chosen)))
+    except ExceptionGroup as failed:
+        ended, others = failed.split(RoleEnded)
+        if ended is None or others is not None:
+            raise
+        print(*ended.exceptions, sep="\n", file=sys.stderr)
+        return 1
     except (KeyboardInterrupt, asyncio.CancelledError):
         print("stopped; nothing is left running", file=sys.stderr)
         return 130
