@@ -119,9 +119,7 @@ class KafkaStage:
 
 def _beside_a_loop(call: Callable[[], T]) -> T:
     """Call it here, or in a thread where a loop runs here already."""
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
+    if not _is_in_a_loop():
         return call()
     done: Future[T] = Future()
 
@@ -135,3 +133,11 @@ def _beside_a_loop(call: Callable[[], T]) -> T:
     thread.start()
     thread.join()
     return done.result()
+
+
+def _is_in_a_loop() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True

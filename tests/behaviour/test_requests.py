@@ -9,13 +9,16 @@ import msgspec
 import pytest
 
 from tasker_kafka.handlers import StepContext
+from tasker_kafka.schemas.codec import codec
 from tasker_kafka.schemas.errors import RequestRejected
 from tasker_kafka.schemas.identity import new_request_id, parse_id
 from tasker_kafka.schemas.limits import LimitExceeded
-from tasker_kafka.schemas.records import TaskRequest
+from tasker_kafka.schemas.records import Command, OperatorCommand, TaskRequest
 from tasker_kafka.schemas.template import Lifecycle
-from tasker_kafka.schemas.words import TaskStatus
-from tests.support.behaviour import ONCE, Flow, Play
+from tasker_kafka.schemas.words import OperatorAction, TaskStatus
+from tasker_kafka.topics.log import Write
+from tasker_kafka.topics.partitioner import partition_for
+from tests.support.behaviour import ONCE, Flow, Gate, Play
 
 
 def refusal(flow: Flow, context: Any = None, **request: Any) -> RequestRejected:
@@ -182,6 +185,30 @@ def test_whatever_else_lies_in_the_topic_is_rejected_whole_and_blocks_nothing(
     assert found.value
     assert path is None or found.path == path
     flow.run().assert_complete()
+
+
+def test_a_template_whose_queue_has_no_topic_is_refused(play: Play) -> None:
+    flow = play.flow().step("one", queue="nowhere")
+    play.publish_only(flow.template.compile())
+    with pytest.raises(RequestRejected, match="nowhere") as caught:
+        play.workflow.submit(flow.template).wait()
+    assert caught.value.code == "unknown_queue"
+
+
+def test_a_command_in_the_wrong_partition_is_rejected(play: Play) -> None:
+    gate = Gate()
+    task = play.flow().step("one", gate.handler).submit()
+    command = OperatorCommand(
+        command_id=new_request_id(), action=OperatorAction.CANCEL_TASK, actor="somebody", reason=""
+    )
+    wrong = 1 - partition_for(task.task_id, 2)
+    value = codec.encode(Command(task.task_id, command))
+    (offset,) = play.write([Write(play.names.commands, task.task_id, value, partition=wrong)])
+    place = (play.names.commands, wrong, offset)
+    found = play.rejection(lambda each: (each.topic, each.partition, each.offset) == place)
+    assert found.code == "misrouted"
+    gate.open()
+    task.wait().assert_complete()
 
 
 # ------------------------------------------------------------------------- stories over several tasks

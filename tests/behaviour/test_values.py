@@ -9,9 +9,12 @@ from pydantic import BaseModel
 
 from tasker_kafka.handlers import StepContext, StepHandler, result_of, success
 from tasker_kafka.handlers.testing import always
+from tasker_kafka.schemas.codec import codec
+from tasker_kafka.schemas.records import Dispatch
 from tasker_kafka.schemas.template import Template
-from tasker_kafka.schemas.words import Outcome, TaskStatus
-from tests.support.behaviour import ONCE, QUICK, Play
+from tasker_kafka.schemas.words import Outcome, StepStatus, TaskStatus
+from tasker_kafka.topics.log import Write
+from tests.support.behaviour import ONCE, QUICK, Gate, Play
 
 
 class Cart(BaseModel):
@@ -109,6 +112,21 @@ def test_an_unknown_handler_is_given_back_uncounted_until_somebody_serves_it(mem
     assert (returned.outcome, returned.is_counted) == (Outcome.RETURNED, False)
     workflow.replace("nobody.yet", always("served"))
     assert task.wait().assert_complete().output == {"one": "served"}
+
+
+def test_a_dispatch_delivered_again_is_answered_and_not_run_again(play: Play) -> None:
+    gate = Gate()
+    flow = play.flow().step("one", lambda: "done").step("held", gate.handler, after=["one"])
+    task = flow.submit()
+    task.wait_until(lambda seen: StepStatus.IN_PROGRESS in seen.steps["held"].states)
+    topic = play.names.steps("default")
+    mine = [each for each in play.read(topic) if codec.decode(each.value, Dispatch).task_id == task.task_id]
+    play.write([Write(topic, each.key, each.value) for each in mine])
+    before = task.result().transitions
+    assert task.advance(0.3).transitions == before
+    assert (len(flow.handled("one")), len(flow.handled("held"))) == (1, 1)
+    gate.open()
+    task.wait().assert_complete()
 
 
 def test_steps_of_other_queues_have_their_own_workers(play: Play) -> None:

@@ -16,12 +16,14 @@ from tasker_kafka.handlers.testing.orchestrator import Orchestrator
 from tasker_kafka.handlers.testing.pace import IdlePace
 from tasker_kafka.handlers.worker import WorkerSettings
 from tasker_kafka.schemas.codec import codec
+from tasker_kafka.schemas.plan import Plan
 from tasker_kafka.schemas.records import Rejection, TaskRequest
 from tasker_kafka.schemas.template import Retry, Template
 from tasker_kafka.streams.lane import LaneSettings
-from tasker_kafka.topics.log import Write
+from tasker_kafka.topics.log import Record, TopicPartition, Write
 from tasker_kafka.topics.memory import MemoryLog
 from tasker_kafka.topics.names import TopicNames
+from tasker_kafka.topics.plans import publish
 
 __all__ = ["ONCE", "QUICK", "Flow", "Gate", "Play", "play_in_memory", "play_on_kafka"]
 
@@ -131,19 +133,45 @@ class Play:
         return Flow(self, options)
 
     def send_raw(self, value: bytes | TaskRequest, key: bytes | None = None, **place: Any) -> int:
-        """Write anything to the requests topic; where it lies."""
+        """Write anything to the requests topic; its offset."""
         data = value if isinstance(value, bytes) else codec.encode(value)
-        system = self.workflow._on_stage()[1]
+        (offset,) = self.write([Write(self.names.task_requests, key, data, **place)])
+        return offset
 
-        async def write() -> int:
-            outbox = await system.log.outbox(client_id="raw")
+    def write(self, writes: Sequence[Write]) -> list[int]:
+        """Write anything anywhere; the offsets."""
+        log = self.workflow._on_stage()[1].log
+
+        async def write() -> list[int]:
+            outbox = await log.outbox(client_id="raw")
             try:
-                await outbox.warm([system.names.task_requests])
-                return (await outbox.write(Write(system.names.task_requests, key, data, **place))).offset
+                await outbox.warm({each.topic for each in writes})
+                return [(await outbox.write(each)).offset for each in writes]
             finally:
                 await outbox.close()
 
         return self.workflow._run(write())
+
+    def read(self, topic: str) -> list[Record]:
+        """Every record of a topic."""
+        log = self.workflow._on_stage()[1].log
+
+        async def read() -> list[Record]:
+            places = [TopicPartition(topic, number) for number in range(await log.partition_count(topic))]
+            ends = {place: await log.end_offset(place) for place in places}
+            reader = await log.reader(dict.fromkeys(places, 0))
+            found: list[Record] = []
+            while any(reader.position(place) < end for place, end in ends.items()):
+                found += [each for batch in (await reader.fetch()).values() for each in batch.records]
+            await reader.close()
+            return found
+
+        return self.workflow._run(read())
+
+    def publish_only(self, plan: Plan) -> None:
+        """Publish a plan without making its topics."""
+        system = self.workflow._on_stage()[1]
+        self.workflow._run(publish(system.log, system.names, [plan]))
 
     def rejection(self, fits: Callable[[Rejection], bool]) -> Rejection:
         """The rejection that fits, as soon as it is there."""
