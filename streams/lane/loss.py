@@ -8,7 +8,7 @@ __all__ = ["newer_release", "partition_lost"]
 
 
 def partition_lost(partition: int, what: str, error: BaseException) -> TaskerError:
-    """`error` as the end of a partition. Being fenced keeps its own kind: such a process is not restarted."""
+    """`error` as the end of a partition. Being fenced keeps its own kind: nothing is lost, somebody else goes on."""
     if isinstance(error, FencedError):
         return FencedError(
             f"partition {partition}: {what}: a newer owner has taken over ({error})",

@@ -32,7 +32,7 @@ class MemberFenced(FencedError):
 
 
 class ExitCode(IntEnum):
-    """Why the process ended; documented in docs/reference/exit-codes.md."""
+    """Why the process ended; documented in docs/reference/cli.md."""
 
     OK = 0
     INTERNAL = 70
