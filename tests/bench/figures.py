@@ -53,7 +53,7 @@ class Figures:
     client_p99_ms: float | None
     cpu_ms_per_step: Mapping[str, float]
     crowding: float
-    """CPU time and waiting for it, by CPU time: 1.0 on a machine of our own; about what the rates are divided by."""
+    """CPU time and waiting for it, by CPU time: 1.0 when no process ever waited for a processor."""
     records_per_step: float
     bytes_per_step: float
 
