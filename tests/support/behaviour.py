@@ -73,7 +73,8 @@ class Flow:
     def __init__(self, play: Play, options: dict[str, Any]) -> None:
         self.name = f"flow_{next(_numbers)}"
         self.play = play
-        self.template = Template(self.name, **{"version": "1.0.0", **options})
+        version = options.pop("version", "1.0.0")
+        self.template = Template(self.name, version=version, **options)
         self._is_published = False
 
     def step(

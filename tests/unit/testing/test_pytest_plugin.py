@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tasker_kafka.topics.brokers import Broker
+from tests.support.documents import blocks
 from tests.support.source_tree import ROOT
 
 WORKFLOW = """
@@ -33,6 +35,11 @@ def session(folder: Path, test: str, **environment: str) -> str:
     """What pytest says about this test, run with our plugin and no other."""
     (folder / "order.py").write_text(WORKFLOW)
     (folder / "test_order.py").write_text(test)
+    return run_pytest(folder, **environment)
+
+
+def run_pytest(folder: Path, **environment: str) -> str:
+    """What pytest says about the tests in a folder."""
     command = [
         sys.executable,
         "-m",
@@ -60,8 +67,8 @@ def test_a_workflow_test_in_memory(tmp_path: Path) -> None:
 
 
 @pytest.mark.kafka
-def test_a_workflow_test_on_a_broker(tmp_path: Path, kafka: object) -> None:
-    assert "1 passed" in session(tmp_path, ON_KAFKA, TASKER_BROKER=kafka.bootstrap_servers)  # type: ignore[attr-defined]  # the session's broker
+def test_a_workflow_test_on_a_broker(tmp_path: Path, kafka: Broker) -> None:
+    assert "1 passed" in session(tmp_path, ON_KAFKA, TASKER_BROKER=kafka.bootstrap_servers)
 
 
 def test_without_any_broker_it_is_skipped_and_fails_in_ci(tmp_path: Path) -> None:
@@ -72,6 +79,15 @@ def test_without_any_broker_it_is_skipped_and_fails_in_ci(tmp_path: Path) -> Non
     }
     assert "1 skipped" in session(tmp_path, ON_KAFKA, CI="", **nowhere)
     assert "No broker can be had here" in session(tmp_path, ON_KAFKA, CI="1", **nowhere)
+
+
+def test_the_fixtures_of_the_how_to(tmp_path: Path) -> None:
+    for block in blocks("README.md", "docs/how-to/test-a-workflow.md"):
+        if block.file is not None:
+            path = tmp_path / block.file
+            path.parent.mkdir(exist_ok=True)
+            path.write_text(block.text)
+    assert "3 passed" in run_pytest(tmp_path, PYTHONPATH=str(tmp_path))
 
 
 def test_the_plugin_imports_nothing_of_tasker() -> None:
