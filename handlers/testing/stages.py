@@ -26,6 +26,9 @@ __all__ = ["KafkaStage", "MemoryStage", "Stage"]
 
 T = TypeVar("T")
 
+_SHUTDOWN_SECONDS = 3.0
+"""The end of a test does not wait long for a handler that hangs in a thread."""
+
 
 class Stage(Protocol):
     """A log and a loop."""
@@ -60,7 +63,7 @@ class MemoryStage:
     poll_seconds = 0.01
     # No stall is possible here, and a loop that looks rarely is none.
     lanes = LaneSettings(stall_ms=24 * 3_600_000)
-    worker = WorkerSettings(announce_seconds=3600.0)
+    worker = WorkerSettings(announce_seconds=3600.0, shutdown_seconds=_SHUTDOWN_SECONDS)
 
     def __init__(self) -> None:
         self.cluster = MemoryCluster()
@@ -86,7 +89,7 @@ class KafkaStage:
     patience_seconds = 30.0
     poll_seconds = 0.02
     lanes = LaneSettings()
-    worker = WorkerSettings()
+    worker = WorkerSettings(shutdown_seconds=_SHUTDOWN_SECONDS)
 
     def __init__(self, bootstrap: str) -> None:
         self._bootstrap = bootstrap

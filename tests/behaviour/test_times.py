@@ -174,17 +174,17 @@ def test_the_third_loss_of_a_step_is_final(memory_play: Play) -> None:
     assert result.errors["one"].code == "worker_lost"
 
 
-def test_a_worker_that_stops_gives_running_steps_back_uncounted(memory_play: Play) -> None:
+def test_a_worker_that_stops_gives_running_steps_back_uncounted(play: Play) -> None:
     async def first_hangs(context: StepContext) -> str:
         if context.attempt == 1:
             await asyncio.sleep(600)
         return "done"
 
-    flow = memory_play.flow().step("one", first_hangs, retry=ONCE)
+    flow = play.flow().step("one", first_hangs, retry=ONCE)
     task = flow.submit()
     flow.wait_handled("one")
-    memory_play.workflow.advance(0.5)
-    memory_play.workflow.restart_workers()
+    play.workflow.advance(0.5)
+    play.workflow.restart_workers()
     given, done = task.wait().assert_complete().steps["one"].attempts
     assert (given.is_counted, done.number) == (False, 2)
 

@@ -32,7 +32,7 @@ QUICK = Retry(backoff_base_ms=10, jitter=0.0)
 ONCE = Retry(max_attempts=1)
 
 _WORKER = WorkerSettings(
-    start_report_seconds=0.1, heartbeat_seconds=0.1, cancel_grace_seconds=0.3, announce_seconds=3600.0
+    start_report_seconds=0.1, heartbeat_seconds=0.1, cancel_grace_seconds=0.3, shutdown_seconds=2.0
 )
 _numbers = itertools.count(1)
 

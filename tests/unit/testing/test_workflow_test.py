@@ -205,6 +205,28 @@ def test_nothing_happens_between_calls_and_days_pass_at_once() -> None:
         assert task.advance(26 * 3600).state is TaskStatus.ERROR
 
 
+def test_timers_are_timely_however_long_nothing_has_happened() -> None:
+    template = Template("quick").step("one", handler="quick.one", retry=Retry(jitter=0.0))
+    with WorkflowTest(strict=False) as workflow:
+        workflow.replace("quick.one", fail_times(1))
+        workflow.add(template)
+        workflow.advance(24 * 3600)
+        began = workflow.now_ms
+        workflow.run(template).assert_complete()
+        assert 2_000 <= workflow.now_ms - began <= 2_100
+
+
+def test_a_handler_that_hangs_does_not_keep_the_test() -> None:
+    gone = threading.Event()
+    template = Template("hung").step("one", handler="hung.one")
+    with WorkflowTest(strict=False) as workflow:
+        workflow.replace("hung.one", gone.wait)
+        workflow.add(template)
+        workflow.submit(template)
+        workflow.wait_until(lambda: bool(workflow.handled("one")))
+    gone.set()
+
+
 def test_a_task_that_does_not_end_is_told_with_its_story() -> None:
     template = Template("stuck", lifecycle=Lifecycle(on_blocked="wait")).step(
         "one", handler="stuck.one", retry=Retry(max_attempts=1)
