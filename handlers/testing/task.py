@@ -55,7 +55,10 @@ class WorkflowTask:
         return self._workflow.wait_closed(self._handle, timeout)
 
     def wait_until(self, condition: TaskCondition, timeout: float | None = None) -> TaskResult:
-        """Let time pass until the task is in a state, or until a question about it is answered by yes."""
+        """Let time pass until the task is in a state, or until a question about it is answered by yes.
+
+        It is asked as soon as the task exists. RequestRejected when it never will, WaitTimeout with its story.
+        """
         return self._workflow.wait_task(self._handle, condition, timeout)
 
     def advance(self, seconds: float) -> TaskResult:

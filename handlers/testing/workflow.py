@@ -242,10 +242,12 @@ class WorkflowTest:
         history = self._on_stage()[1].history
 
         async def is_so() -> bool:
-            if callable(condition):
-                return condition(await self._result(handle))
             await history.refresh()
-            return history.state(handle.task_id) == condition
+            state = history.state(handle.task_id)
+            if state is None:
+                await handle.status()  # raises if it was rejected
+                return False
+            return condition(await self._result(handle)) if callable(condition) else state == condition
 
         if not await _poll(is_so, seconds, poll_seconds):
             story = (await self._result(handle)).story()

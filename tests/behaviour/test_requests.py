@@ -18,7 +18,7 @@ from tasker_kafka.schemas.template import Lifecycle
 from tasker_kafka.schemas.words import OperatorAction, TaskStatus
 from tasker_kafka.topics.log import Write
 from tasker_kafka.topics.partitioner import partition_for
-from tests.support.behaviour import ONCE, Flow, Gate, Play
+from tests.support.behaviour import ONCE, QUICK, Flow, Gate, Play
 
 
 def refusal(flow: Flow, context: Any = None, **request: Any) -> RequestRejected:
@@ -231,7 +231,7 @@ def test_a_handler_submits_a_further_task_once_whatever_its_attempts(play: Play)
             raise RuntimeError("after the submit")
         return task_id
 
-    parent = play.flow().step("start", start)
+    parent = play.flow().step("start", start, retry=QUICK)
     result = parent.run(correlation_id="one story").assert_complete()
     (task_id,) = result.output.values()
     assert UUID(task_id)

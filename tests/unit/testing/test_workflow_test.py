@@ -11,7 +11,7 @@ import pytest
 
 from tasker_kafka.handlers import HandlerRegistry, PermanentError, StepContext, StepHandler, failure
 from tasker_kafka.handlers.testing import WorkflowTest, always, fail_times
-from tasker_kafka.schemas.errors import ConfigurationError, FencedError, WaitTimeout
+from tasker_kafka.schemas.errors import ConfigurationError, FencedError, RequestRejected, WaitTimeout
 from tasker_kafka.schemas.template import Lifecycle, Retry, Template
 from tasker_kafka.schemas.words import StepStatus, TaskStatus
 
@@ -242,6 +242,15 @@ def test_a_task_that_does_not_end_is_told_with_its_story() -> None:
             workflow.submit(template).wait_until("complete", timeout=5)
         with pytest.raises(WaitTimeout, match="the moon"):
             workflow.wait_until(lambda: False, timeout=5, what="the moon")
+
+
+def test_a_question_is_asked_only_about_a_task_that_exists() -> None:
+    with shop() as workflow:
+        task = workflow.submit("shop", {"items": 1})
+        task.wait_until(lambda seen: seen.steps["ship"].state is StepStatus.COMPLETE)
+        refused = workflow.submit("shop", {"items": 1}, bypass_steps=("shipp",))
+        with pytest.raises(RequestRejected, match="ship"):
+            refused.wait_until("complete")
 
 
 def test_an_assertion_about_a_task_tells_why_it_failed() -> None:
