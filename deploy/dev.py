@@ -101,8 +101,7 @@ class DevSystem:
                     names,
                     wanted.templates,
                     publisher="tasker dev",
-                    environment=self._settings.environment,
-                    variables=self._settings.template_variables(),
+                    settings=self._settings,
                 )
                 for each in published:
                     if each.is_new:
@@ -113,11 +112,7 @@ class DevSystem:
     def _load(self) -> dict[Path, list[Plan]]:
         if not self._wanted.templates:
             return {}
-        return load_plans(
-            self._wanted.templates,
-            environment=self._settings.environment,
-            variables=self._settings.template_variables(),
-        )
+        return load_plans(self._wanted.templates, self._settings)
 
     async def _until(self, stopping: asyncio.Event) -> int:
         """Until told to stop (0), or until a child ends by itself (its code); reloads on the way."""

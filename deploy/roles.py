@@ -54,14 +54,7 @@ async def prepare(connect: Connect, settings: Settings, *, template_paths: Seque
 async def _publish(log: Log, names: TopicNames, settings: Settings, paths: Sequence[Path]) -> None:
     from .template_files import publish_files
 
-    await publish_files(
-        log,
-        names,
-        paths,
-        publisher="orchestrator",
-        environment=settings.environment,
-        variables=settings.template_variables(),
-    )
+    await publish_files(log, names, paths, publisher="orchestrator", settings=settings)
 
 
 def run_orchestrator_role(

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from tasker_kafka.schemas.errors import NotFoundError, TemplateError
 from tasker_kafka.schemas.plan import Plan
-from tasker_kafka.schemas.template import Finding, compile_template, lint, load_template_file
+from tasker_kafka.schemas.settings import Settings
+from tasker_kafka.schemas.template import Finding, InvalidTemplate, compile_template, lint, load_template_file
+from tasker_kafka.schemas.words import Delivery
 from tasker_kafka.topics.log import Log
 from tasker_kafka.topics.names import TopicNames
 from tasker_kafka.topics.plans import PlanStore, Published, publish
@@ -16,13 +18,18 @@ from .watching import template_files
 
 __all__ = ["find_published", "lint_files", "load_plans", "publish_files"]
 
-Variables = Mapping[str, str | None]
-
 
 def load_plans(
-    paths: Sequence[Path], *, environment: str | None = None, variables: Variables | None = None
+    paths: Sequence[Path], settings: Settings | None = None, *, environment: str | None = None
 ) -> dict[Path, list[Plan]]:
-    """The plans of every template file that is, or lies below, these paths. InvalidTemplate names every fault."""
+    """The plans of every template file that is, or lies below, these paths. InvalidTemplate names every fault.
+
+    settings: what they say of the environment, variables and events; None: the defaults
+    environment: another one than the settings'
+    """
+    settings = settings or Settings()
+    variables = settings.template_variables()
+    environment = environment or settings.environment
     files = template_files(paths)
     if not files:
         raise TemplateError(
@@ -31,15 +38,20 @@ def load_plans(
         )
     return {
         file: [
-            compile_template(model)
+            compile_template(
+                model,
+                default_delivery=Delivery(settings.events.default_delivery),
+                events_enabled=settings.events.enabled,
+            )
             for model in load_template_file(file, environment=environment, variables=variables)
         ]
         for file in files
     }
 
 
-def lint_files(paths: Sequence[Path], *, variables: Variables | None = None) -> list[Finding]:
+def lint_files(paths: Sequence[Path], settings: Settings | None = None) -> list[Finding]:
     """Everything that is wrong or odd in these files, in every environment they name."""
+    settings = settings or Settings()
     found: list[Finding] = []
     for file in template_files(paths):
         try:
@@ -54,8 +66,18 @@ def lint_files(paths: Sequence[Path], *, variables: Variables | None = None) -> 
                 )
             )
             continue
-        found += lint(text, source=str(file), variables=variables)
+        found += lint(text, source=str(file), variables=settings.template_variables())
+        if not settings.events.enabled and not any(each.severity == "error" for each in found):
+            found += _compiling_faults(file, settings)
     return found
+
+
+def _compiling_faults(file: Path, settings: Settings) -> list[Finding]:
+    try:
+        load_plans([file], settings)
+    except InvalidTemplate as error:
+        return [*error.findings]
+    return []
 
 
 async def publish_files(
@@ -64,11 +86,11 @@ async def publish_files(
     paths: Sequence[Path],
     *,
     publisher: str,
+    settings: Settings | None = None,
     environment: str | None = None,
-    variables: Variables | None = None,
 ) -> list[Published]:
-    """Publish the templates of these paths: all of them or none."""
-    loaded = load_plans(paths, environment=environment, variables=variables)
+    """Publish the templates of these paths: all of them or none. `settings`, `environment` as of `load_plans`."""
+    loaded = load_plans(paths, settings, environment=environment)
     sources = {
         plan.hash: file.read_text(encoding="utf-8-sig") for file, plans in loaded.items() for plan in plans
     }

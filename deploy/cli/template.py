@@ -16,6 +16,7 @@ from .session import Session, in_session
 
 if TYPE_CHECKING:
     from tasker_kafka.schemas.plan import Plan
+    from tasker_kafka.schemas.settings import Settings
     from tasker_kafka.schemas.template import Finding
     from tasker_kafka.topics.plans import Published
 
@@ -72,10 +73,10 @@ def lint_templates(paths: Paths, module: Modules = [], as_json: AsJson = False) 
     from tasker_kafka.deploy.template_files import lint_files
     from tasker_kafka.schemas.settings import load_settings
 
-    variables = load_settings().template_variables()
-    findings = lint_files(paths, variables=variables)
+    settings = load_settings()
+    findings = lint_files(paths, settings)
     if module and not any(each.severity == "error" for each in findings):
-        findings += handler_findings(paths, module, variables)
+        findings += handler_findings(paths, module, settings)
     if as_json:
         print_json({"findings": [finding_shape(each) for each in findings]})
     else:
@@ -132,8 +133,8 @@ def publish(paths: Paths, environment: Environment = None, as_json: AsJson = Fal
             session.names,
             paths,
             publisher=current_actor(),
-            environment=environment or session.settings.environment,
-            variables=session.settings.template_variables(),
+            settings=session.settings,
+            environment=environment,
         )
         return published, await find_missing_queues(session.log, session.names)
 
@@ -171,14 +172,12 @@ def print_graph(plan: Plan, states: Any, form: GraphFormat) -> None:
         print_text(mermaid(plan, states))
 
 
-def handler_findings(
-    paths: list[Path], modules: list[str], variables: dict[str, str | None]
-) -> list[Finding]:
+def handler_findings(paths: list[Path], modules: list[str], settings: Settings) -> list[Finding]:
     """Steps that no handler of these modules fits."""
     from tasker_kafka.deploy.handler_checks import check_plans, load_registry
     from tasker_kafka.deploy.template_files import load_plans
 
-    return check_plans(load_plans(paths, variables=variables), load_registry(modules))
+    return check_plans(load_plans(paths, settings), load_registry(modules))
 
 
 def summary(plan: Plan) -> dict[str, Any]:

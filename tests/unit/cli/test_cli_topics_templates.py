@@ -150,6 +150,20 @@ class TestTemplates:
         assert f"{template}:11" in told.out
         assert "queue" in told.out
 
+    def test_settings_of_events_reach_the_plan_and_the_check(
+        self, tasker: Tasker, template: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        event = "    publishes_events: [{name: order.reserved}]\n"
+        template.write_text(TEMPLATE.format(version="1.0.0").rstrip("\n") + "\n" + event)
+        monkeypatch.setenv("TASKER_EVENTS__DEFAULT_DELIVERY", "durable")
+        tasker("topics", "create", "--partitions", "2")
+        assert tasker("template", "publish", str(template)).code == 0
+        assert '"durable"' in tasker("template", "show", "shop/order", "--json").out
+        monkeypatch.setenv("TASKER_EVENTS__ENABLED", "false")
+        told = tasker("template", "lint", str(template), "--json")
+        assert told.code == 1
+        assert "events.enabled" in told.json["findings"][0]["message"]
+
     def test_lint_checks_handlers_of_a_module(
         self, tasker: Tasker, template: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
