@@ -54,7 +54,7 @@ def test_the_deadline_ends_the_task_and_stops_its_handlers(play: Play) -> None:
     assert result.closed.error_code == "deadline_exceeded"
     assert result.steps["one"].state is StepStatus.CANCELLED
     assert result.steps["two"].state is StepStatus.PENDING
-    play.workflow.wait_until(lambda: stopped == ["endless"])
+    play.workflow.wait_until(lambda: stopped == ["endless"], timeout=10)  # long before its own timeout
 
 
 def test_the_deadline_counts_anew_after_a_retry(play: Play) -> None:
