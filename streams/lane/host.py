@@ -123,8 +123,9 @@ class LaneHost:
 
     async def stop(self) -> None:
         """Stop the loops, release, and close the outbox."""
-        for loop in self._loops:
-            loop.cancel()
+        async with self._ticking, self._saving:  # no loop is cancelled in the middle of a checkpoint
+            for loop in self._loops:
+                loop.cancel()
         for loop in self._loops:
             with suppress(asyncio.CancelledError):
                 await loop

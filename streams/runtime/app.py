@@ -26,6 +26,7 @@ from tasker_kafka.schemas.errors import ConfigurationError, LogError, PartitionL
 from tasker_kafka.schemas.settings import load_settings
 from tasker_kafka.streams.lane.host import LaneHost
 from tasker_kafka.streams.lane.reading import read_range
+from tasker_kafka.topics.configured import use_configured_registry
 from tasker_kafka.topics.kafka.configured import configured_log
 from tasker_kafka.topics.log import Isolation, Log, TopicPartition
 from tasker_kafka.topics.names import TopicNames
@@ -136,6 +137,7 @@ class OrchestratorApp(faust.App):
                     next_step="`tasker topics verify`: both topics need the same partition count",
                 )
             await self.host.acquire(partitions)
+            _log.info("owns partitions %s", sorted(partitions))
             for partition in partitions:
                 end = await self._cluster.end_offset(
                     TopicPartition(self.names.task_state, partition), isolation=Isolation.UNCOMMITTED
@@ -231,6 +233,7 @@ def __getattr__(name: str) -> Any:
     if name != "app":
         raise AttributeError(name)
     settings = load_settings()
+    use_configured_registry(settings)
     made = globals()["app"] = create_app(
         orchestrator_config(settings), configured_log(settings), partial(assert_topics, settings=settings)
     )
