@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 
 from tasker_kafka.schemas.redaction import Redactor, use_redactor
 from tasker_kafka.schemas.settings import Settings
-from tasker_kafka.topics.configured import configured_partitions, topic_plan
+from tasker_kafka.topics.configured import configured_partitions, topic_plan, use_configured_registry
 
 if TYPE_CHECKING:
     from tasker_kafka.handlers.worker import WorkerSettings
 
-__all__ = ["configured_partitions", "hide_secrets", "replication_factor", "topic_plan", "worker_settings"]
+__all__ = ["apply_to_process", "configured_partitions", "replication_factor", "topic_plan", "worker_settings"]
 
 BROKERS_OWN = -1
 """Asks the broker for its own default replication factor."""
@@ -25,10 +25,11 @@ def replication_factor(settings: Settings) -> int:
     return settings.topics.replication_factor or BROKERS_OWN
 
 
-def hide_secrets(settings: Settings) -> None:
-    """What the settings call secret is hidden by everything that this process shows, from now on."""
+def apply_to_process(settings: Settings) -> None:
+    """What holds for the whole process, before it does anything: which secrets it hides, how it frames records."""
     wanted = settings.redaction
     use_redactor(Redactor(wanted.filter_parameters, wanted.filter_mask))
+    use_configured_registry(settings)
 
 
 def worker_settings(settings: Settings) -> WorkerSettings:

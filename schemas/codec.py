@@ -81,6 +81,19 @@ class Codec:
         self._readings: dict[type, _Reading] = {}
         self._foreign: dict[int, _Origin] = {}
 
+    def use_registry(self, registry: SchemaRegistry | None) -> None:
+        """Write and read the frames of this registry from now on; None: single objects again.
+
+        It is asked for the number of every current schema at once, so that no call blocks for it afterwards and a
+        registry that refuses is known at the start. Once per process, before the first record.
+        """
+        if registry is not None:
+            for name in current():
+                registry.id_for(f"{SCHEMA_NAMESPACE}.{name}", text_of(name))
+        self._registry = registry
+        for made in (self._writers, self._readings, self._foreign):
+            made.clear()
+
     def encode(self, value: msgspec.Struct) -> bytes:
         """The framed bytes of a record. EncodeError when a field does not fit its schema."""
         kind = value.__class__
@@ -323,7 +336,7 @@ def _broken(kind: type, error: Exception) -> DecodeError:
 
 
 codec: Final = Codec()
-"""The codec without a registry."""
+"""The process's codec; without a registry unless a role has set one from its settings."""
 encode = codec.encode
 decode = codec.decode
 decode_head = codec.decode_head

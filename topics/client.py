@@ -102,7 +102,8 @@ class TaskClient(CommandMethods):
     def connect(cls, bootstrap: str | None = None, prefix: str | None = None) -> Self:
         """A client of the Kafka at `bootstrap` (default: TASKER_BROKER), under `prefix` (TASKER_PREFIX, `tasker`).
 
-        Not yet started. For TLS and SASL make the log from settings and pass it to the constructor.
+        Not yet started. For TLS and SASL make the log from settings and pass it to the constructor; for a schema
+        registry pass a codec that has it.
         """
         from .kafka import KafkaLog
 

@@ -1,12 +1,13 @@
-"""What the settings say of topics."""
+"""What the settings say of topics, and of how the schema of a record is named."""
 
 from __future__ import annotations
 
+from tasker_kafka.schemas.codec import codec
 from tasker_kafka.schemas.settings import Settings
 
 from .declarations import TopicPlan
 
-__all__ = ["configured_partitions", "topic_plan"]
+__all__ = ["configured_partitions", "topic_plan", "use_configured_registry"]
 
 
 def configured_partitions(settings: Settings) -> int | None:
@@ -27,3 +28,20 @@ def topic_plan(settings: Settings, partitions: int) -> TopicPlan:
         events_days=wanted.events_retention_days,
         events_dlq_days=settings.events.durable.dlq_retention_days,
     )
+
+
+def use_configured_registry(settings: Settings) -> None:
+    """Make the process's codec write and read the frames of the settings' schema registry, if they name one.
+
+    LogError when it does not answer, ConfigurationError when it refuses.
+    """
+    wanted = settings.broker.schema_registry
+    if wanted.url is None:
+        return
+    from .registry import HttpSchemaRegistry
+
+    credentials = None
+    if wanted.username is not None and wanted.password is not None:
+        credentials = (wanted.username, wanted.password.read())
+    timeout = settings.broker.connect_timeout_seconds
+    codec.use_registry(HttpSchemaRegistry(wanted.url, credentials=credentials, timeout=timeout))

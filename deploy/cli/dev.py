@@ -45,6 +45,7 @@ def dev(
     """
     from tasker_kafka.deploy.dev import DevSystem, Wanted
     from tasker_kafka.deploy.handler_checks import load_registry
+    from tasker_kafka.deploy.wiring import apply_to_process
     from tasker_kafka.schemas.settings import load_settings
 
     modules, paths = chosen(module, templates)
@@ -53,6 +54,7 @@ def dev(
         environment = {**os.environ, "TASKER_BROKER": address, "PYTHONUNBUFFERED": "1"}
         os.environ["TASKER_BROKER"] = address
         settings = load_settings()
+        apply_to_process(settings)
         wanted = Wanted(tuple(modules), tuple(paths), reload, log_level)
         system = DevSystem(settings, wanted, lambda: session.connect(settings), environment, say)
         say("dev", f"broker {address}")

@@ -87,7 +87,7 @@ def start(log_level: str) -> Settings:
     """What every role does first: logging, settings, and an eye on the parent under `tasker dev`."""
     from tasker_kafka.deploy.children import PARENT_VARIABLE, end_with_parent
     from tasker_kafka.deploy.logs import LOG_LEVELS, start_logging
-    from tasker_kafka.deploy.wiring import hide_secrets
+    from tasker_kafka.deploy.wiring import apply_to_process
     from tasker_kafka.schemas.settings import load_settings
 
     if log_level.upper() not in LOG_LEVELS:
@@ -95,5 +95,5 @@ def start(log_level: str) -> Settings:
     start_logging(log_level.upper(), as_json=False if PARENT_VARIABLE in os.environ else None)
     end_with_parent()
     settings = load_settings()
-    hide_secrets(settings)
+    apply_to_process(settings)
     return settings

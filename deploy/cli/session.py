@@ -65,12 +65,12 @@ def connect(settings: Settings) -> Log:
 @asynccontextmanager
 async def open_session() -> AsyncIterator[Session]:
     """Connect, and close at the end of the block. BrokerUnavailable names address and likely cause."""
-    from tasker_kafka.deploy.wiring import hide_secrets
+    from tasker_kafka.deploy.wiring import apply_to_process
     from tasker_kafka.schemas.settings import load_settings
     from tasker_kafka.topics.names import TopicNames
 
     settings = load_settings()
-    hide_secrets(settings)
+    apply_to_process(settings)
     log = connect(settings)
     try:
         await log.start()

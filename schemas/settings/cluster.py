@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from typing import Annotated, Literal, Self
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, model_validator
 
@@ -12,7 +13,7 @@ from tasker_kafka.schemas.errors import ConfigurationError
 from .secrets import SecretSetting
 from .section import Section, refuse, setting
 
-__all__ = ["BrokerSettings", "SecuritySettings", "TopicSettings"]
+__all__ = ["BrokerSettings", "RegistrySettings", "SecuritySettings", "TopicSettings"]
 
 _HOST = re.compile(r"(?:[A-Za-z0-9_.-]+|\[[0-9A-Fa-f:.]+\]):[0-9]{1,5}")
 
@@ -25,6 +26,15 @@ def _check_bootstrap(text: str) -> str:
                 "bad_address", f"{each[:80]!r} is no address; write host:port, several with commas between"
             )
     return ",".join(addresses)
+
+
+def _check_url(text: str) -> str:
+    address = urlsplit(text)
+    if address.scheme not in {"http", "https"} or not address.hostname:
+        raise refuse("bad_url", "write http://host:port or https://host:port, with a path if it has one")
+    if address.username or address.password:
+        raise refuse("secret_in_url", "the URL holds credentials: give them as username and password")
+    return text
 
 
 class SecuritySettings(Section):
@@ -82,6 +92,25 @@ class SecuritySettings(Section):
         return None
 
 
+class RegistrySettings(Section):
+    """A schema registry (Confluent's API). Without one, records name their schema by fingerprint."""
+
+    url: Annotated[str, AfterValidator(_check_url)] | None = setting(
+        None,
+        "Where it is; records are then written in its framing. All processes of an installation need the same.",
+    )
+    username: str | None = setting(None, "User name of basic authentication.")
+    password: SecretSetting | None = setting(
+        None, "Password of basic authentication: `env:NAME` or `file:/path`."
+    )
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if (self.username is None) != (self.password is None):
+            raise refuse("half_credentials", "username and password go together")
+        return self
+
+
 class BrokerSettings(Section):
     """The Kafka cluster."""
 
@@ -104,6 +133,7 @@ class BrokerSettings(Section):
         "none", "Codec of record batches."
     )
     security: SecuritySettings = SecuritySettings()
+    schema_registry: RegistrySettings = RegistrySettings()
 
     def address(self) -> str:
         """The bootstrap servers; ConfigurationError where none are set."""
