@@ -11,7 +11,6 @@ from typing import Final
 import msgspec
 
 from .errors import TaskerError
-from .values import PayloadRef, Value
 
 __all__ = [
     "BACKOFF_MS",
@@ -47,7 +46,6 @@ __all__ = [
     "LimitExceeded",
     "inline_limit",
     "is_inline",
-    "value_size",
 ]
 
 KIB: Final = 1024
@@ -261,10 +259,3 @@ def inline_limit(step_count: int) -> int:
 def is_inline(data: bytes, limit: int) -> bool:
     """Whether a value of these bytes travels inline under a plan's `inline_limit`."""
     return len(data) <= limit
-
-
-def value_size(value: Value) -> int:
-    """Bytes of the JSON that a value stands for, inline or not; 0 for an absent one."""
-    if value is None:
-        return 0
-    return value.size if isinstance(value, PayloadRef) else len(value)

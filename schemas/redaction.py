@@ -106,13 +106,6 @@ class Redactor:
         data = self.redact_text(text).encode("utf-8", "replace")
         return data[-max_bytes:].decode("utf-8", "ignore")
 
-    def is_secret(self, *path: str) -> bool:
-        """Whether the value under these keys, outermost first, is hidden for its name."""
-        try:
-            return self._names.matches(path)
-        except Exception:
-            return True
-
     def _value(self, value: Any, path: _Keys, envelope: bool = False) -> Any:
         if value is None or isinstance(value, bool):
             return value

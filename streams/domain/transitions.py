@@ -29,7 +29,6 @@ __all__ = [
     "TASK_NOTES",
     "check_step_edge",
     "check_task_edge",
-    "events_from",
     "mermaid",
 ]
 
@@ -112,14 +111,6 @@ def check_step_edge(before: StepStatus | None, event: TransitionEvent, after: St
     """Raise IllegalEdge unless a step of a task that is not final may go this way."""
     if (before, event, after) not in _STEP:
         raise IllegalEdge(f"a step has no edge {before or '(none)'} --{event}--> {after}")
-
-
-def events_from(state: TaskStatus | StepStatus) -> tuple[TransitionEvent, ...]:
-    """The events that lead out of a state, in the tables' order; () for a final one."""
-    edges: Iterable[tuple[object, TransitionEvent, object]] = (
-        TASK_EDGES if isinstance(state, TaskStatus) else STEP_EDGES
-    )
-    return tuple(dict.fromkeys(event for before, event, _ in edges if before is state))
 
 
 def mermaid(

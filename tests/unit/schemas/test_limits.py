@@ -3,8 +3,7 @@
 import pytest
 
 from tasker_kafka.schemas import limits
-from tasker_kafka.schemas.limits import LIMITS, Limit, LimitExceeded, inline_limit, is_inline, value_size
-from tasker_kafka.schemas.values import PayloadRef
+from tasker_kafka.schemas.limits import LIMITS, Limit, LimitExceeded, inline_limit, is_inline
 
 SPECIFIED = {
     "too_many_steps": 1_000,
@@ -66,9 +65,3 @@ def test_a_value_of_just_the_limit_is_inline() -> None:
     assert is_inline(b"x" * 63, 64)
     assert is_inline(b"x" * 64, 64)
     assert not is_inline(b"x" * 65, 64)
-
-
-def test_value_size_counts_the_bytes_behind_a_reference() -> None:
-    assert value_size(None) == 0
-    assert value_size(b"12345") == 5
-    assert value_size(PayloadRef(partition=0, offset=1, size=70_000, sha256=b"")) == 70_000
