@@ -35,19 +35,22 @@ class Registry(ThreadingHTTPServer):
 class Answering(BaseHTTPRequestHandler):
     """POST registers, GET gives."""
 
-    server: Registry
+    @property
+    def registry(self) -> Registry:
+        assert isinstance(self.server, Registry)
+        return self.server
 
     def do_POST(self) -> None:
         text = json.loads(self.rfile.read(int(self.headers["Content-Length"])))["schema"]
         if self.headers.get("Authorization") != "Basic " + base64.b64encode(b"ada:pass").decode():
             return self.answer(401, {})
-        if text not in self.server.schemas:
-            self.server.schemas.append(text)
-        return self.answer(200, {"id": self.server.schemas.index(text) + 1})
+        if text not in self.registry.schemas:
+            self.registry.schemas.append(text)
+        return self.answer(200, {"id": self.registry.schemas.index(text) + 1})
 
     def do_GET(self) -> None:
         number = int(self.path.rsplit("/", 1)[1])
-        self.answer(200, {"schema": self.server.schemas[number - 1]})
+        self.answer(200, {"schema": self.registry.schemas[number - 1]})
 
     def answer(self, code: int, body: dict[str, Any]) -> None:
         data = json.dumps(body).encode()
