@@ -13,7 +13,7 @@ import socket
 import tempfile
 from contextlib import suppress
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from aiokafka import AIOKafkaConsumer
 
@@ -72,7 +72,7 @@ async def leave_group(consumer: AIOKafkaConsumer) -> None:
     The coordinator is closed as a dynamic member, which makes it send the request; without an answer within
     `LEAVE_SECONDS` the group notices by the session timeout.
     """
-    coordinator = consumer._coordinator
+    coordinator: Any = consumer._coordinator  # a member's or, before it has joined, nobody's
     if coordinator is None:
         return
     coordinator._group_instance_id = None

@@ -60,11 +60,12 @@ async def assert_whole(system: System, submitted: dict[bytes, Plan]) -> None:
 
 async def table_after_checkpoint(system: System, expected: dict[bytes, bytes]) -> dict[bytes, bytes]:
     """The table, read again while it is not yet what is expected: the last checkpoint may be a moment away."""
+    table = await system.table()
     for _ in range(50):
-        table = await system.table()
         if table == expected:
             break
         await asyncio.sleep(0.2)
+        table = await system.table()
     return table
 
 

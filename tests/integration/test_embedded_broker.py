@@ -69,7 +69,7 @@ async def read_all(bootstrap: str, topic: str) -> list[bytes]:
         partition = TopicPartition(topic, 0)
         consumer.assign([partition])
         (end,) = (await consumer.end_offsets([partition])).values()
-        return [record.value async for record in until(consumer, end)]
+        return [record.value or b"" async for record in until(consumer, end)]
     finally:
         await consumer.stop()
 

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from tasker_kafka.schemas.codec import codec
 from tasker_kafka.schemas.errors import DecodeError
 from tasker_kafka.schemas.plan import Plan
-from tasker_kafka.schemas.records import Command, StartTask, Transitions
+from tasker_kafka.schemas.records import Command, StartTask, TaskCreated, Transitions
 from tasker_kafka.schemas.state import Stub, TaskState
 from tasker_kafka.streams.domain import Decision, Ignored, Moment, decide, fold
 from tests.support.recording import RECORDINGS, Recording
@@ -133,6 +133,8 @@ def test_a_poisoned_history_is_noticed(recording: Recording, damage: str) -> Non
         records[places[1]], records[places[2]] = records[places[2]], records[places[1]]
     else:
         first = records[places[0]][1]
-        created = replace(first.transitions[0], data=replace(first.transitions[0].data, request_id=bytes(16)))  # type: ignore[type-var]  # a union of structs
+        data = first.transitions[0].data
+        assert isinstance(data, TaskCreated)
+        created = replace(first.transitions[0], data=replace(data, request_id=bytes(16)))
         records[places[0]] = (key, replace(first, transitions=(created, *first.transitions[1:])))
     assert disagreements(records, plans, values) == {key}

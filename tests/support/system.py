@@ -9,7 +9,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -159,7 +159,7 @@ class System:
         """The partitions of the transitions topic."""
         return [TopicPartition(self.names.transitions, number) for number in range(PARTITIONS)]
 
-    async def history(self) -> AsyncIterator[tuple[bytes, Transitions]]:
+    async def history(self) -> AsyncGenerator[tuple[bytes, Transitions], None]:
         """Every accepted record from the first on, as it arrives: key and record. Ends never."""
         accepted = {each: AcceptedHistory() for each in self.transitions()}
         reader = await self.log.reader(dict.fromkeys(self.transitions(), 0))
@@ -187,7 +187,7 @@ class System:
                 ):
                     open_ids.discard(key)
         finally:
-            await history.aclose()  # type: ignore[attr-defined]  # an async generator
+            await history.aclose()
         return records
 
     async def table(self) -> dict[bytes, bytes]:
