@@ -139,6 +139,12 @@ class LaneHost:
         lane = self._engines.get(partition)
         return lane.next_command if lane is not None and topic == self._names.commands else None
 
+    def begin_at(self, topic: str, partition: int, offset: int) -> None:
+        """The first batch of this partition begins here (requests; commands begin where their lane says)."""
+        lane = self._intakes.get(partition)
+        if lane is not None and topic == self._names.task_requests:
+            lane.begin_at(offset)
+
     async def process(self, topic: str, partition: int, batch: Batch) -> None:
         """Feed a batch to the lane that reads `topic`.
 

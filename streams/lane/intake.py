@@ -80,6 +80,10 @@ class IntakeLane:
         """Commands and rejections not yet acknowledged."""
         return self._track.in_flight
 
+    def begin_at(self, offset: int) -> None:
+        """The first batch will begin here; without this call, wherever it begins. A later one leaves a gap."""
+        self._next = self._committed = offset
+
     async def process(self, batch: Batch) -> None:
         """Answer every request of a batch. Batches must leave no gap; they may overlap.
 

@@ -43,9 +43,6 @@ __all__ = ["OrchestratorApp", "create_app"]
 
 _log = logging.getLogger("tasker.orchestrator")
 
-QUEUED_BATCHES = 8
-"""Batches that wait in front of an agent; more would only delay a rebalance."""
-
 
 class OrchestratorApp(faust.App):
     """A Faust app whose agents feed lanes. One per process."""
@@ -103,6 +100,14 @@ class OrchestratorApp(faust.App):
     def start_position(self, topic: str, partition: int) -> int | None:
         """Where the consumer has to read from after an assignment; None: from the group's offset."""
         return self.host.start_position(topic, partition)
+
+    def open_flow(self) -> None:
+        """Recovery is done: batches may be delivered."""
+        cast(BatchConsumer, self.consumer).open_flow()
+
+    def begin_at(self, topic: str, partition: int, offset: int) -> None:
+        """The consumer reads a partition from this offset on: told before its first batch."""
+        self.host.begin_at(topic, partition, offset)
 
     async def assert_nothing_between(self, topic: str, partition: int, first: int, end: int) -> None:
         """Offsets that were passed over must hold control records only, never a request or a command.
@@ -185,7 +190,7 @@ def _faust_settings(config: OrchestratorConfig, instance_id: str) -> dict[str, A
         "consumer_max_fetch_size": config.max_poll_bytes,
         "datadir": Path(tempfile.gettempdir()) / f"tasker-{config.prefix}-faust",
         "store": "memory://",
-        "stream_buffer_maxsize": QUEUED_BATCHES,
+        "stream_buffer_maxsize": 0,
         "stream_recovery_delay": 0.0,
         "stream_wait_empty": False,
         "table_standby_replicas": 0,

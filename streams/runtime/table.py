@@ -102,6 +102,11 @@ class LoadedRecovery(Recovery):
         """False: the store loads itself."""
         return False
 
+    async def on_recovery_completed(self, generation_id: int = 0) -> None:
+        """As Faust's, then let the consumer deliver: Faust empties the agents' queues when it resumes the flow."""
+        await super().on_recovery_completed(generation_id)
+        cast("OrchestratorApp", self.app).open_flow()
+
 
 class LaneTableManager(TableManager):
     """Starts without Faust's pause of a second."""

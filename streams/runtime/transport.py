@@ -20,7 +20,7 @@ from faust.types import TP, ConsumerMessage
 from mode import Service
 from mode.utils.futures import maybe_async
 
-from tasker_kafka.schemas.errors import ConfigurationError, LogError, TaskerError
+from tasker_kafka.schemas.errors import ConfigurationError, LogError, PartitionLost, TaskerError
 from tasker_kafka.topics.log import Batch, Record
 
 from .exits import MemberFenced
@@ -33,6 +33,9 @@ __all__ = ["BatchTransport"]
 
 POLL_SECONDS = 0.5
 WATCH_SECONDS = 0.5
+ROOM_SECONDS = 0.002
+QUEUED_BATCHES = 8
+"""Batches that wait in front of an agent; more would only delay a rebalance."""
 FETCH_MAX_WAIT_MS = 100
 """Faust hard-codes 1500, behind which the ListOffsets of a recovery queue up."""
 
@@ -102,29 +105,46 @@ class BatchConsumer(driver.Consumer):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._is_positioned = False
+        self._is_sought = False
+        self._is_open = False
         self._seeks = 0
 
+    async def on_partitions_revoked(self, revoked: set[TP]) -> None:
+        """Nothing is delivered from here to `open_flow`."""
+        self._is_sought = self._is_open = False
+        await super().on_partitions_revoked(revoked)
+
     async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
-        """Nothing is read before `perform_seek`: until then the positions are the group's offsets."""
-        self._is_positioned = False
+        """Nothing is delivered before `open_flow`: until `perform_seek` the positions are the group's offsets."""
+        self._is_sought = self._is_open = False
         await super().on_partitions_assigned(assigned, generation_id)
 
     async def perform_seek(self) -> None:
-        """Seek to where the lanes' checkpoints say; the group's offsets are for lag tools only."""
-        self._is_positioned = False
+        """Seek to where the lanes' checkpoints say; the group's offsets are for lag tools, and for intake."""
+        self._is_sought = self._is_open = False
         await super().perform_seek()
+        assigned = self.assignment()
         positions = {
             tp: position
-            for tp in self.assignment()
+            for tp in assigned
             if (position := self.app.start_position(tp.topic, tp.partition)) is not None
         }
         if positions:
             await self.seek_wait(positions)
-        for tp in self.assignment():
-            self._read_offset[tp] = positions.get(tp, await self.position(tp))
+        for tp in assigned:
+            position = positions[tp] if tp in positions else await self.position(tp)
+            assert position is not None, f"{tp} has no position after a seek"
+            self._read_offset[tp] = position
+            self.app.begin_at(tp.topic, tp.partition, position)
         self._seeks += 1
-        self._is_positioned = True
+        self._is_sought = True
+
+    def open_flow(self) -> None:
+        """Deliver from now on, if the partitions that are assigned now have been sought.
+
+        Called when Faust has resumed its flow control, not before: resuming empties the agents' queues.
+        """
+        self._is_open = self._is_sought
 
     async def _drain_messages(self, fetcher: Any) -> None:
         try:
@@ -142,17 +162,17 @@ class BatchConsumer(driver.Consumer):
     async def _drain_once(self) -> None:
         """Deliver one poll.
 
-        What a poll returns is right at the moment it returns: either the partitions are positioned, and it is
-        delivered, or a seek is still to come that will read it again. A rebalance may have come and gone while
-        the poll waited; records must not be dropped for that, because the position has moved past them.
+        What a poll returns is right at the moment it returns: either the flow is open, and it is delivered, or a
+        seek is still to come that will read it again. A rebalance may have come and gone while the poll waited;
+        records must not be dropped for that, because the position has moved past them.
         """
         records, active = await self._wait_next_records(POLL_SECONDS)
         seeks = self._seeks
-        if not records or not self._is_positioned:
+        if not records or not self._is_open:
             await asyncio.sleep(0)
             return
         for tp, found in records.items():
-            if seeks != self._seeks or not self._is_positioned:
+            if seeks != self._seeks or not self._is_open:
                 return
             if active is None or tp in active:
                 await self._deliver(tp, found)
@@ -169,9 +189,18 @@ class BatchConsumer(driver.Consumer):
         if fresh[0].offset > position:
             await self.app.assert_nothing_between(tp.topic, tp.partition, position, fresh[0].offset)
         message = self._message(tp, fresh[-1])
-        conductor = cast(Conductor, self.app.topics)
-        for channel in tuple(conductor._tp_index[tp]):
+        channels = tuple(cast(Conductor, self.app.topics)._tp_index[tp])
+        if not channels:
+            raise PartitionLost(f"{tp.topic} [{tp.partition}] is read, but no agent takes it")
+        for channel in channels:
+            await self._wait_for_room(channel)
             await channel.put(Event(self.app, None, batch, None, message))
+
+    async def _wait_for_room(self, channel: Any) -> None:
+        """Bound what waits before an agent. Not by the queue's own size: who waits for room in a queue that a rebalance
+        empties is never woken."""
+        while channel.queue.qsize() >= QUEUED_BATCHES:  # noqa: ASYNC110 - a queue has no event for room
+            await asyncio.sleep(ROOM_SECONDS)
 
     def _message(self, tp: TP, last: Any) -> ConsumerMessage:
         """Carries the generation, without which the stream drops the event silently."""
