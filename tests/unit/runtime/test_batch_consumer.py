@@ -58,17 +58,18 @@ class Scene:
         self.channel = Channel(self.flow)
         self.polls = list(polls)
         self.gaps: list[tuple[int, int]] = []
-        self.consumer = consumer = object.__new__(BatchConsumer)
+        self.consumer: Any = object.__new__(BatchConsumer)
+        consumer = self.consumer
         consumer._is_sought = consumer._is_open = False
         consumer._seeks = 0
         consumer._read_offset = {PARTITION: 0}
-        consumer.app = SimpleNamespace(  # type: ignore[assignment]  # as much of an app as a poll needs
+        consumer.app = SimpleNamespace(
             topics=SimpleNamespace(_tp_index={PARTITION: {self.channel}}),
             consumer_generation_id=1,
             assert_nothing_between=self.assert_nothing_between,
             conf=SimpleNamespace(),
         )
-        consumer._wait_next_records = self.poll  # type: ignore[method-assign,assignment]  # the polls of the test
+        consumer._wait_next_records = self.poll
 
     async def poll(self, _timeout: float) -> tuple[dict[TP, list[Any]], set[TP]]:
         return {PARTITION: self.polls.pop(0)}, {PARTITION}
@@ -139,7 +140,7 @@ async def test_waiting_for_room_ends_when_the_queue_is_emptied(monkeypatch: pyte
 
 async def test_a_partition_without_an_agent_is_an_error() -> None:
     scene = Scene(polled(0))
-    scene.consumer.app.topics._tp_index[PARTITION] = set()  # type: ignore[attr-defined]  # the stand-in
+    scene.consumer.app.topics._tp_index[PARTITION] = set()
     scene.sought()
     scene.consumer.open_flow()
     with pytest.raises(PartitionLost, match="no agent takes it"):
