@@ -38,6 +38,11 @@ def polled(*offsets: int) -> list[Any]:
     ]
 
 
+def bare_consumer() -> Any:
+    """A consumer without Faust around it; the scene gives it what a poll needs."""
+    return object.__new__(BatchConsumer)
+
+
 class Channel:
     """An agent's channel, with Faust's own queue."""
 
@@ -58,8 +63,7 @@ class Scene:
         self.channel = Channel(self.flow)
         self.polls = list(polls)
         self.gaps: list[tuple[int, int]] = []
-        self.consumer: Any = object.__new__(BatchConsumer)
-        consumer = self.consumer
+        self.consumer = consumer = bare_consumer()
         consumer._is_sought = consumer._is_open = False
         consumer._seeks = 0
         consumer._read_offset = {PARTITION: 0}
