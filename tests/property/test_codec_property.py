@@ -17,6 +17,8 @@ from tasker_kafka.schemas.errors import DecodeError
 from tasker_kafka.schemas.state import TaskHead, TaskState
 from tests.support.record_values import kinds, values_of
 
+pytestmark = pytest.mark.slow
+
 QUIET = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 ALL = pytest.mark.parametrize("kind", kinds(), ids=lambda kind: kind.__name__)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
@@ -16,6 +17,8 @@ from tasker_kafka.streams.domain import Decision, Ignored, Moment, decide, fold,
 from tests.support.record_values import values_of
 from tests.support.task_stories import names_of, next_bodies, plans
 from tests.support.tasks import TASK_ID, Rig, plan_of
+
+pytestmark = pytest.mark.slow
 
 COMMANDS = values_of(Command)
 STATES = values_of(TaskState) | values_of(Stub) | st.none()

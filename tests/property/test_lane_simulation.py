@@ -19,6 +19,8 @@ from tasker_kafka.streams.lane import CrashPoint
 from tests.support.lane_checks import Judged, judge, same_states
 from tests.support.lane_world import CrashAt, LaneWorld, Owner, plan_of, virtual
 
+pytestmark = pytest.mark.slow
+
 SEEDS = [*range(12)]
 TASKS = 120
 RETRY = RetryPolicy(jitter=0.1, backoff_base_ms=200, max_backoff_ms=2000, max_attempts=4)
