@@ -1,8 +1,8 @@
 """What is delivered and when: the order around a rebalance that once lost a partition's first batches.
 
 Faust resumes its flow after the seek, and resuming empties the agents' queues. So batches put in between were gone, and
-a consumer that waited for room in such a queue was never woken. Seen as tasks without a record in one partition, in one
-of ten starts of two orchestrators on a loaded machine.
+a consumer that waited for room in such a queue was never woken. What was seen: tasks without a record in one partition,
+a few times in some thirty starts of two orchestrators on a loaded machine.
 """
 
 from __future__ import annotations
