@@ -71,7 +71,31 @@ demo: $(RUNTIME_READY) ## run the whole system against an embedded Kafka, once
 
 .PHONY: bench
 bench: $(DEV_READY) ## measure throughput and latency
-	@PYTHONPATH=. $(PY) tests/bench/run.py
+	@PYTHONPATH=. $(PY) -m tests.bench.run $(ARGS)
+
+.PHONY: bench-size
+bench-size: $(DEV_READY) ## measure with 100,000 live tasks and 1,000,000 closed ones
+	@PYTHONPATH=. $(PY) -m tests.bench.size $(ARGS)
+
+.PHONY: bench-timers
+bench-timers: $(DEV_READY) ## measure how late timers fire
+	@PYTHONPATH=. $(PY) -m tests.bench.timers $(ARGS)
+
+.PHONY: recovery
+recovery: $(DEV_READY) ## measure how long recovery takes
+	@PYTHONPATH=. $(PY) -m tests.faults.recovery_figures $(ARGS)
+
+.PHONY: faults
+faults: $(DEV_READY) ## kill, pause and disturb everything under load, then check every invariant (SEED=, SECONDS=)
+	@PYTHONPATH=. $(PY) -m tests.faults.run --seed $(or $(SEED),1) --seconds $(or $(SECONDS),600) $(ARGS)
+
+.PHONY: model
+model: $(DEV_READY) ## check acquisition, checkpoint and the readers' rule in every interleaving
+	@PYTHONPATH=. $(PY) -m tests.model $(ARGS)
+
+.PHONY: fuzz
+fuzz: $(DEV_READY) ## 100,000 mutated records through the engine (SEED=)
+	@PYTHONPATH=. $(PY) -m tests.fuzz --seed $(or $(SEED),1) --count 100000 $(ARGS)
 
 # ---------------------------------------------------------------- check
 
