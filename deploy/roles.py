@@ -12,11 +12,12 @@ import logging
 import signal
 from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from msgspec.structs import replace as replaced
 
 from tasker_kafka.schemas.settings import Settings
+from tasker_kafka.topics.crash_points import NO_CRASH_POINTS, CrashPoints
 from tasker_kafka.topics.log import Log
 from tasker_kafka.topics.names import TopicNames
 from tasker_kafka.topics.plans import PlanStore
@@ -24,6 +25,11 @@ from tasker_kafka.topics.provision import publish_schemas, refuse
 
 from .provisioning import find_drifts, find_worker_drifts, partitions_for
 from .wiring import configured_partitions, topic_plan, worker_settings
+
+if TYPE_CHECKING:
+    from tasker_kafka.handlers.worker import WorkerSettings
+    from tasker_kafka.handlers.worker.crash_points import WorkerCrashPoint
+    from tasker_kafka.streams.lane import CrashPoint
 
 __all__ = ["Connect", "prepare", "run_orchestrator_role", "run_worker_role"]
 
@@ -64,10 +70,12 @@ def run_orchestrator_role(
     *,
     ordinal: int | None = None,
     accept_loss: bool = False,
+    crash_points: CrashPoints[CrashPoint] = NO_CRASH_POINTS,
 ) -> int:
     """Run an orchestrator until it is told to stop: its exit code. It publishes the templates of the settings first.
 
     ordinal: number among the orchestrators of this host; default the settings'
+    crash_points: told of every one that is passed (fault injection)
     """
     from dataclasses import replace
 
@@ -79,6 +87,7 @@ def run_orchestrator_role(
     config = orchestrator_config(settings, bootstrap=bootstrap, accept_loss=accept_loss)
     if ordinal is not None:
         config = replace(config, ordinal=ordinal)
+    config = replace(config, lanes=replace(config.lanes, crash_points=crash_points))
     _logger.info("orchestrator of %s at %s", settings.prefix, bootstrap)
     return run_orchestrator(config, connect)
 
@@ -90,13 +99,18 @@ def run_worker_role(
     *,
     queues: Sequence[str] = (),
     concurrency: int | None = None,
+    crash_points: CrashPoints[WorkerCrashPoint] = NO_CRASH_POINTS,
 ) -> None:
     """Run a step worker of these modules' handlers until it is told to stop.
 
     queues: default those of every published step whose handler is here
     concurrency: handlers that run at once; default the settings'
+    crash_points: told of every one that is passed (fault injection)
     """
-    run_on_uvloop(_work(connect, settings, modules, queues=queues, concurrency=concurrency))
+    wanted = worker_settings(settings)
+    if concurrency is not None:
+        wanted = replaced(wanted, concurrency=concurrency)
+    run_on_uvloop(_work(connect, settings, modules, queues=queues, wanted=wanted, crash_points=crash_points))
 
 
 async def _work(
@@ -105,7 +119,8 @@ async def _work(
     modules: Sequence[str],
     *,
     queues: Sequence[str],
-    concurrency: int | None,
+    wanted: WorkerSettings,
+    crash_points: CrashPoints[WorkerCrashPoint],
 ) -> None:
     from tasker_kafka.handlers.worker import StepWorker
     from tasker_kafka.streams.runtime.garbage import settle_garbage
@@ -113,9 +128,6 @@ async def _work(
     from .handler_checks import load_registry, queues_served
 
     registry = load_registry(modules)
-    wanted = worker_settings(settings)
-    if concurrency is not None:
-        wanted = replaced(wanted, concurrency=concurrency)
     names = TopicNames(settings.prefix)
     async with contextlib.AsyncExitStack() as opened:
         log = connect()
@@ -129,7 +141,7 @@ async def _work(
             settings, await partitions_for(log, names, configured_partitions(settings))
         )
         refuse(await find_worker_drifts(log, names, wanted_topics, served))
-        worker = StepWorker(log, names, plans, served, registry, settings=wanted)
+        worker = StepWorker(log, names, plans, served, registry, settings=wanted, crash_points=crash_points)
         on_stop_signal(worker.stop)
         _logger.info(
             "worker %s serves %s with %s", worker.worker_id, ", ".join(served), ", ".join(registry.names)

@@ -32,6 +32,7 @@ from tasker_kafka.schemas.plan import Plan
 from tasker_kafka.schemas.records import Answer, Command, OperatorCommand, TaskRequest
 from tasker_kafka.schemas.words import AnswerCode, Identity, OperatorAction, RejectionCode
 
+from .crash_points import NO_CRASH_POINTS, ClientCrashPoint, CrashPoints
 from .following import Following
 from .handle import TaskHandle
 from .headers import for_trace
@@ -85,8 +86,10 @@ class TaskClient(CommandMethods):
         *,
         codec: Codec = default_codec,
         actor: str = "unknown",
+        crash_points: CrashPoints[ClientCrashPoint] = NO_CRASH_POINTS,
     ) -> None:
         self._log = log
+        self._reached = crash_points.reached
         self._names = names
         self._codec = codec
         self._actor = actor
@@ -210,6 +213,7 @@ class TaskClient(CommandMethods):
         headers = for_trace(request.traceparent)
         write = Write(self._names.task_requests, task_id, self._codec.encode(ready), headers)
         progress.place = await self._write(write)
+        self._reached(ClientCrashPoint.REQUEST_ACKNOWLEDGED)
         return TaskHandle(self._following, progress)
 
     async def task_id_for(self, request: TaskRequest, request_id: bytes) -> bytes:
@@ -270,6 +274,7 @@ class TaskClient(CommandMethods):
             await self._following.begin(progress)
         value = self._codec.encode(Command(task_id, body))
         progress.place = await self._write(Write(self._names.commands, task_id, value))
+        self._reached(ClientCrashPoint.COMMAND_ACKNOWLEDGED)
         return (
             await self._answer(progress, action, options.get("timeout", ANSWER_SECONDS))
             if is_awaited
@@ -301,6 +306,8 @@ class TaskClient(CommandMethods):
             RESULT_BYTES.check(len(data))
             # The plan, whose limit counts, is not known here: the smallest limit of any plan fits every plan.
             result = await (await self._payloads()).value_for(task_id, data, MIN_INLINE_BYTES)
+            if result is not data:
+                self._reached(ClientCrashPoint.PAYLOAD_STORED)
         tags = details.get("tags")
         return OperatorCommand(
             command_id=command_id,

@@ -11,11 +11,13 @@ from tasker_kafka.schemas.codec import Codec
 from tasker_kafka.schemas.errors import EncodeError, TaskerError
 from tasker_kafka.schemas.records import Command, Dispatch, Heartbeat, StepResult, StepStarted
 from tasker_kafka.schemas.words import Outcome
+from tasker_kafka.topics.crash_points import NO_CRASH_POINTS, CrashPoints
 from tasker_kafka.topics.log import Write
 
 from . import replies
 from .answers import AnswerCache, attempt_key
 from .attempt import Attempt, Delivery
+from .crash_points import WorkerCrashPoint
 from .sender import Sender
 
 __all__ = ["Answering"]
@@ -24,8 +26,18 @@ __all__ = ["Answering"]
 class Answering:
     """Writes to the commands topic, key = task id."""
 
-    def __init__(self, sender: Sender, codec: Codec, topic: str, worker_id: str, cache_bytes: int) -> None:
+    def __init__(
+        self,
+        sender: Sender,
+        codec: Codec,
+        topic: str,
+        worker_id: str,
+        cache_bytes: int,
+        *,
+        crash_points: CrashPoints[WorkerCrashPoint] = NO_CRASH_POINTS,
+    ) -> None:
         self._sender = sender
+        self.reached = crash_points.reached
         self._codec = codec
         self._topic = topic
         self._worker_id = worker_id
@@ -48,6 +60,7 @@ class Answering:
         self.answered += 1
         self._answers.put(attempt_key(dispatch), data)
         self._send(dispatch, data, _Reply(self, dispatch, result, deliveries, must_arrive))
+        self.reached(WorkerCrashPoint.ANSWER_SENT)
 
     def repeat(self, dispatch: Dispatch, delivery: Delivery) -> bool:
         """Send the answer again that this attempt has got; False when none is known."""
@@ -56,6 +69,7 @@ class Answering:
             return False
         self.repeated += 1
         self._send(dispatch, data, _Reply(self, dispatch, None, [delivery], False))
+        self.reached(WorkerCrashPoint.ANSWER_REPEATED)
         return True
 
     def report(self, attempt: Attempt) -> None:
@@ -68,7 +82,8 @@ class Answering:
             worker_id=self._worker_id,
             started_at=attempt.started_at,
         )
-        self._send(dispatch, self._codec.encode(Command(dispatch.task_id, body)), _StartReport(attempt))
+        self._send(dispatch, self._codec.encode(Command(dispatch.task_id, body)), _StartReport(self, attempt))
+        self.reached(WorkerCrashPoint.REPORT_SENT)
 
     def beat(self, attempt: Attempt) -> None:
         """Send a heartbeat with the newest progress; may be lost."""
@@ -103,6 +118,7 @@ class _Reply:
         self._must_arrive = must_arrive
 
     def acknowledged(self) -> None:
+        self._answering.reached(WorkerCrashPoint.ANSWER_ACKNOWLEDGED)
         for delivery in self._deliveries:
             delivery.finish()
 
@@ -118,12 +134,14 @@ class _Reply:
 class _StartReport:
     """Waits for a start report's acknowledgement: then the engine watches the attempt, and the dispatch is finished."""
 
-    __slots__ = ("_attempt",)
+    __slots__ = ("_answering", "_attempt")
 
-    def __init__(self, attempt: Attempt) -> None:
+    def __init__(self, answering: Answering, attempt: Attempt) -> None:
+        self._answering = answering
         self._attempt = attempt
 
     def acknowledged(self) -> None:
+        self._answering.reached(WorkerCrashPoint.REPORT_ACKNOWLEDGED)
         self._attempt.is_released = True
         for delivery in self._attempt.deliveries:
             delivery.finish()

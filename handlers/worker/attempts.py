@@ -24,6 +24,7 @@ from tasker_kafka.handlers.results import CallEnd, Completed, Failed
 from tasker_kafka.schemas.codec import Codec
 from tasker_kafka.schemas.errors import DecodeError, SchemaUnknown, TaskerError
 from tasker_kafka.schemas.records import Cancellation, Dispatch, StepResult, TaskRequest, Value
+from tasker_kafka.topics.crash_points import NO_CRASH_POINTS, CrashPoints
 from tasker_kafka.topics.log import Log, Outbox, Write
 
 from . import replies
@@ -31,6 +32,7 @@ from .answering import Answering
 from .answers import AttemptKey, attempt_key
 from .attempt import Attempt, Delivery, Stop
 from .cancellations import Cancellations, is_cancelled_by
+from .crash_points import WorkerCrashPoint
 from .deadlines import Deadlines
 from .settings import WorkerSettings
 from .steps import PreparedStep, Steps
@@ -59,6 +61,7 @@ class Equipment:
     children: ChildProcesses
     settings: WorkerSettings
     worker_id: str
+    crash_points: CrashPoints[WorkerCrashPoint] = NO_CRASH_POINTS
 
 
 class Attempts:
@@ -69,6 +72,7 @@ class Attempts:
     ) -> None:
         self._with = equipment
         self._answering = equipment.answering
+        self._reached = equipment.crash_points.reached
         self._loop = asyncio.get_running_loop()
         self._deadlines = Deadlines()
         self._running: dict[AttemptKey, Attempt] = {}
@@ -118,6 +122,7 @@ class Attempts:
         if dispatch is not None:
             result = replies.worker_lost(dispatch, self._account(delivery))
             self._answering.answer(dispatch, result, [delivery])
+            self._reached(WorkerCrashPoint.LOSS_ANSWERED)
 
     def _decoded(self, delivery: Delivery, value: bytes | None) -> Dispatch | None:
         try:
@@ -181,6 +186,7 @@ class Attempts:
                 if self._is_closed:
                     raise
         attempt.task = None
+        self._reached(WorkerCrashPoint.HANDLER_ENDED)
         if not attempt.is_over:
             self._leave(key, attempt)
         await self._conclude(attempt, end)
@@ -205,6 +211,7 @@ class Attempts:
         attempt.report_at = now + self._with.settings.start_report_seconds
         attempt.end_at = now + attempt.prepared.timeout_seconds
         self._deadlines.add(min(attempt.report_at, attempt.end_at), attempt)
+        self._reached(WorkerCrashPoint.HANDLER_BEGUN)
 
     def _leave(self, key: AttemptKey, attempt: Attempt) -> None:
         """The attempt holds no place any more."""
@@ -245,6 +252,7 @@ class Attempts:
             value: Value = end.result
             if len(end.result) > prepared.inline_limit:
                 value = await self._with.values.keep(dispatch.task_id, end.result)
+                self._reached(WorkerCrashPoint.PAYLOAD_STORED)
             result = replies.completed(dispatch, account, end, value)
         self._answering.answer(dispatch, result, attempt.deliveries, must_arrive=attempt.is_released)
 
@@ -254,6 +262,7 @@ class Attempts:
             account = self._account(attempt.deliveries[0], attempt.started_at)
             result = replies.given_back(attempt.dispatch, account)
             self._answering.answer(attempt.dispatch, result, attempt.deliveries, must_arrive=True)
+            self._reached(WorkerCrashPoint.GIVEN_BACK)
             return
         for delivery in attempt.deliveries:
             delivery.drop()

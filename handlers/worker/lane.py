@@ -19,9 +19,11 @@ import logging
 from collections.abc import Iterable
 
 from tasker_kafka.schemas.errors import FencedError, LogError
+from tasker_kafka.topics.crash_points import NO_CRASH_POINTS, CrashPoints
 from tasker_kafka.topics.log import Committed, GroupConsumer, Log, TopicPartition
 
 from .attempts import Attempts
+from .crash_points import WorkerCrashPoint
 from .partition import PartitionWork, QueueDelivery
 from .settings import WorkerSettings
 from .suspects import SuspectTurn
@@ -46,6 +48,7 @@ class QueueLane:
         *,
         tasks: BackgroundTasks,
         settings: WorkerSettings,
+        crash_points: CrashPoints[WorkerCrashPoint] = NO_CRASH_POINTS,
     ) -> None:
         self._log = log
         self._topic = topic
@@ -54,6 +57,7 @@ class QueueLane:
         self._turn = turn
         self._tasks = tasks
         self._settings = settings
+        self._reached = crash_points.reached
         self._works: dict[TopicPartition, PartitionWork] = {}
         self._first = 0
         self._paused: set[TopicPartition] = set()
@@ -140,6 +144,7 @@ class QueueLane:
         delivery.count = work.watermark.count_delivery(record.offset)
         while not work.is_closed and (not await self._commit() or work.is_full):  # noqa: ASYNC110 - the commit is tried again, nothing is awaited
             await asyncio.sleep(self._settings.retry_seconds)
+        self._reached(WorkerCrashPoint.SUSPECT_COUNTED)
         if work.is_closed:
             delivery.drop()
         else:
@@ -192,11 +197,13 @@ class QueueLane:
                     found[place] = entry
             if not found:
                 return True
+            self._reached(WorkerCrashPoint.COMMIT_BEGUN)
             try:
                 await self._consumer.commit({place: entry[0] for place, entry in found.items()})
             except LogError as error:
                 _logger.info("%s: not committed: %s", self._topic, error.message)
                 return False
+            self._reached(WorkerCrashPoint.COMMITTED)
             for place, (committed, reach) in found.items():
                 if place in self._works:
                     self._works[place].committed(committed, reach)
@@ -222,6 +229,7 @@ class QueueLane:
                 )
             await asyncio.sleep(delay)
             delay = min(2 * delay, self._settings.retry_max_seconds)
+        self._reached(WorkerCrashPoint.ASSIGNED)
         self.assigned.set()
 
     async def _load(self, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, PartitionWork]:
@@ -259,6 +267,7 @@ class QueueLane:
             self._attempts.report_early(lambda delivery: delivery.is_closing)
             await self._settled(works, half)
         await self._commit(is_open=False)
+        self._reached(WorkerCrashPoint.REVOKED)
         self._paused -= partitions
         for work in works:
             work.is_lost = True

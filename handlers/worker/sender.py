@@ -12,8 +12,10 @@ import logging
 from typing import Protocol
 
 from tasker_kafka.schemas.errors import RecordTooLarge, TaskerError
+from tasker_kafka.topics.crash_points import NO_CRASH_POINTS, CrashPoints
 from tasker_kafka.topics.log import Outbox, Track, Write
 
+from .crash_points import WorkerCrashPoint
 from .settings import WorkerSettings
 
 __all__ = ["Receipt", "Sender"]
@@ -43,8 +45,14 @@ _Entry = tuple[Write, Receipt]
 class Sender:
     """Sends through one outbox and says when each record is acknowledged."""
 
-    def __init__(self, outbox: Outbox, settings: WorkerSettings) -> None:
+    def __init__(
+        self,
+        outbox: Outbox,
+        settings: WorkerSettings,
+        crash_points: CrashPoints[WorkerCrashPoint] = NO_CRASH_POINTS,
+    ) -> None:
         self._outbox = outbox
+        self._reached = crash_points.reached
         self._settings = settings
         self._track: Track | None = outbox.track()
         self._sent: list[_Entry] = []
@@ -129,6 +137,7 @@ class Sender:
                 _logger.warning("still not acknowledged: %s", error.message)
                 return waiting[place:]
             else:
+                self._reached(WorkerCrashPoint.SENT_AGAIN)
                 receipt.acknowledged()
         return []
 

@@ -16,6 +16,7 @@ from tasker_kafka.schemas.codec import Codec
 from tasker_kafka.schemas.codec import codec as default_codec
 from tasker_kafka.schemas.errors import ConfigurationError, TaskerError
 from tasker_kafka.schemas.plan import Plan
+from tasker_kafka.topics.crash_points import NO_CRASH_POINTS, CrashPoints
 from tasker_kafka.topics.log import Log, Outbox
 from tasker_kafka.topics.names import TopicNames
 from tasker_kafka.topics.payloads import Payloads
@@ -24,6 +25,7 @@ from .announcing import Announcer
 from .answering import Answering
 from .attempts import Attempts, Equipment
 from .cancellations import Cancellations
+from .crash_points import WorkerCrashPoint
 from .lane import QueueLane
 from .sender import Sender
 from .settings import WorkerSettings
@@ -67,6 +69,7 @@ class StepWorker:
         settings: WorkerSettings | None = None,
         worker_id: str | None = None,
         codec: Codec = default_codec,
+        crash_points: CrashPoints[WorkerCrashPoint] = NO_CRASH_POINTS,
     ) -> None:
         if not queues:
             raise ConfigurationError(
@@ -80,6 +83,7 @@ class StepWorker:
         self._registry = registry
         self._settings = settings or WorkerSettings()
         self._codec = codec
+        self._crash_points = crash_points
         self._stopping = asyncio.Event()
         self._failure: BaseException | None = None
         self._lanes: list[QueueLane] = []
@@ -93,7 +97,7 @@ class StepWorker:
         outbox = await self._log.outbox(client_id=self.worker_id)
         names = self._names
         await outbox.warm([names.commands, names.task_requests, names.payloads, names.workers])
-        sender = Sender(outbox, self._settings)
+        sender = Sender(outbox, self._settings, self._crash_points)
         announcer = Announcer(self._log, sender, self._codec, names.workers, self._settings)
         cancellations = Cancellations(self._log, names.control, self._codec, self._settings)
         tasks = BackgroundTasks(self._fail)
@@ -153,7 +157,12 @@ class StepWorker:
             outbox=outbox,
             requests_topic=self._names.task_requests,
             answering=Answering(
-                sender, self._codec, self._names.commands, self.worker_id, settings.answer_cache_bytes
+                sender,
+                self._codec,
+                self._names.commands,
+                self.worker_id,
+                settings.answer_cache_bytes,
+                crash_points=self._crash_points,
             ),
             steps=Steps(self._plans, self._registry, settings),
             values=Values(Payloads(self._log, self._names, outbox), settings, self.worker_id),
@@ -162,6 +171,7 @@ class StepWorker:
             children=children,
             settings=settings,
             worker_id=self.worker_id,
+            crash_points=self._crash_points,
         )
         return Attempts(equipment, self._schedule_pump, self._fail)
 
@@ -177,7 +187,16 @@ class StepWorker:
             heartbeat_ms=settings.heartbeat_ms,
         )
         topic = self._names.steps(queue)
-        return QueueLane(self._log, topic, consumer, attempts, turn, tasks=tasks, settings=settings)
+        return QueueLane(
+            self._log,
+            topic,
+            consumer,
+            attempts,
+            turn,
+            tasks=tasks,
+            settings=settings,
+            crash_points=self._crash_points,
+        )
 
     async def _run_lane(self, lane: QueueLane) -> None:
         try:

@@ -6,7 +6,7 @@ of a process. The order of their effects is said where it is kept: `acquisition`
 
 from __future__ import annotations
 
-from .crash_points import CrashPoint, CrashPoints
+from .crash_points import CrashPoint
 from .engine import EngineLane
 from .host import LaneHost
 from .intake import IntakeLane
@@ -15,7 +15,6 @@ from .settings import LaneSettings
 
 __all__ = [
     "CrashPoint",
-    "CrashPoints",
     "EngineLane",
     "EngineMetrics",
     "IntakeLane",

@@ -1,16 +1,10 @@
-"""Names the places where a crash is interesting, so that tests can die at each of them.
-
-A lane calls `reached` between every two effects whose order matters. In production that does nothing; a test
-raises there (the lane object is then dropped as a killed process would drop it), the fault injector kills the
-process. A test holds the list complete: every declared point is reached, and every reached point is declared.
-"""
+"""The places in an orchestrator where a crash is interesting (`topics.crash_points`)."""
 
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Protocol
 
-__all__ = ["CrashPoint", "CrashPoints", "NoCrashPoints"]
+__all__ = ["CrashPoint"]
 
 
 class CrashPoint(StrEnum):
@@ -40,18 +34,5 @@ class CrashPoint(StrEnum):
     INTAKE_STARTED = "intake.start_sent"
     INTAKE_REJECTED = "intake.rejection_sent"
     INTAKE_BARRIER = "intake.barrier"
-
-
-class CrashPoints(Protocol):
-    """Told of every crash point that is passed."""
-
-    def reached(self, point: CrashPoint) -> None:
-        """The lane is at this point; raising here is a crash."""
-        ...
-
-
-class NoCrashPoints:
-    """The production side: nothing happens."""
-
-    def reached(self, point: CrashPoint) -> None:
-        """Go on."""
+    COMMANDS_COMMITTED = "host.commands_committed"
+    REQUESTS_COMMITTED = "host.requests_committed"

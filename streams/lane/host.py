@@ -15,6 +15,7 @@ from tasker_kafka.topics.log import Batch, Log, Outbox
 from tasker_kafka.topics.names import TopicNames
 from tasker_kafka.topics.plans import PlanStore
 
+from .crash_points import CrashPoint
 from .engine import EngineLane
 from .intake import IntakeLane
 from .settings import LaneSettings
@@ -182,16 +183,18 @@ class LaneHost:
         )
 
     async def _checkpoint_engine(self, lane: EngineLane) -> None:
-        offset = await lane.checkpoint()
-        if offset is not None:
-            await self._commit(self._names.commands, lane.partition, offset)
+        await self._commit_commands(lane, await lane.checkpoint())
 
     async def _release_engine(self, lane: EngineLane) -> None:
-        offset = await lane.release()
+        await self._commit_commands(lane, await lane.release())
+
+    async def _commit_commands(self, lane: EngineLane, offset: int | None) -> None:
         if offset is not None:
             await self._commit(self._names.commands, lane.partition, offset)
+            self._settings.crash_points.reached(CrashPoint.COMMANDS_COMMITTED)
 
     async def _checkpoint_intake(self, lane: IntakeLane) -> None:
         offset = await lane.checkpoint()
         if offset is not None:
             await self._commit(self._names.task_requests, lane.partition, offset)
+            self._settings.crash_points.reached(CrashPoint.REQUESTS_COMMITTED)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-from .crash_points import CrashPoints, NoCrashPoints
+from tasker_kafka.topics.crash_points import NO_CRASH_POINTS, CrashPoints
+
+from .crash_points import CrashPoint
 
 __all__ = ["LaneSettings"]
 
@@ -41,5 +43,5 @@ class LaneSettings:
     """`--accept-loss`: take a partition although commands or history of it are gone. What is lost is logged."""
     verify_folds: bool = False
     """Fold every record beside `decide` and compare (tests): the state must be what the log says."""
-    crash_points: CrashPoints = field(default_factory=NoCrashPoints)
+    crash_points: CrashPoints[CrashPoint] = NO_CRASH_POINTS
     """Called at every named crash point."""

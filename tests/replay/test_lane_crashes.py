@@ -13,7 +13,7 @@ from tasker_kafka.streams.lane import CrashPoint
 from tests.support.lane_checks import judge, same_states
 from tests.support.lane_world import Crash, CrashAt, LaneWorld, Owner, plan_of, virtual
 
-ENGINE_POINTS = [each for each in CrashPoint if not each.startswith("intake.")]
+ENGINE_POINTS = [each for each in CrashPoint if not each.startswith(("intake.", "host."))]
 PLAN = plan_of(
     steps={"a": (), "b": ("a",), "c": ("a",), "d": ("b", "c")},
     retry=RetryPolicy(jitter=0.0, backoff_base_ms=1000, max_attempts=3),
@@ -120,4 +120,6 @@ async def test_crash_at(point: CrashPoint, nth: int) -> None:
 
 def test_the_points_of_the_engine_are_those_tested() -> None:
     left = set(CrashPoint) - set(ENGINE_POINTS)
-    assert left == {each for each in CrashPoint if each.name.startswith("INTAKE_")}
+    assert left == {
+        each for each in CrashPoint if each.name.startswith("INTAKE_") or "COMMITTED" in each.name
+    } - {CrashPoint.CHECKPOINT_COMMITTED}
