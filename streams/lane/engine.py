@@ -10,6 +10,7 @@ nothing more is done with the lane. It never swallows and never retries.
 from __future__ import annotations
 
 import asyncio
+import logging
 
 from tasker_kafka.schemas.codec import Codec
 from tasker_kafka.schemas.codec import codec as default_codec
@@ -32,6 +33,9 @@ from .table import PartitionTable
 from .watch import Watch
 
 __all__ = ["EngineLane"]
+
+_checkpoints = logging.getLogger("tasker.lane.checkpoint")
+"""A logger of its own, so that its one line per checkpoint can be had without anybody else's DEBUG."""
 
 
 class _Live:
@@ -239,6 +243,7 @@ class EngineLane:
         async with self._saving:
             live = self._owned()
             if live.owned.next_command == live.saved:
+                self._saved_at = asyncio.get_running_loop().time()
                 return None
             try:
                 async with asyncio.timeout(self._settings.checkpoint_timeout_ms / 1000):
@@ -268,13 +273,25 @@ class EngineLane:
         cut_at = loop.time()
         self._settings.crash_points.reached(CrashPoint.CHECKPOINT_CUT)
         await live.saver.write(cut, next_transition)
+        self._note_saved(cut, took=loop.time() - began, age=loop.time() - self._saved_at)
         self._saved_at = cut_at
+        return cut
+
+    def _note_saved(self, cut: Cut, *, took: float, age: float) -> None:
+        """Count a checkpoint. took, age: seconds it lasted, and since the cut of the one that held until now."""
         metrics = self.metrics
         metrics.checkpoints += 1
         metrics.checkpoint_states += len(cut.images)
-        metrics.last_checkpoint_seconds = loop.time() - began
-        metrics.checkpoint_seconds += metrics.last_checkpoint_seconds
-        return cut
+        metrics.last_checkpoint_seconds = took
+        metrics.checkpoint_seconds += took
+        _checkpoints.debug(
+            "partition %d: saved up to command %d, %d states in %.1f ms, age %.1f ms",
+            self.partition,
+            cut.next_command,
+            len(cut.images),
+            took * 1000,
+            age * 1000,
+        )
 
     async def release(self) -> int | None:
         """The last checkpoint, then give the partition up; the offset to commit, as `checkpoint`.

@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import tempfile
+import time
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
@@ -141,8 +142,16 @@ class OrchestratorApp(faust.App):
                     f"commands {sorted(partitions)} and requests {sorted(requests)} were assigned apart",
                     next_step="`tasker topics verify`: both topics need the same partition count",
                 )
+            began = time.monotonic()
             await self.host.acquire(partitions)
-            _log.info("owns partitions %s", sorted(partitions))
+            tables = [lane.table for lane in self.host.engines.values()]
+            _log.info(
+                "owns partitions %s after %.2f s: %d live tasks, %d closed ones",
+                sorted(partitions),
+                time.monotonic() - began,
+                sum(table.live_count for table in tables),
+                sum(table.stub_count for table in tables),
+            )
             for partition in partitions:
                 end = await self._cluster.end_offset(
                     TopicPartition(self.names.task_state, partition), isolation=Isolation.UNCOMMITTED

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import logging
 
 import pytest
 
@@ -271,6 +272,24 @@ async def test_release_saves_once_more_and_ends_the_lane() -> None:
     following = await world.owner()
     assert following.lane.next_command == offset
     assert following.lane.checkpoint_age == 0
+    await world.close()
+
+
+@virtual
+async def test_age_counts_from_when_there_was_nothing_to_save(caplog: pytest.LogCaptureFixture) -> None:
+    world = await LaneWorld(PLAN).open()
+    owner = await world.owner()
+    await world.start(PLAN)
+    await owner.pump()
+    await owner.lane.checkpoint()
+    await asyncio.sleep(60)
+    assert await owner.lane.checkpoint() is None
+    await world.start(PLAN)
+    await owner.pump()
+    assert owner.lane.checkpoint_age < 1
+    with caplog.at_level(logging.DEBUG, "tasker.lane.checkpoint"):
+        await owner.lane.checkpoint()
+    assert f"saved up to command {owner.lane.next_command}" in caplog.text
     await world.close()
 
 
