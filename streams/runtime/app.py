@@ -98,8 +98,16 @@ class OrchestratorApp(faust.App):
         await super().on_shutdown()
         await self._cluster.close()
 
-    def start_position(self, topic: str, partition: int) -> int | None:
-        """Where the consumer has to read from after an assignment; None: from the group's offset."""
+    async def start_position(self, topic: str, partition: int, committed: int | None) -> int | None:
+        """Where the consumer has to read from after an assignment; None: nowhere, nobody here reads this topic.
+
+        committed: the group's offset, None where there is none. Commands begin where their lane's checkpoint says,
+        requests at the committed offset, without one at the first that there is.
+        """
+        if topic == self.names.task_requests:
+            if committed is not None:
+                return committed
+            return await self._cluster.begin_offset(TopicPartition(topic, partition))
         return self.host.start_position(topic, partition)
 
     def open_flow(self) -> None:

@@ -120,15 +120,19 @@ class BatchConsumer(driver.Consumer):
         await super().on_partitions_assigned(assigned, generation_id)
 
     async def perform_seek(self) -> None:
-        """Seek to where the lanes' checkpoints say; the group's offsets are for lag tools, and for intake."""
+        """Seek to where the lanes' checkpoints say; the group's offsets are for lag tools, and for intake.
+
+        Every partition that is read is sought, also where nothing was committed yet: the driver's seek to the committed
+        offsets leaves those where they are, behind what was polled and not delivered since the assignment.
+        """
         self._is_sought = self._is_open = False
         await super().perform_seek()
         assigned = self.assignment()
-        positions = {
-            tp: position
-            for tp in assigned
-            if (position := self.app.start_position(tp.topic, tp.partition)) is not None
-        }
+        positions: dict[TP, int] = {}
+        for tp in assigned:
+            position = await self.app.start_position(tp.topic, tp.partition, self._read_offset.get(tp))
+            if position is not None:
+                positions[tp] = position
         if positions:
             await self.seek_wait(positions)
         for tp in assigned:
