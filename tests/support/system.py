@@ -56,6 +56,9 @@ def fan_out(width: int) -> Plan:
 class System:
     """One prefix on one broker. Everything started is stopped at the end of `running`."""
 
+    entry_point = "tasker_kafka.deploy.cli"
+    """The module that a role is started with."""
+
     def __init__(self, bootstrap: str, prefix: str, folder: Path) -> None:
         self.bootstrap = bootstrap
         self.prefix = prefix
@@ -86,9 +89,9 @@ class System:
         """An orchestrator process: its name."""
         return self._start(f"orchestrator-{ordinal}", ["orchestrator", "--ordinal", str(ordinal)])
 
-    def start_worker(self, number: int) -> str:
-        """A worker process: its name."""
-        return self._start(f"worker-{number}", ["worker", "-m", "tests.support.step_handlers"])
+    def start_worker(self, number: int, *, module: str = "tests.support.step_handlers") -> str:
+        """A worker process of this module's handlers: its name."""
+        return self._start(f"worker-{number}", ["worker", "-m", module])
 
     def restart(self, name: str) -> None:
         """Start a role that has ended once more."""
@@ -121,7 +124,7 @@ class System:
         }
         with (self._folder / f"{name}.log").open("ab") as output:
             self.roles[name] = subprocess.Popen(
-                [sys.executable, "-m", "tasker_kafka.deploy.cli", *arguments],
+                [sys.executable, "-m", self.entry_point, *arguments],
                 env=environment,
                 stdout=output,
                 stderr=subprocess.STDOUT,
