@@ -12,6 +12,7 @@ from .dev import dev
 from .doctor import doctor
 from .guard import GuardedGroup
 from .submit import submit
+from .verify_rebuild import verify_rebuild
 
 __all__ = ["app"]
 
@@ -54,4 +55,5 @@ app.add_typer(step.app, name="step")
 app.add_typer(template.app, name="template")
 app.add_typer(rejections.app, name="rejections")
 app.add_typer(config.app, name="config")
+app.command("verify-rebuild")(verify_rebuild)
 app.command()(doctor)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from .graphs import SIGNS, Branch, branches, graph_json, mermaid, tree
 from .heads import TaskFilter, TaskRow, list_tasks
 from .jsonform import jsonable, time_text
+from .rebuild import FieldDifference, PartitionRebuild, RebuildDifference, Rebuilt, verify_rebuild
 from .rejections import RejectionRow, find_rejection, list_rejections, read_rejection
 from .report import (
     AnswerReport,
@@ -29,6 +30,10 @@ __all__ = [
     "AttemptReport",
     "Branch",
     "ErrorReport",
+    "FieldDifference",
+    "PartitionRebuild",
+    "RebuildDifference",
+    "Rebuilt",
     "RejectionRow",
     "StepReport",
     "TaskFilter",
@@ -51,4 +56,5 @@ __all__ = [
     "read_report",
     "time_text",
     "tree",
+    "verify_rebuild",
 ]
