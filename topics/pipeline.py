@@ -1,7 +1,9 @@
 """The order of writes: the part of an outbox that is the same on Kafka and in memory.
 
 Per topic-partition there is one open batch; it grows while the one before it is in flight, and goes when that is
-settled. So order needs no waiting, batches grow with load, and an idle partition adds no delay.
+settled. So order needs no waiting, batches grow with load, and an idle partition adds no delay. A side for which a
+request is dear lets them grow a little more: for some turns of the loop while records still come (`most_turns`), and
+while the broker is busy that the batch would have to wait for anyway (`_may_go`).
 
 What may follow a failure is decided here, because the readers' rules stand on it:
 
@@ -10,8 +12,8 @@ What may follow a failure is decided here, because the readers' rules stand on i
 - A record given to `write` fails alone; its caller decides what to do.
 - A batch that is too large for its topic is sent again record by record, so that only the guilty one fails.
 
-A side (`topics.kafka`, `topics.memory`) provides `_new_payload`, `_deliver`, `_partitions`, `_expired` and `_stop`, and
-answers each delivered batch with `_settle`.
+A side (`topics.kafka`, `topics.memory`) provides `_new_payload`, `_deliver`, `_partitions`, `_expired`, `_may_go` and
+`_stop`, and answers each delivered batch with `_settle`.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ from __future__ import annotations
 import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
+from typing import ClassVar
 
 from tasker_kafka.schemas.errors import LogError, RecordTooLarge
 from tasker_kafka.topics.delivery import Barriers, Delivery, DeliveryLane, DeliveryTrack, Owner, Payload
@@ -34,6 +37,9 @@ MAX_RECORD_BYTES = 16 * 1024 * 1024
 class PipelinedOutbox(ABC):
     """An `Outbox` without the wire."""
 
+    most_turns: ClassVar[int] = 0
+    """How many turns of the loop batches wait at most for more records; they go after the first that brings none."""
+
     def __init__(self, *, delivery_timeout: float, on_failure: Callable[[LogFailure], None] | None) -> None:
         self._loop = asyncio.get_running_loop()
         self._delivery_timeout = delivery_timeout
@@ -43,6 +49,8 @@ class PipelinedOutbox(ABC):
         self._topics: dict[str, list[DeliveryLane]] = {}
         self._keyless = 0
         self._ready: list[DeliveryLane] = []
+        self._is_awake = False
+        self._added = self._seen = self._turns = 0
         self._live: dict[Delivery, None] = {}
         self._barriers = Barriers()
         self._own = DeliveryTrack()
@@ -123,6 +131,10 @@ class PipelinedOutbox(ABC):
     async def _partitions(self, topic: str) -> int:
         """How many partitions a topic has; TopicsDrifted when it does not exist."""
 
+    def _may_go(self, place: TopicPartition) -> bool:
+        """Whether a batch for this place could be on the wire at once. When that changes, the side calls `_wake`."""
+        return True
+
     def _expired(self, deliveries: list[Delivery]) -> None:  # noqa: B027 - a side may have nothing to give up
         """These were in flight longer than the delivery timeout and are about to be failed."""
 
@@ -138,6 +150,7 @@ class PipelinedOutbox(ABC):
                 f"{len(write.value)} bytes for {write.topic}; at most {MAX_RECORD_BYTES} are sent"
             )
         lane = self._lane(write)
+        self._added += 1
         delivery = lane.open
         if delivery is None or not delivery.add(write, owner):
             if delivery is not None:
@@ -171,19 +184,32 @@ class PipelinedOutbox(ABC):
         return delivery
 
     def _schedule(self, lane: DeliveryLane) -> None:
-        """Let the lane send at the next iteration of the loop, together with all others that can."""
-        if lane.scheduled:
-            return
-        lane.scheduled = True
-        self._ready.append(lane)
-        if len(self._ready) == 1:
+        """Let the lane send, together with all others that can."""
+        if not lane.scheduled:
+            lane.scheduled = True
+            self._ready.append(lane)
+            self._wake()
+
+    def _wake(self) -> None:
+        """Look in the next turn of the loop what can go."""
+        if not self._is_awake:
+            self._is_awake = True
             self._loop.call_soon(self._flush_ready)
 
     def _flush_ready(self) -> None:
+        if self._seen != self._added and self._turns < self.most_turns:
+            self._seen = self._added
+            self._turns += 1
+            self._loop.call_soon(self._flush_ready)
+            return
+        self._is_awake, self._turns = False, 0
         ready, self._ready = self._ready, []
         going = []
         deadline = self._loop.time() + self._delivery_timeout
         for lane in ready:
+            if not self._may_go(lane.place):
+                self._ready.append(lane)
+                continue
             lane.scheduled = False
             if lane.in_flight is None and (delivery := self._next(lane)) is not None:
                 lane.in_flight = delivery

@@ -3,6 +3,9 @@
 The driver's `send` costs a future and several awaits for each record; `send_batch` costs them once for a batch, and the
 batch is built here, in C, as records come. Order and failures are `topics.pipeline`'s.
 
+A request costs both ends far more than the records in it. The driver has one at a time on the way to each broker; a
+batch handed to it meanwhile waits there and grows no more. So batches are held back here as long, and then go together.
+
 An idempotent producer numbers its batches. A batch that failed leaves a gap in the numbers, after which the broker
 refuses the rest of that partition; and a batch given up after the delivery timeout would still be retried behind our
 back. So after any failure the producer is replaced: what is in flight elsewhere is awaited, the old one stopped for
@@ -32,6 +35,8 @@ __all__ = ["KafkaOutbox"]
 # The driver's sequence numbers do not wrap as the broker's do (2^31): begin anew before that.
 _MAX_SEQUENCE = 2**30
 _RETRY_SECONDS = 0.2
+# How long a broker's silence holds back what is for it; then the driver may know better (a leader that has moved).
+_HOLD_SECONDS = 0.05
 _NO_HEADERS: list[tuple[str, bytes]] = []
 
 
@@ -51,8 +56,20 @@ class _BuilderPayload:
         )
 
 
+class _Wire:
+    """What is on its way to one broker: how many batches, and until when (loop time) others wait for them."""
+
+    __slots__ = ("batches", "until")
+
+    def __init__(self) -> None:
+        self.batches = 0
+        self.until = 0.0
+
+
 class KafkaOutbox(PipelinedOutbox):
     """An `Outbox` on Kafka. `start` it before use."""
+
+    most_turns = 8
 
     def __init__(
         self,
@@ -68,7 +85,9 @@ class KafkaOutbox(PipelinedOutbox):
         self._producer = new_producer()
         self._is_replacing = False
         self._waiting: list[Delivery] = []
-        self._flying: dict[Delivery, None] = {}
+        self._flying: dict[Delivery, _Wire] = {}
+        self._wires: dict[int | None, _Wire] = {}
+        self._release: asyncio.TimerHandle | None = None
         self._sequences: dict[TopicPartition, int] = {}
         self._landed = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -98,11 +117,21 @@ class KafkaOutbox(PipelinedOutbox):
         self._waiting = [delivery for delivery in self._waiting if delivery not in late]
         if late & self._flying.keys():
             for delivery in late:
-                self._flying.pop(delivery, None)
+                self._has_landed(delivery)
             self._landed.set()
             self._replace()
 
+    def _may_go(self, place: TopicPartition) -> bool:
+        wire = self._wire(place)
+        if not wire.batches or wire.until <= self._loop.time():
+            return True
+        if self._release is None:
+            self._release = self._loop.call_at(wire.until, self._release_all)
+        return False
+
     async def _stop(self) -> None:
+        if self._release is not None:
+            self._release.cancel()
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -112,8 +141,11 @@ class KafkaOutbox(PipelinedOutbox):
 
     async def _submit(self, deliveries: list[Delivery]) -> None:
         producer = self._producer
+        until = self._loop.time() + _HOLD_SECONDS
         for delivery in deliveries:
-            self._flying[delivery] = None
+            wire = self._flying[delivery] = self._wire(delivery.place)
+            wire.batches += 1
+            wire.until = until
         for delivery in deliveries:
             payload = delivery.payload
             assert isinstance(payload, _BuilderPayload)
@@ -147,7 +179,7 @@ class KafkaOutbox(PipelinedOutbox):
     def _land(
         self, delivery: Delivery, offset: int | None = None, error: BaseException | None = None
     ) -> None:
-        self._flying.pop(delivery, None)
+        self._has_landed(delivery)
         if self._is_replacing and not self._flying:
             self._landed.set()
         failure: TaskerError | None = None
@@ -155,6 +187,27 @@ class KafkaOutbox(PipelinedOutbox):
             self._replace()
             failure = translate(error, f"writing to {delivery.place.topic}/{delivery.place.partition}")
         self._settle(delivery, offset, failure)
+
+    # ------------------------------------------------------------ holding back
+
+    def _wire(self, place: TopicPartition) -> _Wire:
+        """The wire to the broker that leads a partition; those without a known leader share one."""
+        leader: int | None = self._producer.client.cluster.leader_for_partition(place)
+        wire = self._wires.get(leader)
+        if wire is None:
+            wire = self._wires[leader] = _Wire()
+        return wire
+
+    def _has_landed(self, delivery: Delivery) -> None:
+        wire = self._flying.pop(delivery, None)
+        if wire is not None:
+            wire.batches -= 1
+            if not wire.batches:
+                self._wake()
+
+    def _release_all(self) -> None:
+        self._release = None
+        self._wake()
 
     # ------------------------------------------------------------ replacing the producer
 
