@@ -1,4 +1,4 @@
-"""What a load's measurements say, and how they are shown. Pure: no clock, no broker."""
+"""What a load's measurements say. Pure: no clock, no broker."""
 
 from __future__ import annotations
 
@@ -7,7 +7,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-__all__ = ["COLUMNS", "Figures", "Measured", "figures_of", "percentile", "table"]
+from tests.bench.checkpoints import Saved
+
+__all__ = ["Figures", "Measured", "Spread", "Steady", "figures_of", "percentile", "spread", "steady"]
+
+LOAD = "load"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -16,24 +20,35 @@ class Measured:
 
     load: str
     shape: str
-    tasks: int
     steps_per_task: int
-    first_ms: int
-    """Timestamp of the first request's record."""
-    last_ms: int
-    """Timestamp of the last terminal record."""
-    latencies_ms: Sequence[float]
-    """Per task: from its request's record to its terminal record."""
+    requested: Mapping[bytes, int]
+    """Task → broker time of its request's record, ms."""
+    closed: Mapping[bytes, int]
+    """Task → time of its terminal record, ms. The same tasks."""
     cpu_seconds: Mapping[str, float]
-    """Per process, from before the first request to after the last task."""
+    """By kind of process, from before the first request to after the last task."""
     waited_seconds: Mapping[str, float]
-    """Per process, in the same time: ready to run, but the processors were busy with something else."""
+    """In the same time: ready to run, but the processors were busy with something else."""
     records: int
     """On all topics, control records left out."""
     payload_bytes: int
     """Keys, values and headers of these records."""
-    client_ms: Sequence[float] = field(default=())
+    in_flight: int = 0
+    """Tasks that were kept open; 0: the load was of another kind."""
+    disk_bytes: Mapping[str, int] | None = None
+    """By which each topic has grown on disk; None: the broker's folder is not known."""
+    checkpoints: Sequence[Saved] = ()
+    client_ms: Sequence[float] = ()
     """Per task: what a waiting client saw; empty where nobody waited."""
+
+
+@dataclass(frozen=True)
+class Spread:
+    """How something is distributed."""
+
+    p50: float
+    p99: float
+    most: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,21 +64,23 @@ class Figures:
     p50_ms: float
     p95_ms: float
     p99_ms: float
-    client_p50_ms: float | None
-    client_p99_ms: float | None
+    client_ms: Spread | None
     cpu_ms_per_step: Mapping[str, float]
+    cpu_ms_per_step_all: float
+    """Without the load."""
     crowding: float
     """CPU time and waiting for it, by CPU time: 1.0 when no process ever waited for a processor."""
     records_per_step: float
     bytes_per_step: float
+    disk_bytes_per_step: float | None
+    disk_bytes_by_topic: Mapping[str, float] = field(default_factory=dict[str, float])
+    """Per step."""
+    checkpoint_ms: Spread | None = None
+    checkpoint_age_ms: Spread | None = None
 
     def as_json(self) -> dict[str, Any]:
         """For `--json`: rounded, `None` for what was not measured."""
-        plain = {name: getattr(self, name) for name in self.__dataclass_fields__}
-        plain["cpu_ms_per_step"] = {
-            name: round(value, 4) for name, value in sorted(self.cpu_ms_per_step.items())
-        }
-        return {name: round(value, 3) if isinstance(value, float) else value for name, value in plain.items()}
+        return {name: _plain(getattr(self, name)) for name in self.__dataclass_fields__}
 
 
 def percentile(values: Iterable[float], share: float) -> float:
@@ -76,27 +93,64 @@ def percentile(values: Iterable[float], share: float) -> float:
     return ordered[math.ceil(share * len(ordered)) - 1]
 
 
+def spread(values: Sequence[float]) -> Spread | None:
+    """Median, 99th percentile and maximum; None of nothing."""
+    return Spread(percentile(values, 0.5), percentile(values, 0.99), max(values)) if values else None
+
+
+@dataclass(frozen=True)
+class Steady:
+    """The part of a load in which its rate is meant: how long, and which tasks closed in it."""
+
+    seconds: float
+    tasks: Sequence[bytes]
+
+
+def steady(requested: Mapping[bytes, int], closed: Mapping[bytes, int], in_flight: int) -> Steady:
+    """Where the load was what its name says.
+
+    With so many tasks kept open: from when as many have closed as were begun with, to the last request, so that
+    neither filling nor emptying counts. Otherwise, or where nothing is left of that: all of it.
+    """
+    times = sorted(closed.values())
+    if 0 < in_flight < len(times):
+        begin, end = times[in_flight - 1], max(requested.values())
+        within = [task for task, at in closed.items() if begin < at <= end]
+        if within:
+            return Steady((end - begin) / 1000, within)
+    return Steady(max(times[-1] - min(requested.values()), 1) / 1000, [*closed])
+
+
 def figures_of(measured: Measured) -> Figures:
-    """Rates over the span of the records, CPU and log per step."""
-    steps = measured.tasks * measured.steps_per_task
-    seconds = max(measured.last_ms - measured.first_ms, 1) / 1000
-    seen = measured.client_ms
+    """Rates and latencies of the steady part, CPU and log per step of all of it."""
+    steps = len(measured.closed) * measured.steps_per_task
+    part = steady(measured.requested, measured.closed, measured.in_flight)
+    latencies = [measured.closed[task] - measured.requested[task] for task in part.tasks]
+    rate = len(part.tasks) / part.seconds
+    cpu = {name: 1000 * seconds / steps for name, seconds in measured.cpu_seconds.items()}
+    disk = measured.disk_bytes
     return Figures(
         load=measured.load,
         shape=measured.shape,
-        tasks=measured.tasks,
+        tasks=len(measured.closed),
         steps=steps,
-        tasks_per_second=measured.tasks / seconds,
-        steps_per_second=steps / seconds,
-        p50_ms=percentile(measured.latencies_ms, 0.50),
-        p95_ms=percentile(measured.latencies_ms, 0.95),
-        p99_ms=percentile(measured.latencies_ms, 0.99),
-        client_p50_ms=percentile(seen, 0.50) if seen else None,
-        client_p99_ms=percentile(seen, 0.99) if seen else None,
-        cpu_ms_per_step={name: 1000 * seconds / steps for name, seconds in measured.cpu_seconds.items()},
+        tasks_per_second=rate,
+        steps_per_second=rate * measured.steps_per_task,
+        p50_ms=percentile(latencies, 0.50),
+        p95_ms=percentile(latencies, 0.95),
+        p99_ms=percentile(latencies, 0.99),
+        client_ms=spread(measured.client_ms),
+        cpu_ms_per_step=cpu,
+        cpu_ms_per_step_all=sum(value for name, value in cpu.items() if name != LOAD),
         crowding=_crowding(measured),
         records_per_step=measured.records / steps,
         bytes_per_step=measured.payload_bytes / steps,
+        disk_bytes_per_step=None if disk is None else sum(disk.values()) / steps,
+        disk_bytes_by_topic={}
+        if disk is None
+        else {topic: size / steps for topic, size in disk.items() if size},
+        checkpoint_ms=spread([each.took_ms for each in measured.checkpoints]),
+        checkpoint_age_ms=spread([each.age_ms for each in measured.checkpoints]),
     )
 
 
@@ -105,62 +159,11 @@ def _crowding(measured: Measured) -> float:
     return 1.0 if not used else 1 + sum(measured.waited_seconds.values()) / used
 
 
-COLUMNS = (
-    "load",
-    "shape",
-    "tasks",
-    "tasks/s",
-    "steps/s",
-    "p50 ms",
-    "p95 ms",
-    "p99 ms",
-    "client p50 / p99 ms",
-    "CPU ms/step: orchestrator",
-    "worker",
-    "broker",
-    "crowding",
-    "records/step",
-    "bytes/step",
-)
-
-
-def table(rows: Iterable[Figures]) -> str:
-    """A Markdown table whose columns line up in a terminal, too."""
-    cells = [list(COLUMNS), *(_cells(row) for row in rows)]
-    widths = [max(len(line[column]) for line in cells) for column in range(len(COLUMNS))]
-    left = 2  # the first two columns are text
-
-    def line(values: Sequence[str]) -> str:
-        padded = (
-            value.ljust(width) if column < left else value.rjust(width)
-            for column, (value, width) in enumerate(zip(values, widths, strict=True))
-        )
-        return f"| {' | '.join(padded)} |"
-
-    rule = ["-" * width if column < left else "-" * (width - 1) + ":" for column, width in enumerate(widths)]
-    return "\n".join([line(cells[0]), line(rule), *map(line, cells[1:])])
-
-
-def _cells(row: Figures) -> list[str]:
-    def cpu(name: str) -> str:
-        value = row.cpu_ms_per_step.get(name)
-        return "–" if value is None else f"{value:.3f}"
-
-    seen = "–" if row.client_p50_ms is None else f"{row.client_p50_ms:.1f} / {row.client_p99_ms:.1f}"
-    return [
-        row.load,
-        row.shape,
-        f"{row.tasks:,}",
-        f"{row.tasks_per_second:,.0f}",
-        f"{row.steps_per_second:,.0f}",
-        f"{row.p50_ms:,.0f}",
-        f"{row.p95_ms:,.0f}",
-        f"{row.p99_ms:,.0f}",
-        seen,
-        cpu("orchestrator"),
-        cpu("worker"),
-        cpu("broker"),
-        f"{row.crowding:.1f}",
-        f"{row.records_per_step:.2f}",
-        f"{row.bytes_per_step:,.0f}",
-    ]
+def _plain(value: Any) -> Any:
+    if isinstance(value, float):
+        return round(value, 4)
+    if isinstance(value, Spread):
+        return {name: round(getattr(value, name), 3) for name in value.__dataclass_fields__}
+    if isinstance(value, Mapping):
+        return {name: _plain(each) for name, each in sorted(value.items())}
+    return value

@@ -1,13 +1,12 @@
-"""The three loads: everything at once, a fixed number in flight, one client after its own answers.
+"""Three loads: everything at once, a fixed number in flight, one client after its own answers.
 
-Who measures must not be what is measured: while a load runs this process only does what the load needs, and the
-figures are read from the log afterwards.
+Who measures must not be what is measured: requests are encoded beforehand, while a load runs this process only does
+what the load needs, and the figures are read from the log afterwards.
 """
 
 from __future__ import annotations
 
 import asyncio
-import os
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import aclosing
@@ -16,71 +15,50 @@ from functools import partial
 
 from tasker_kafka.schemas.plan import Plan
 from tasker_kafka.topics.client import TaskClient
+from tests.bench.checkpoints import saved_in
+from tests.bench.disk import grown
 from tests.bench.figures import Measured
-from tests.bench.machine import cpu_seconds, since, waited_seconds
+from tests.bench.machine import since
+from tests.bench.requests import RequestMaker
+from tests.bench.stage import Stage
 from tests.bench.window import Window
-from tests.support.system import System
 
-__all__ = ["Load", "Processes", "Run", "closed_loop", "drained", "measure", "one_client", "with_in_flight"]
+__all__ = ["Load", "Run", "drained", "measure", "one_client", "with_in_flight"]
 
-Load = Callable[[System, Plan, int, Window], Awaitable[list[float]]]
+Load = Callable[[Stage, Plan, int, Window], Awaitable[list[float]]]
 """Runs so many tasks and returns when all are closed; the latencies that a client saw (ms), if one waited."""
 
-_LOOK_SECONDS = 0.05
+_LOOK_SECONDS = 0.1
 
 
-class Processes:
-    """Reads the CPU time of the roles, of the broker and of this process, which makes the load."""
-
-    def __init__(self, system: System, broker_pid: int | None) -> None:
-        self._pids = {
-            "orchestrator": system.roles["orchestrator-0"].pid,
-            "worker": system.roles["worker-0"].pid,
-            "load": os.getpid(),
-        }
-        if broker_pid is not None:
-            self._pids["broker"] = broker_pid
-
-    def cpu(self) -> dict[str, float]:
-        """CPU seconds of each so far."""
-        return {name: cpu_seconds(pid) for name, pid in self._pids.items()}
-
-    def waited(self) -> dict[str, float]:
-        """Seconds that each was ready to run and had no processor."""
-        return {name: waited_seconds(pid) for name, pid in self._pids.items()}
-
-
-async def drained(system: System, plan: Plan, tasks: int, window: Window) -> list[float]:
-    """All at once. The log is not followed until as many records are there as the tasks need at least."""
-    submitted = await system.submit(plan, tasks)
-    least = tasks * (len(plan.steps) + 1)
-    while await window.written(system.names.transitions) < least:  # noqa: ASYNC110 - it is in another process
+async def drained(stage: Stage, plan: Plan, tasks: int, window: Window) -> list[float]:
+    """All at once. The log is not read meanwhile: once it is as long as the tasks need, they are closed."""
+    system = stage.system
+    system.queue(RequestMaker(plan, system.names.task_requests).make(tasks))
+    await system.flush()
+    while await window.closed_about() < tasks:  # noqa: ASYNC110 - it is in another process
         await asyncio.sleep(_LOOK_SECONDS)
-    await window.wait_closed(submitted)
     return []
 
 
-async def closed_loop(
-    system: System, plan: Plan, tasks: int, window: Window, *, in_flight: int
-) -> list[float]:
+async def closed_loop(stage: Stage, plan: Plan, tasks: int, window: Window, *, in_flight: int) -> list[float]:
     """A new task for each that closes, so that always as many are open."""
+    system = stage.system
+    requests = RequestMaker(plan, system.names.task_requests).make(tasks)
+    submitted = closed = 0
     async with aclosing(window.follow_closed()) as closing:
-        submitted = set(await system.submit(plan, min(in_flight, tasks)))
-        closed: set[bytes] = set()
-        async for found in closing:
-            closed |= found & submitted
-            more = min(tasks - len(submitted), in_flight - (len(submitted) - len(closed)))
-            if more > 0:
-                submitted.update(await system.submit(plan, more))
-            elif len(closed) == tasks:
-                break
+        while closed < tasks:
+            due = min(tasks, closed + in_flight)
+            system.queue(requests[submitted:due])
+            submitted = due
+            closed += len(await anext(closing))
     return []
 
 
-async def one_client(system: System, plan: Plan, tasks: int, _: Window) -> list[float]:
+async def one_client(stage: Stage, plan: Plan, tasks: int, _: Window) -> list[float]:
     """A client as users have it: submits, waits for the result, submits the next."""
-    seen = []
-    async with TaskClient(system.log, system.names) as client:
+    seen: list[float] = []
+    async with TaskClient(stage.system.log, stage.system.names) as client:
         await client.run(plan.name)  # connections
         for _number in range(tasks):
             began = time.perf_counter()
@@ -98,33 +76,35 @@ class Run:
     plan: Plan
     tasks: int
     run: Load
+    in_flight: int = 0
 
 
-async def measure(system: System, processes: Processes, wanted: Run) -> Measured:
+async def measure(stage: Stage, wanted: Run) -> Measured:
     """Run a load and read what it has left in the log."""
     plan = wanted.plan
-    window = await Window.open(system, plan)
-    cpu, waited = processes.cpu(), processes.waited()
-    seen = await wanted.run(system, plan, wanted.tasks, window)
-    used, starved = since(cpu, processes.cpu()), since(waited, processes.waited())
+    window, tail, disk = await Window.open(stage.system, plan), stage.tail(), stage.disk()
+    cpu, waited = stage.cpu(), stage.waited()
+    seen = await wanted.run(stage, plan, wanted.tasks, window)
+    used, starved = since(cpu, stage.cpu()), since(waited, stage.waited())
+    disk_now, saved = stage.disk(), saved_in(tail.lines())
     await window.read()
-    requested, closed = window.requested, window.closed
-    if requested.keys() != closed.keys():
+    if window.requested.keys() != window.closed.keys():
         raise AssertionError(
-            f"{wanted.load}, {wanted.shape}: {len(requested)} requests, {len(closed)} tasks closed"
+            f"{wanted.load}, {wanted.shape}: {len(window.requested)} requests, {len(window.closed)} tasks closed"
         )
     return Measured(
         load=wanted.load,
         shape=wanted.shape,
-        tasks=len(closed),
         steps_per_task=len(plan.steps),
-        first_ms=min(requested.values()),
-        last_ms=max(closed.values()),
-        latencies_ms=[closed[task] - requested[task] for task in closed],
+        requested=window.requested,
+        closed=window.closed,
         cpu_seconds=used,
         waited_seconds=starved,
         records=window.records,
         payload_bytes=window.payload_bytes,
+        in_flight=wanted.in_flight,
+        disk_bytes=None if disk is None or disk_now is None else grown(disk, disk_now),
+        checkpoints=saved,
         client_ms=seen,
     )
 

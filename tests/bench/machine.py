@@ -12,6 +12,7 @@ __all__ = [
     "cpu_seconds",
     "cpu_seconds_in",
     "machine",
+    "rss_bytes",
     "since",
     "versions",
     "waited_seconds",
@@ -42,6 +43,11 @@ def waited_seconds(pid: int) -> float:
 def waited_seconds_in(schedstat: str) -> float:
     """The same from one thread's file: nanoseconds run, nanoseconds waited, time slices."""
     return int(schedstat.split()[1]) / 1e9
+
+
+def rss_bytes(pid: int) -> int:
+    """Memory of a process that is resident now."""
+    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
 def since(before: Mapping[str, float], now: Mapping[str, float]) -> dict[str, float]:

@@ -1,259 +1,144 @@
 """Measures the whole system as users run it: broker, orchestrator and worker in processes of their own.
 
-    make bench                                        the table, about three minutes
-    PYTHONPATH=. python tests/bench/run.py --quick    under a minute, for a look
-    PYTHONPATH=. python tests/bench/run.py --tasks 20000 --json figures.json
+    make bench                                           every load of every shape, six minutes on a quiet machine
+    make bench ARGS=--quick                              a minute, for a look
+    python -m tests.bench.run --loads drained --shapes chain-5,diamond --json figures.json
+    python -m tests.bench.run --all --markdown docs/benchmarks.md
 
-Steps do nothing, so the figures are the engine's. A fan-out has a quarter of the tasks, because a task has four times
-the steps.
+Steps do nothing, so the figures are the engine's.
 """
 
 from __future__ import annotations
 
 import argparse
-import asyncio
-import json
-import logging
-import signal
 import sys
-import tempfile
-import time
 from collections.abc import Sequence
-from contextlib import AsyncExitStack, contextmanager
-from dataclasses import dataclass
-from pathlib import Path
+from functools import partial
 from typing import Any
 
-import uvloop
-
 from tasker_kafka.schemas.plan import Plan
-from tasker_kafka.schemas.template import Template
-from tasker_kafka.topics.brokers import EmbeddedBroker, open_broker
-from tests.bench.figures import Figures, figures_of, table
-from tests.bench.loads import Load, Processes, Run, drained, measure, one_client, with_in_flight
-from tests.bench.machine import machine, versions
-from tests.bench.window import Window
-from tests.support.system import PARTITIONS, System, chain, fan_out, running
+from tests.bench.arrivals import Found, find_knee, knee_json, knee_text
+from tests.bench.figures import Figures, figures_of
+from tests.bench.loads import Run, drained, measure, one_client, with_in_flight
+from tests.bench.options import Sizes, arguments, sizes_of
+from tests.bench.shapes import SHAPES, plans
+from tests.bench.stage import BrokerAt, Stage, staged
+from tests.bench.tables import cost_table, speed_table
+from tests.bench.tool import Result, Section, heading, report, run_sections, say
+from tests.support.system import PARTITIONS
 
-SHAPES = ("chain-5", "diamond", "fan-out-20")
-LOADS = ("drained", "in flight", "one client")
-_MOST_STEPS_RATIO = 4
+__all__ = ["SHAPES", "loads", "main", "plans", "runs_of"]
+
 _WARM_UP = 50
-_WATCH_SECONDS = 0.5
+_FIRST_SHARE = 0.25
+_FIRST_RATE = 200.0
 
 
-@dataclass(frozen=True, kw_only=True)
-class Sizes:
-    """Tasks of each load; of a fan-out a quarter, but for the one client."""
-
-    drained: int = 2_000
-    in_flight: int = 2_000
-    one_client: int = 200
-    concurrent: int = 64
-
-    def of(self, load: str, shape: str) -> int:
-        """Tasks of this load and shape."""
-        if load == "one client":
-            return self.one_client
-        tasks = self.drained if load == "drained" else self.in_flight
-        return max(tasks // _MOST_STEPS_RATIO, 1) if shape == "fan-out-20" else tasks
-
-
-QUICK = Sizes(drained=400, in_flight=300, one_client=30)
-
-
-def plans() -> dict[str, Plan]:
-    """The shapes by the names in the table."""
-    end = Template("diamond").step("start", handler="test.noop")
-    for branch in ("left", "right"):
-        end = end.step(branch, handler="test.noop", depends_on=["start"])
-    diamond = end.step("end", handler="test.noop", depends_on=["left", "right"]).compile()
-    return dict(zip(SHAPES, (chain(5), diamond, fan_out(20)), strict=True))
-
-
-async def bench(bootstrap: str, broker_pid: int | None, sizes: Sizes, chosen: argparse.Namespace) -> Any:
-    """Start the roles, run every chosen load on every chosen shape; the rows and the time of the first task."""
+def runs_of(chosen: argparse.Namespace, sizes: Sizes) -> list[Run]:
+    """The rows of the table, in its order; arrivals have a table of their own."""
     shapes = {name: plan for name, plan in plans().items() if name in chosen.shapes}
-    async with AsyncExitStack() as opened:
-        folder = Path(opened.enter_context(tempfile.TemporaryDirectory(prefix="tasker-bench-")))
-        prefix = f"bench{time.time_ns() % 10**9}"
-        began = time.perf_counter()
-        system = await opened.enter_async_context(running(bootstrap, prefix, folder, list(shapes.values())))
-        async with asyncio.TaskGroup() as group:
-            watch = group.create_task(_until_a_role_ends(system))
-            first_seconds = await _first_task(system, next(iter(shapes.values())), began)
-            processes = Processes(system, broker_pid)
-            rows = [
-                await _row(system, processes, _wanted(load, shape, plan, sizes))
-                for load in chosen.loads
-                for shape, plan in shapes.items()
+    found: list[Run] = []
+    for load in chosen.loads:
+        if load == "drained":
+            found += [
+                Run(load=load, shape=name, plan=plan, tasks=sizes.drained(len(plan.steps)), run=drained)
+                for name, plan in shapes.items()
             ]
-            watch.cancel()
-        return rows, first_seconds
+        elif load == "in flight":
+            for count in sizes.in_flight:
+                found += [_looped(name, plan, count, sizes) for name, plan in shapes.items()]
+        elif load == "one client":
+            found += [
+                Run(load=load, shape=name, plan=plan, tasks=sizes.one_client, run=one_client)
+                for name, plan in shapes.items()
+            ]
+    return found
 
 
-async def _row(system: System, processes: Processes, wanted: Run) -> Figures:
-    await _warm_up(system, wanted.plan)
-    row = figures_of(await measure(system, processes, wanted))
-    _say(row)
+def _looped(shape: str, plan: Plan, in_flight: int, sizes: Sizes) -> Run:
+    return Run(
+        load=f"{in_flight} in flight",
+        shape=shape,
+        plan=plan,
+        tasks=sizes.looped(len(plan.steps), in_flight),
+        run=with_in_flight(in_flight),
+        in_flight=in_flight,
+    )
+
+
+async def loads(chosen: argparse.Namespace, broker: BrokerAt) -> Result:
+    """Every chosen load of every chosen shape, on one system."""
+    sizes = sizes_of(chosen)
+    head = _head(chosen)
+    known = plans()
+    rows: list[Figures] = []
+    knees: list[Found] = []
+    async with staged(
+        broker, [*known.values()], orchestrators=chosen.orchestrators, workers=chosen.workers
+    ) as stage:
+        head["first task"] = (
+            f"{stage.first_task_seconds:.1f} s after the topics began to be created, the start of the roles included"
+        )
+        await _warm_up(stage, known[chosen.shapes[0]], sizes)
+        for wanted in runs_of(chosen, sizes):
+            rows.append(await _row(stage, wanted))
+        if "arrivals" in chosen.loads:
+            for shape in chosen.arrival_shapes:
+                first = _first_rate(rows, shape)
+                knees.append(await find_knee(stage, shape, known[shape], first, sizes.arrivals))
+                say(f"arrivals, {shape}: the knee is at {knees[-1].knee:,.0f} tasks/s")
+    return _result(head, rows, knees)
+
+
+async def _warm_up(stage: Stage, plan: Plan, sizes: Sizes) -> None:
+    """The broker's compiler and the first checkpoints are not what is measured."""
+    await stage.run(plan, max(1, sizes.warm_up_steps // len(plan.steps)))
+
+
+async def _row(stage: Stage, wanted: Run) -> Figures:
+    await stage.run(wanted.plan, _WARM_UP)
+    row = figures_of(await measure(stage, wanted))
+    say(
+        f"{row.load}, {row.shape}: {row.steps_per_second:,.0f} steps/s, p50 {row.p50_ms:.0f} ms, "
+        f"{row.cpu_ms_per_step_all:.3f} ms CPU per step"
+    )
     return row
 
 
-def _wanted(load: str, shape: str, plan: Plan, sizes: Sizes) -> Run:
-    runs: dict[str, Load] = {
-        "drained": drained,
-        "in flight": with_in_flight(sizes.concurrent),
-        "one client": one_client,
-    }
-    return Run(load=load, shape=shape, plan=plan, tasks=sizes.of(load, shape), run=runs[load])
+def _first_rate(rows: Sequence[Figures], shape: str) -> float:
+    """Where to begin looking for the knee: well below what was drained."""
+    rates = [row.tasks_per_second for row in rows if row.load == "drained" and row.shape == shape]
+    return _FIRST_SHARE * rates[0] if rates else _FIRST_RATE
 
 
-class RoleEnded(Exception):
-    """A role has ended before the load: the figures would be of something else."""
-
-
-async def _until_a_role_ends(system: System) -> None:
-    """Raise RoleEnded with what the role has printed."""
-    while True:
-        for name, process in system.roles.items():
-            if process.poll() is not None:
-                raise RoleEnded(f"{name} ended with {process.returncode}:\n{system.errors_of(name)}")
-        await asyncio.sleep(_WATCH_SECONDS)
-
-
-async def _first_task(system: System, plan: Plan, began: float) -> float:
-    """Seconds from creating the topics to the first finished task, the start of both roles included."""
-    window = await Window.open(system, plan)
-    await window.wait_closed(await system.submit(plan, 1))
-    return time.perf_counter() - began
-
-
-async def _warm_up(system: System, plan: Plan) -> None:
-    window = await Window.open(system, plan)
-    await window.wait_closed(await system.submit(plan, _WARM_UP))
-
-
-def _say(row: Figures) -> None:
-    print(
-        f"  {row.load}, {row.shape}: {row.steps_per_second:,.0f} steps/s, p50 {row.p50_ms:.0f} ms",
-        file=sys.stderr,
+def _head(chosen: argparse.Namespace) -> dict[str, Any]:
+    return heading(
+        f"one broker, {chosen.orchestrators} orchestrator and {chosen.workers} worker processes; {PARTITIONS} "
+        "partitions; acks=all, idempotent; no compression; default checkpoint interval; steps that return at once"
     )
 
 
-# ------------------------------------------------------------------------------------------ command line
-
-
-def arguments(given: Sequence[str] | None = None) -> argparse.Namespace:
-    """What the command line asks for."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+def _result(head: dict[str, Any], rows: Sequence[Figures], knees: Sequence[Found]) -> Result:
+    blocks: dict[str, str] = {}
+    if rows:
+        blocks["loads"] = report(head, speed_table(rows), cost_table(rows))
+    if knees:
+        blocks["arrivals"] = "\n\n".join(map(knee_text, knees))
+    return Result(
+        blocks,
+        {
+            "loads": {**head, "rows": [row.as_json() for row in rows]},
+            "arrivals": [knee_json(each) for each in knees],
+        },
     )
-    parser.add_argument("--quick", action="store_true", help="small loads, under a minute")
-    parser.add_argument(
-        "--tasks", type=_count, metavar="N", help="tasks of the drained load (2000; fan-out a quarter)"
-    )
-    parser.add_argument("--in-flight", type=_count, default=64, metavar="N", help="tasks open at once (64)")
-    parser.add_argument("--shapes", type=_among(SHAPES), default=list(SHAPES), help=",".join(SHAPES))
-    parser.add_argument("--loads", type=_among(LOADS), default=list(LOADS), help=",".join(LOADS))
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there, too")
-    return parser.parse_args(given)
-
-
-def sizes_of(chosen: argparse.Namespace) -> Sizes:
-    """How many tasks the chosen options mean."""
-    sizes = QUICK if chosen.quick else Sizes()
-    return Sizes(
-        drained=chosen.tasks or sizes.drained,
-        in_flight=sizes.in_flight,
-        one_client=sizes.one_client,
-        concurrent=chosen.in_flight,
-    )
-
-
-def _count(text: str) -> int:
-    if (number := int(text)) < 1:
-        raise argparse.ArgumentTypeError("at least 1")
-    return number
-
-
-def _among(known: Sequence[str]) -> Any:
-    def parse(text: str) -> list[str]:
-        chosen = [each.strip() for each in text.split(",")]
-        if unknown := [each for each in chosen if each not in known]:
-            raise argparse.ArgumentTypeError(f"{', '.join(unknown)}: not among {', '.join(known)}")
-        return chosen
-
-    return parse
-
-
-def header(sizes: Sizes, first_seconds: float, before: dict[str, str]) -> dict[str, Any]:
-    """On what, with what, and what the figures do not say."""
-    return {
-        "machine": before,
-        "versions": versions(),
-        "settings": f"one broker, one orchestrator, one worker; {PARTITIONS} partitions; acks=all, idempotent; "
-        f"default checkpoint interval; {sizes.concurrent} tasks open in the loop",
-        "first task": f"{first_seconds:.1f} s after the topics began to be created, the start of both roles included",
-        "caveats": "Broker, roles and the load share the processors above with whatever else runs: compare CPU "
-        "time and ratios, not rates. Crowding is how many times longer the processes took because they waited for "
-        "a processor. Latency is the terminal record's time minus the request's, in whole ms; under `drained` that "
-        "is mostly waiting. One broker: acks=all waits for no second replica.",
-    }
-
-
-def report(head: dict[str, Any], rows: Sequence[Figures]) -> str:
-    """The header and the table."""
-    lines = []
-    for name, value in head.items():
-        text = ", ".join(f"{key} {each}" for key, each in value.items()) if isinstance(value, dict) else value
-        lines.append(f"{name}: {text}")
-    return "\n".join([*lines, "", table(rows)])
-
-
-@contextmanager
-def _broker() -> Any:
-    """The broker to measure with: TASKER_BROKER, else an embedded one; its process id if it is ours."""
-    broker = open_broker()
-    try:
-        yield broker.bootstrap_servers, broker.pid if isinstance(broker, EmbeddedBroker) else None
-    finally:
-        broker.stop()
-
-
-async def _until_signal(work: Any) -> Any:
-    """Await `work`; the first SIGINT or SIGTERM cancels it, further ones do not disturb the end."""
-    task = asyncio.ensure_future(work)
-    for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, task.cancel)
-    return await task
 
 
 def main(given: Sequence[str] | None = None) -> int:
-    """Measure and print; 130 after Ctrl-C."""
-    chosen = arguments(given)
-    sizes = sizes_of(chosen)
-    before = machine()
-    logging.getLogger("aiokafka").setLevel(
-        logging.ERROR
-    )  # a new topic's leader is not known everywhere at once
-    try:
-        with _broker() as (bootstrap, pid), asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            rows, first_seconds = runner.run(_until_signal(bench(bootstrap, pid, sizes, chosen)))
-    except ExceptionGroup as failed:
-        ended, others = failed.split(RoleEnded)
-        if ended is None or others is not None:
-            raise
-        print(*ended.exceptions, sep="\n", file=sys.stderr)
-        return 1
-    except (KeyboardInterrupt, asyncio.CancelledError):
-        print("stopped; nothing is left running", file=sys.stderr)
-        return 130
-    head = header(sizes, first_seconds, before)
-    print(report(head, rows))
-    if chosen.json is not None:
-        chosen.json.write_text(json.dumps({**head, "rows": [row.as_json() for row in rows]}, indent=2) + "\n")
-    return 0
+    """Measure and print."""
+    chosen = arguments(given, description=__doc__)
+    sections: list[Section] = [partial(loads, chosen)]
+    return run_sections(sections, chosen)
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    sys.exit(main())

@@ -4,21 +4,43 @@ from __future__ import annotations
 
 import pytest
 
-from tests.bench.run import LOADS, SHAPES, arguments, header, plans, report, sizes_of
+from tests.bench.options import LOADS, arguments, sizes_of
+from tests.bench.run import runs_of
+from tests.bench.shapes import SHAPES, plans
 
 
 def test_without_options_everything_runs() -> None:
     chosen = arguments([])
     assert (chosen.shapes, chosen.loads) == (list(SHAPES), list(LOADS))
-    sizes = sizes_of(chosen)
-    assert [sizes.of("drained", shape) for shape in SHAPES] == [2_000, 2_000, 500]
-    assert [sizes.of("one client", shape) for shape in SHAPES] == [200, 200, 200]
+    rows = [(each.load, each.shape, each.tasks) for each in runs_of(chosen, sizes_of(chosen))]
+    assert len(rows) == len(SHAPES) * 5
+    assert rows[: len(SHAPES)] == [
+        ("drained", "chain-5", 20_000),
+        ("drained", "linear-4", 20_000),
+        ("drained", "diamond", 20_000),
+        ("drained", "fan-out-20", 4_545),
+        ("drained", "tree", 6_666),
+    ]
+    assert ("64 in flight", "chain-5", 2_000) in rows
+    assert ("1024 in flight", "chain-5", 4_096) in rows
+    assert ("one client", "tree", 200) in rows
 
 
-def test_the_drained_load_can_be_raised_also_in_quick_mode() -> None:
-    assert sizes_of(arguments(["--tasks", "20000"])).of("drained", "fan-out-20") == 5_000
+def test_a_number_of_tasks_holds_for_every_shape_also_in_quick_mode() -> None:
+    assert sizes_of(arguments(["--tasks", "50000"])).drained(22) == 50_000
     quick = sizes_of(arguments(["--quick", "--tasks", "10"]))
-    assert (quick.of("drained", "chain-5"), quick.of("one client", "chain-5")) == (10, 30)
+    assert (quick.drained(5), quick.one_client) == (10, 30)
+
+
+def test_loads_shapes_and_numbers_can_be_chosen() -> None:
+    chosen = arguments(["--loads", "in flight", "--shapes", "tree,diamond", "--in-flight", "8,16"])
+    rows = runs_of(chosen, sizes_of(chosen))
+    assert [(each.shape, each.in_flight) for each in rows] == [
+        ("diamond", 8),
+        ("tree", 8),
+        ("diamond", 16),
+        ("tree", 16),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -31,16 +53,15 @@ def test_what_makes_no_sense_is_refused(wrong: list[str], capsys: pytest.Capture
 
 
 def test_the_shapes_are_what_their_names_say() -> None:
-    assert {name: len(plan.steps) for name, plan in plans().items()} == {
+    known = plans()
+    assert {name: len(plan.steps) for name, plan in known.items()} == {
         "chain-5": 5,
+        "linear-4": 4,
         "diamond": 4,
         "fan-out-20": 22,
+        "tree": 15,
     }
-
-
-def test_the_report_says_on_what_it_was_measured() -> None:
-    head = header(sizes_of(arguments([])), 1.25, {"processor": "two of them"})
-    text = report(head, [])
-    assert "processor two of them" in text
-    assert "1.2 s" in text
-    assert "acks=all" in text
+    leaves = [
+        step for step, below in zip(known["tree"].steps, known["tree"].children, strict=True) if not below
+    ]
+    assert len(leaves) == 8
