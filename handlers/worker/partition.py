@@ -51,6 +51,8 @@ class PartitionWork:
         self._reach = position
         self._started = 0
         """Records started since the last commit."""
+        self._pace = 0
+        """About how many are started between two commits."""
         self._committed: Committed | None = None
 
     def take_in(self, batch: Batch) -> None:
@@ -122,10 +124,12 @@ class PartitionWork:
         """This is committed now."""
         self._committed = committed
         self._reach = reach
+        # Other partitions cause commits, too: one short interval must not make the next ones short.
+        self._pace = max(self._started, self._pace * 3 // 4)
         self._started = 0
 
     def _ahead(self) -> int:
-        return min(self._lookahead, max(_LEAST_AHEAD, 2 * self._started))
+        return min(self._lookahead, max(_LEAST_AHEAD, 3 * max(self._started, self._pace)))
 
 
 class QueueDelivery:

@@ -66,7 +66,20 @@ def test_the_reach_grows_with_the_pace_up_to_the_lookahead() -> None:
         counts.append(len(started))
         for delivery in started:
             delivery.finish()
-    assert counts == [16, 32, 50, 50, 50]
+    assert counts == [16, 48, 50, 50, 50]
+
+
+def test_a_commit_soon_after_another_leaves_the_reach_as_it_was() -> None:
+    work = make()
+    fill(work, 0, 1000)
+    for _ in range(5):
+        commit(work)
+        for delivery in start_all(work):
+            delivery.finish()
+    begun = work.watermark.offset
+    assert commit(work).reach - begun == 200
+    work.start().finish()
+    assert commit(work).reach - begun > 100
 
 
 def test_every_started_record_lies_below_the_reach_of_the_last_commit() -> None:
