@@ -1,0 +1,158 @@
+"""What a role under test is told to do wrong: die at a named crash point, or have a planted defect.
+
+Told by variables of the environment, read by `tests.faults.role` only: nothing of this is in what users run.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable, Mapping
+from enum import StrEnum
+from typing import Any, Final
+
+from tasker_kafka.handlers.worker.crash_points import WorkerCrashPoint
+from tasker_kafka.streams.lane import CrashPoint
+from tasker_kafka.topics.crash_points import ClientCrashPoint
+from tasker_kafka.topics.log import Log, Outbox, Track, Write
+from tasker_kafka.topics.names import TopicNames
+from tests.checker import LedgerWriter
+
+__all__ = [
+    "CRASH",
+    "CRASH_POINT_FAULT",
+    "EARLY",
+    "KILLER_FAULT",
+    "LEDGER",
+    "PLANTED",
+    "DieAt",
+    "all_points",
+    "have_defect",
+    "mend_early",
+]
+
+LEDGER: Final = "FAULTS_LEDGER"
+"""Folder of the ledger."""
+CRASH: Final = "FAULTS_CRASH"
+"""`point:n`: die at the n-th passing of the point."""
+PLANTED: Final = "FAULTS_PLANTED"
+"""A defect of `DEFECTS`: proves that the run finds it."""
+EARLY: Final = "FAULTS_EARLY"
+"""Seconds after which the reconciler asks after a task, instead of a minute and six days."""
+CRASH_POINT_FAULT: Final = "crash_point"
+"""The ledger's name of a death at a crash point; its detail names point, passing and process."""
+KILLER_FAULT: Final = "killer_step"
+"""The ledger's name of a worker's death by one of its handlers; its detail names the process."""
+
+
+def all_points() -> list[str]:
+    """Every declared crash point of every role."""
+    return [*CrashPoint, *WorkerCrashPoint, *ClientCrashPoint]
+
+
+class DieAt:
+    """Kills its own process with SIGKILL at the n-th passing of one point, and writes that to the ledger before."""
+
+    def __init__(self, point: str, nth: int, ledger: LedgerWriter) -> None:
+        self._point = point
+        self._left = self._nth = nth
+        self._ledger = ledger
+
+    @classmethod
+    def told(cls, ledger: LedgerWriter, environment: Mapping[str, str] = os.environ) -> DieAt:
+        """As the environment says; without a word, never."""
+        point, _, nth = environment.get(CRASH, "").partition(":")
+        return cls(point, int(nth or 1), ledger)
+
+    def reached(self, point: StrEnum, /) -> None:
+        """Die here, if it is the one."""
+        if point != self._point:
+            return
+        self._left -= 1
+        if self._left == 0:
+            detail = {"point": self._point, "nth": self._nth, "pid": os.getpid()}
+            self._ledger.fault(CRASH_POINT_FAULT, detail)
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+# ------------------------------------------------------------------------------------------ planted defects
+
+Drop = Callable[[TopicNames, Write], bool]
+
+
+def _drops_dispatches(names: TopicNames, write: Write) -> bool:
+    return names.queue_of(write.topic) is not None
+
+
+def _drops_transitions(names: TopicNames, write: Write) -> bool:
+    return write.topic == names.transitions
+
+
+DEFECTS: Final[Mapping[str, Drop]] = {
+    "lost_dispatch": _drops_dispatches,
+    "lost_transition": _drops_transitions,
+}
+"""Every 200th record of these is acknowledged and not written."""
+UNFENCED: Final = "unfenced_checkpoint"
+"""Checkpoints are written by a plain producer, so that a zombie's are not refused."""
+_EVERY: Final = 200
+
+
+def have_defect(log: Log, names: TopicNames, defect: str) -> None:
+    """Give this log the planted defect."""
+    if defect == UNFENCED:
+        _unfence(log)
+        return
+    drop, open_outbox = DEFECTS[defect], log.outbox
+
+    async def outbox(**arguments: Any) -> Outbox:
+        opened = await open_outbox(**arguments)
+        send, seen = opened.send, 0
+
+        def leaky(write: Write, track: Track | None = None) -> None:
+            nonlocal seen
+            if drop(names, write):
+                seen += 1
+                if seen % _EVERY == 0:
+                    return
+            send(write, track)
+
+        setattr(opened, "send", leaky)  # noqa: B010 - the outbox is someone else's object
+        return opened
+
+    setattr(log, "outbox", outbox)  # noqa: B010 - as above
+
+
+def _unfence(log: Log) -> None:
+    """Every commit after the first (the owner marker) goes through a plain outbox."""
+    make = log.transactional
+
+    def transactional(*arguments: Any, **options: Any) -> Any:
+        writer = make(*arguments, **options)
+        commit, commits = writer.commit, 0
+
+        async def plain(writes: Any) -> Any:
+            nonlocal commits
+            commits += 1
+            if commits == 1:
+                return await commit(writes)
+            outbox = await log.outbox(client_id="unfenced")
+            await outbox.warm({each.topic for each in writes})
+            places = [await outbox.write(each) for each in writes]
+            await outbox.close()
+            return places
+
+        setattr(writer, "commit", plain)  # noqa: B010 - as above
+        return writer
+
+    setattr(log, "transactional", transactional)  # noqa: B010 - as above
+
+
+def mend_early(seconds: float) -> None:
+    """Let the reconciler ask after whatever has not moved for this long: else its crash point takes six days."""
+    from tasker_kafka.streams.domain import reconcile
+    from tasker_kafka.streams.lane import watch
+
+    for module in (reconcile, watch):
+        setattr(module, "OVERDUE_MS", round(seconds * 1000))  # noqa: B010 - a constant elsewhere
+        setattr(module, "REDISPATCH_AFTER_MS", round(seconds * 1000))  # noqa: B010 - as above

@@ -1,0 +1,68 @@
+"""A role as users run it, with a fault injector inside: `python -m tests.faults.role orchestrator --ordinal 0`.
+
+It does what the command line does, in the same order, and passes the injector to where the parts take it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+from tasker_kafka.deploy.cli import session
+from tasker_kafka.deploy.cli.console import print_error
+from tasker_kafka.deploy.cli.exits import code_of
+from tasker_kafka.deploy.cli.run_roles import start
+from tasker_kafka.deploy.roles import run_on_uvloop, run_orchestrator_role, run_worker_role
+from tasker_kafka.schemas.errors import TaskerError
+from tasker_kafka.schemas.settings import Settings
+from tasker_kafka.topics.log import Log
+from tasker_kafka.topics.names import TopicNames
+from tests.checker import LedgerWriter
+from tests.faults.injection import EARLY, LEDGER, PLANTED, DieAt, have_defect, mend_early
+
+HANDLERS = "tests.faults.handlers"
+
+
+def main() -> int:
+    """Run the role until it is told to stop: its exit code."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("role", choices=["orchestrator", "worker", "client"])
+    parser.add_argument("--ordinal", type=int, default=0)
+    wanted = parser.parse_args()
+    settings = start("INFO")
+    injector = DieAt.told(LedgerWriter(Path(os.environ[LEDGER]), "injector"))
+    if EARLY in os.environ:
+        mend_early(float(os.environ[EARLY]))
+    try:
+        if wanted.role == "orchestrator":
+            return run_orchestrator_role(
+                lambda: connect(settings),
+                settings,
+                session.bootstrap_of(settings),
+                ordinal=wanted.ordinal,
+                crash_points=injector,
+            )
+        if wanted.role == "worker":
+            run_worker_role(lambda: connect(settings), settings, [HANDLERS], crash_points=injector)
+        else:
+            from tests.faults.client_role import run_client
+
+            run_on_uvloop(run_client(connect(settings), TopicNames(settings.prefix), injector))
+    except TaskerError as error:
+        print_error(error)
+        return code_of(error)
+    return 0
+
+
+def connect(settings: Settings) -> Log:
+    """The log of the settings, with the planted defect if there is one."""
+    log = session.connect(settings)
+    if PLANTED in os.environ:
+        have_defect(log, TopicNames(settings.prefix), os.environ[PLANTED])
+    return log
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,60 @@
+"""What the roles have printed and how they ended: whatever nobody planned is a finding."""
+
+from __future__ import annotations
+
+import re
+import signal
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Final
+
+from tasker_kafka.streams.runtime.exits import ExitCode
+from tests.checker import Ledger
+from tests.faults.fleet import End
+from tests.faults.injection import CRASH_POINT_FAULT, KILLER_FAULT
+
+__all__ = ["count_ends", "unplanned_ends", "unplanned_words"]
+
+_WORDS: Final = re.compile(
+    r"^.*(Traceback \(most recent call last\)|was never retrieved|was never awaited|Unclosed |stopping: ).*$",
+    re.MULTILINE,
+)
+_CONTEXT_LINES: Final = 12
+_MOST: Final = 5
+_OF_OTHERS: Final = frozenset({ExitCode.BROKER, ExitCode.PARTITION_LOST})
+"""What a fault of something else may end a role with."""
+
+
+def unplanned_words(folder: Path) -> list[str]:
+    """Tracebacks and the like, with what stands around them; at most some per role."""
+    found = []
+    for path in sorted(folder.glob("*.log")):
+        text = path.read_text(errors="replace")
+        for match in list(_WORDS.finditer(text))[:_MOST]:
+            lines = text[match.start() :].splitlines()[:_CONTEXT_LINES]
+            found.append(f"{path.name}: " + "\n    ".join(lines))
+    return found
+
+
+def unplanned_ends(ends: Iterable[End], ledger: Ledger) -> list[str]:
+    """Ends with an exit code that neither the run nor a fault explains."""
+    explained = {
+        each.detail["pid"] for each in ledger.faults if each.fault in (CRASH_POINT_FAULT, KILLER_FAULT)
+    }
+    found = []
+    for end in ends:
+        is_own_kill = end.code == -signal.SIGKILL and (end.wanted == "kill" or end.pid in explained)
+        is_clean = end.code == 0 and end.wanted in ("term", "crash")
+        is_fenced = end.code == ExitCode.FENCED and end.was_stopped
+        if not (is_own_kill or is_clean or is_fenced or end.code in _OF_OTHERS):
+            found.append(f"{end.name} ({end.pid}) ended with {end.code}, wanted: {end.wanted or 'nothing'}")
+    return found
+
+
+def count_ends(ends: Iterable[End]) -> Mapping[str, int]:
+    """How many processes ended with each exit code."""
+    counts: dict[str, int] = {}
+    for end in ends:
+        name = "killed" if end.code == -signal.SIGKILL else str(end.code)
+        counts[name] = counts.get(name, 0) + 1
+    return dict(sorted(counts.items()))

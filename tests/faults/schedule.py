@@ -1,0 +1,95 @@
+"""Which fault comes when: all of it follows from the seed, so that a run can be played again.
+
+Kinds are drawn from a bag that holds each as often as its weight and is filled again when it is empty: so each comes
+about as often as it should in a run of any length. Crash points are drawn from a bag of their own.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Final
+
+from tests.faults import log_faults as log
+from tests.faults import process_faults as process
+from tests.faults.injection import CRASH_POINT_FAULT, all_points
+from tests.faults.point_faults import die_at
+from tests.faults.rig import Inject
+
+__all__ = ["CLUSTER_ONLY", "KINDS", "Schedule", "Slot"]
+
+KINDS: Final[Mapping[str, tuple[Inject | None, int]]] = {
+    "kill_orchestrator": (process.kill_orchestrator, 3),
+    "kill_worker": (process.kill_worker, 3),
+    "zombie_orchestrator": (process.zombie_orchestrator, 1),
+    "zombie_worker": (process.zombie_worker, 1),
+    "short_stop": (process.short_stop, 2),
+    "graceful_orchestrator": (process.graceful_orchestrator, 1),
+    "graceful_worker": (process.graceful_worker, 1),
+    "rebalance": (process.rebalance, 1),
+    "rebalance_storm": (process.rebalance_storm, 1),
+    "killer_step": (process.killer_step, 1),
+    "kill_broker": (log.kill_broker, 1),
+    "pause_broker": (log.pause_broker, 1),
+    "kill_leader": (log.kill_leader, 2),
+    "duplicate_commands": (log.duplicate_commands, 1),
+    "duplicate_requests": (log.duplicate_requests, 1),
+    "duplicate_dispatches": (log.duplicate_dispatches, 1),
+    "reset_orchestrators": (log.reset_orchestrators, 1),
+    "reset_workers": (log.reset_workers, 1),
+    CRASH_POINT_FAULT: (None, 14),
+}
+"""What injects each kind, and its weight in the bag."""
+CLUSTER_ONLY: Final = frozenset({"kill_leader"})
+_ONCE: Final = frozenset({"reset_workers", "reset_orchestrators"})
+"""Only in the first bag: they cost as much as all that has happened before them."""
+
+
+class Slot:
+    """One fault to come: its kind, what injects it, and the pause before it in seconds."""
+
+    def __init__(self, kind: str, inject: Inject, pause: float, point: str | None = None) -> None:
+        self.kind = kind
+        self.inject = inject
+        self.pause = pause
+        self.point = point
+
+
+class Schedule:
+    """Endless; `points_left` are the declared crash points that were not drawn yet."""
+
+    def __init__(self, seed: int, kinds: Sequence[str], *, longest_pause: float = 1.5) -> None:
+        self._dice = random.Random(f"schedule {seed}")
+        self._kinds = kinds
+        self._longest = longest_pause
+        self._bag: list[str] = []
+        self._bags = 0
+        self._points: list[str] = []
+        self.points_left = set(all_points()) if CRASH_POINT_FAULT in kinds else set()
+
+    def next(self) -> Slot:
+        """The next fault."""
+        if not self._bag:
+            self._fill()
+        kind = self._bag.pop()
+        pause = self._dice.uniform(0.2, self._longest)
+        inject = KINDS[kind][0]
+        if inject is not None:
+            return Slot(kind, inject, pause)
+        return self.point(pause)
+
+    def point(self, pause: float) -> Slot:
+        """The next crash point."""
+        if not self._points:
+            self._points = sorted(all_points())
+            self._dice.shuffle(self._points)
+        point = self._points.pop()
+        self.points_left.discard(point)
+        return Slot(CRASH_POINT_FAULT, partial(die_at, point=point), pause, point)
+
+    def _fill(self) -> None:
+        wanted = {kind: KINDS[kind][1] for kind in self._kinds if not (self._bags and kind in _ONCE)}
+        self._bag = [kind for kind, weight in wanted.items() for _ in range(weight)]
+        self._dice.shuffle(self._bag)
+        self._bags += 1
