@@ -5,8 +5,8 @@ things and the rebalances. Between assignment and revocation of a partition:
 
 1. read its committed offset and metadata: what is finished, and whether its last owner was lost;
 2. before the first record is started, commit `open` and the reach: else a crash would leave no suspects;
-3. suspects one at a time in the whole worker, each after its delivery count is committed: else one that kills its
-   worker would be run for ever, and take its neighbours along;
+3. suspects run once their delivery count is committed: else one that kills its worker would be run for ever. The
+   second delivery runs among others, the last one alone in the whole worker (`suspects`);
 4. on revocation: wait for handlers to finish or be reported, then commit `closed`: else the next owner would find
    suspects where nobody was lost.
 """
@@ -25,6 +25,7 @@ from tasker_kafka.topics.log import Committed, GroupConsumer, Log, TopicPartitio
 from .attempts import Attempts
 from .crash_points import WorkerCrashPoint
 from .partition import PartitionWork, QueueDelivery
+from .replies import MAX_DELIVERIES
 from .settings import WorkerSettings
 from .suspects import SuspectTurn
 from .tasks import BackgroundTasks
@@ -121,34 +122,50 @@ class QueueLane:
         self._apply_pauses()
 
     def _pump_one(self, work: PartitionWork) -> None:
-        while work.may_start and self._attempts.has_room:
+        suspects: list[QueueDelivery] = []
+        while work.may_start and self._has_room and self._turn.lets_start(work):
             if not work.next_is_suspect:
                 delivery = work.start()
                 self._attempts.take(delivery, delivery.record.value)
-                continue
-            if self._turn.is_free:
+            elif work.next_deliveries >= MAX_DELIVERIES:
                 delivery = work.start()
-                self._turn.take(delivery)
-                self._tasks.start(self._run_suspect(delivery))
-            break
+                self._attempts.give_up(delivery, delivery.record.value)
+            elif work.next_deliveries == MAX_DELIVERIES - 1:
+                self._start_alone(work)
+                break
+            else:
+                suspects.append(work.start())
+                self._turn.reserved += 1
+        if suspects:
+            self._tasks.start(self._run_suspects(work, suspects))
         if work.wants_reach:
             self._urgent.set()
             self._changed.set()
 
-    async def _run_suspect(self, delivery: QueueDelivery) -> None:
-        """A record that may have ended its worker: the turn ends when it is finished."""
-        work, record = delivery.work, delivery.record
-        if work.is_worn_out(delivery):
-            self._attempts.give_up(delivery, record.value)
-            return
-        delivery.count = work.watermark.count_delivery(record.offset)
+    @property
+    def _has_room(self) -> bool:
+        return self._attempts.used + self._turn.reserved < self._settings.concurrency
+
+    def _start_alone(self, work: PartitionWork) -> None:
+        """Start a suspect's last delivery, if nothing else is in flight; else it will be the next to start."""
+        if self._turn.claim(work):
+            delivery = work.start()
+            self._turn.take(delivery)
+            self._turn.reserved += 1
+            self._tasks.start(self._run_suspects(work, [delivery]))
+
+    async def _run_suspects(self, work: PartitionWork, suspects: list[QueueDelivery]) -> None:
+        """Records that may have ended their worker: run once the log knows that they are delivered again."""
+        for delivery in suspects:
+            delivery.count_again()
         while not work.is_closed and (not await self._commit() or work.is_full):  # noqa: ASYNC110 - the commit is tried again, nothing is awaited
             await asyncio.sleep(self._settings.retry_seconds)
-        self._reached(WorkerCrashPoint.SUSPECT_COUNTED)
-        if work.is_closed:
-            delivery.drop()
-        else:
-            self._attempts.take(delivery, record.value)
+        self._turn.reserved -= len(suspects)
+        for delivery in suspects:
+            if work.is_closed:
+                delivery.drop()
+            else:
+                self._attempts.take(delivery, delivery.record.value)
 
     def _finished(self, delivery: QueueDelivery) -> None:
         """A record is finished."""
@@ -216,6 +233,8 @@ class QueueLane:
         for work in self._works.values():
             work.close()
             work.is_lost = True
+            self._turn.leave(work)
+        self._works = {}
         delay = self._settings.retry_seconds
         while True:
             try:
@@ -230,6 +249,8 @@ class QueueLane:
             await asyncio.sleep(delay)
             delay = min(2 * delay, self._settings.retry_max_seconds)
         self._reached(WorkerCrashPoint.ASSIGNED)
+        for work in self._works.values():
+            self._turn.join(work)
         self.assigned.set()
 
     async def _load(self, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, PartitionWork]:
@@ -272,7 +293,7 @@ class QueueLane:
         for work in works:
             work.is_lost = True
             self._works.pop(work.place, None)
-            self._turn.forget(work)
+            self._turn.leave(work)
 
     async def _settled(self, works: list[PartitionWork], timeout: float) -> bool:
         """Wait until nothing of these is in flight, at most `timeout` seconds: whether it is so."""

@@ -12,7 +12,6 @@ from collections.abc import Callable
 
 from tasker_kafka.topics.log import Batch, Committed, Record, TopicPartition
 
-from .replies import MAX_DELIVERIES
 from .watermark import Restored, Watermark
 
 __all__ = ["PartitionWork", "QueueDelivery"]
@@ -74,6 +73,11 @@ class PartitionWork:
         return bool(self.waiting) and self.waiting[0].offset < self._suspects_end
 
     @property
+    def next_deliveries(self) -> int:
+        """How often the next waiting record is known to have been delivered; at least 1."""
+        return self.watermark.deliveries(self.waiting[0].offset)
+
+    @property
     def wants_reach(self) -> bool:
         """A commit is wanted now: the next record may not be started before it, or soon will not."""
         following = self.waiting[0].offset if self.waiting else self.watermark.position
@@ -87,10 +91,6 @@ class PartitionWork:
         self.in_flight += 1
         self._started += 1
         return QueueDelivery(self, record)
-
-    def is_worn_out(self, delivery: QueueDelivery) -> bool:
-        """It has been delivered too often to be run again."""
-        return self.watermark.deliveries(delivery.record.offset) >= MAX_DELIVERIES
 
     def close(self) -> None:
         """Take in and start nothing more; what waits is left to the next owner."""
@@ -135,13 +135,13 @@ class PartitionWork:
 class QueueDelivery:
     """One record that was started."""
 
-    __slots__ = ("_is_done", "count", "record", "work")
+    __slots__ = ("_is_counted", "_is_done", "count", "record", "work")
 
     def __init__(self, work: PartitionWork, record: Record) -> None:
         self.work = work
         self.record = record
         self.count = work.watermark.deliveries(record.offset)
-        self._is_done = False
+        self._is_done = self._is_counted = False
 
     @property
     def is_closing(self) -> bool:
@@ -162,10 +162,17 @@ class QueueDelivery:
             work.watermark.finish(self.record.offset)
             work.on_finished(self)
 
+    def count_again(self) -> None:
+        """It is about to be delivered once more; counts once the next commit is in the log."""
+        self.count = self.work.watermark.count_delivery(self.record.offset)
+        self._is_counted = True
+
     def drop(self) -> None:
-        """It is left unfinished, to the next owner."""
+        """It is left unfinished, to the next owner. Nobody was lost with it, so this delivery does not count."""
         if not self._is_done:
             self._is_done = True
+            if self._is_counted:
+                self.work.watermark.uncount_delivery(self.record.offset)
             self.work.in_flight -= 1
             self.work.on_finished(self)
 

@@ -91,6 +91,12 @@ class Watermark:
         self._deliveries[offset] = self.deliveries(offset) + 1
         return self._deliveries[offset]
 
+    def uncount_delivery(self, offset: int) -> None:
+        """Take the last count back."""
+        count = self._deliveries.pop(offset, 1) - 1
+        if count > 1:
+            self._deliveries[offset] = count
+
     def lookahead(self, count: int) -> int:
         """The offset before which the first `count` unfinished records lie, and those not yet taken in."""
         for place, offset in enumerate(self._unfinished):

@@ -108,7 +108,8 @@ class StepWorker:
         try:
             await cancellations.start()
             attempts = self._make_attempts(outbox, sender, cancellations, threads, children)
-            turn = SuspectTurn(self._schedule_pump)
+            patience = 2 * self._settings.start_report_seconds + _LEAST_SECONDS
+            turn = SuspectTurn(self._schedule_pump, patience_seconds=patience)
             self._lanes = [self._make_lane(queue, attempts, turn, tasks) for queue in self._queues]
             tasks.start(sender.run())
             tasks.start(cancellations.follow())

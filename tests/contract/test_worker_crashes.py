@@ -99,34 +99,66 @@ def test_a_step_that_ends_its_worker_three_times_is_given_up_and_its_neighbours_
         assert killer.calls == 3
         others = [each for each in results if each is not lost]
         assert set(outcomes(others)) == {Outcome.SUCCESS}
-        assert max(runs.values()) <= 2
+        assert max(runs.values()) <= 3
 
     play(memory_side("t"), scenario, partitions=2, steps=STEPS)
 
 
-def test_suspects_run_one_at_a_time() -> None:
+def test_suspects_run_together_at_their_second_delivery_and_alone_at_their_third() -> None:
     running: set[str] = set()
-    together: list[int] = []
-    started = asyncio.Event()
+    together: dict[str, list[int]] = {"w2": [], "w3": []}
+    calls = Calls()
 
     @step_handler("one")
     async def one(context: StepContext) -> None:
-        started.set()
+        calls.add(context.worker_id)
         if context.worker_id == "w1":
             await asyncio.sleep(3600)
         running.add(context.task_id)
-        together.append(len(running))
-        await asyncio.sleep(1)
+        together[context.worker_id].append(len(running))
+        await asyncio.sleep(3600 if context.worker_id == "w2" else 1)
         running.discard(context.task_id)
 
     async def scenario(made: Rig) -> None:
         await made.dispatch_many(5)
-        first = await made.work(one)
-        await started.wait()
-        await first.crash()
-        await made.work(one, worker_id="w2")
-        await made.wait_for(StepResult, count=5)
-        assert together == [1, 1, 1, 1, 1]
+        for life in ("w1", "w2"):
+            worker = await made.work(one, worker_id=life)
+            await calls.wait(5)
+            calls.clear()
+            await worker.crash()
+        running.clear()
+        await made.dispatch_many(5, first=6)
+        await made.work(one, worker_id="w3")
+        results = await made.wait_for(StepResult, count=10)
+        assert together["w2"] == [1, 2, 3, 4, 5]
+        assert together["w3"] == [1, 1, 1, 1, 1, 1, 2, 3, 4, 5]
+        assert sorted(each.delivery_count for each in results) == [2] * 5 + [3] * 5
+
+    play(memory_side("t"), scenario)
+
+
+def test_a_suspect_that_its_worker_gives_back_was_not_lost_again() -> None:
+    calls = Calls()
+    settings = msgspec.structs.replace(FAST, start_report_seconds=600.0, shutdown_seconds=1.0)
+
+    @step_handler("one")
+    async def one(context: StepContext) -> None:
+        calls.add(context.worker_id)
+        await asyncio.sleep(0 if context.worker_id == "last" else 3600)
+
+    async def scenario(made: Rig) -> None:
+        await made.dispatch(1)
+        for life in range(4):
+            worker = await made.work(one, worker_id=f"w{life}", settings=settings)
+            await calls.wait(life + 1)
+            if life:
+                await worker.worker.stop()
+                await asyncio.wait([worker.task])
+            else:
+                await worker.crash()
+        await made.work(one, worker_id="last")
+        result = await made.result(1)
+        assert (result.outcome, result.delivery_count) == (Outcome.SUCCESS, 2)
 
     play(memory_side("t"), scenario)
 

@@ -117,10 +117,10 @@ class Rig:
         assert self._outbox is not None
         await self._outbox.write(self.write_of(made))
 
-    async def dispatch_many(self, count: int, step: str = "one") -> None:
-        """Grant attempt 1 of the step of tasks 1 to `count`."""
+    async def dispatch_many(self, count: int, step: str = "one", *, first: int = 1) -> None:
+        """Grant attempt 1 of the step of `count` tasks, numbered from `first`."""
         assert self._outbox is not None
-        for number in range(1, count + 1):
+        for number in range(first, first + count):
             self._outbox.send(self.write_of(self.make_dispatch(number, step)))
         await self._outbox.flush()
 

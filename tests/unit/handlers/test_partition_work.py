@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from tasker_kafka.handlers.worker.partition import PartitionWork, QueueDelivery
-from tasker_kafka.handlers.worker.suspects import SuspectTurn
 from tasker_kafka.handlers.worker.watermark import Restored, decode_metadata
 from tasker_kafka.topics.log import Batch, Record, TopicPartition
 
@@ -147,11 +146,20 @@ def test_suspects_that_were_not_run_yet_stay_suspects_for_the_next_owner() -> No
     assert (restored.is_open, restored.reach, restored.deliveries) == (True, 6, ((4, 2),))
 
 
-def test_a_record_is_worn_out_at_its_third_delivery() -> None:
-    work = make(Restored(is_open=True, reach=2, deliveries=((0, 3), (1, 2))), end=2)
-    fill(work, 0, 2)
+def test_a_delivery_counts_from_its_commit_until_it_ends_in_any_other_way() -> None:
+    work = make(Restored(is_open=True, reach=3, deliveries=((0, 2),)), end=3)
+    fill(work, 0, 3)
     commit(work)
-    assert [work.is_worn_out(work.start()) for _ in range(2)] == [True, False]
+    assert work.next_deliveries == 2
+    first, second, third = start_all(work)
+    for delivery in (first, second, third):
+        delivery.count_again()
+    assert [each.count for each in (first, second, third)] == [3, 2, 2]
+    assert commit(work).deliveries == ((0, 3), (1, 2), (2, 2))
+    first.drop()
+    second.drop()
+    third.finish()
+    assert commit(work).deliveries == ((0, 2),)
 
 
 def test_metadata_that_do_not_fit_stop_the_partition_until_they_do() -> None:
@@ -178,26 +186,3 @@ def test_a_closed_partition_takes_nothing_in_and_keeps_nothing_waiting() -> None
     fill(work, 3, 6)
     assert not work.waiting
     assert work.watermark.position == 3
-
-
-def test_the_turn_ends_with_its_own_delivery_or_its_partition() -> None:
-    freed: list[int] = []
-    turn = SuspectTurn(lambda: freed.append(1))
-    work = make()
-    fill(work, 0, 3)
-    commit(work)
-    first, second, third = start_all(work)
-    free = []
-    turn.take(first)
-    free.append(turn.is_free)
-    turn.end(second)
-    free.append(turn.is_free)
-    turn.end(first)
-    free.append(turn.is_free)
-    turn.take(third)
-    turn.forget(make())
-    free.append(turn.is_free)
-    turn.forget(work)
-    free.append(turn.is_free)
-    assert free == [False, False, True, False, True]
-    assert freed == [1, 1]
