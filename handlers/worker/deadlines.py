@@ -31,11 +31,13 @@ class Deadlines:
         self._waiting: list[tuple[float, int, Watched]] = []
         self._order = itertools.count()
         self._timer: asyncio.TimerHandle | None = None
+        self._fires_at = 0.0
+        """When the timer fires. Asking it is no good: uvloop's handle of a time that is past cannot tell."""
 
     def add(self, when: float, watched: Watched) -> None:
         """Wake `watched` at `when`."""
         heapq.heappush(self._waiting, (when, next(self._order), watched))
-        if self._timer is None or when < self._timer.when():
+        if self._timer is None or when < self._fires_at:
             self._arm()
 
     def close(self) -> None:
@@ -50,7 +52,8 @@ class Deadlines:
         while self._waiting and self._waiting[0][2].is_over:
             heapq.heappop(self._waiting)
         if self._waiting:
-            self._timer = self._loop.call_at(self._waiting[0][0], self._fire)
+            self._fires_at = self._waiting[0][0]
+            self._timer = self._loop.call_at(self._fires_at, self._fire)
 
     def _fire(self) -> None:
         self._timer = None
