@@ -23,8 +23,8 @@ __all__ = ["ROOT", "End", "Fleet", "Role", "ledger_environment"]
 
 ROOT: Final = Path(__file__).parents[2]
 RESTART_SECONDS: Final = 0.2
-RESTARTABLE: Final = frozenset({ExitCode.BROKER, ExitCode.PARTITION_LOST})
-"""Ends that a fault of something else may cause, after which a supervisor starts the role again."""
+NEVER_AGAIN: Final = frozenset({ExitCode.FENCED, ExitCode.CONFIGURATION})
+"""Ends after which no supervisor starts the role again."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +38,8 @@ class End:
     """Seconds since 1970."""
     wanted: str
     """Who wanted it: `kill`, `term`, `crash`, or nobody ('')."""
+    lived: float
+    """Seconds from its start."""
     was_stopped: bool
     """It had been stopped by SIGSTOP before."""
 
@@ -127,15 +129,16 @@ class Fleet:
         task.add_done_callback(self._watching.discard)
 
     async def _watch(self, role: Role, process: asyncio.subprocess.Process) -> None:
+        started = time.time()
         code = await process.wait()
-        end = End(role.name, process.pid, code, time.time(), role.wanted, role.was_stopped)
+        now = time.time()
+        end = End(role.name, process.pid, code, now, role.wanted, now - started, role.was_stopped)
         self.ends.append(end)
         role.ended.set()
         self.on_end(end)
-        is_killed = code == -signal.SIGKILL
-        if (code in RESTARTABLE or (is_killed and not end.wanted)) and not role.is_held and not self._is_over:
+        if not end.wanted and code not in NEVER_AGAIN:
             await asyncio.sleep(RESTART_SECONDS)
-            if not role.is_running and not role.is_held and not self._is_over:
+            if not (role.is_running or role.is_held or self._is_over):
                 await self._launch(role)
 
     async def again(self, name: str) -> None:

@@ -41,7 +41,7 @@ EARLY: Final = "FAULTS_EARLY"
 """Seconds after which the reconciler asks after a task, instead of a minute and six days."""
 CRASH_POINT_FAULT: Final = "crash_point"
 """The ledger's name of a death at a crash point; its detail names point, passing and process."""
-KILLER_FAULT: Final = "killer_step"
+KILLER_FAULT: Final = "killed_by_handler"
 """The ledger's name of a worker's death by one of its handlers; its detail names the process."""
 
 

@@ -61,7 +61,7 @@ def plans() -> list[Plan]:
 def _step(
     template: Template, name: str, *parents: str, handler: str = "faults.work", **options: Any
 ) -> Template:
-    known = {key: options.pop(key) for key in ("retry", "timeout_seconds") if key in options}
+    known: dict[str, Any] = {key: options.pop(key) for key in ("retry", "timeout_seconds") if key in options}
     if options.get("seconds", 0) > 1:
         known["heartbeat_timeout_seconds"] = 6.0
     return template.step(name, handler=handler, depends_on=parents, config=options, **known)

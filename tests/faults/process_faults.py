@@ -111,7 +111,7 @@ async def _until_out(rig: Rig, mine: tuple[str, str], seconds: float) -> bool:
     group, until = rig.names.worker_group(QUEUE), time.monotonic() + seconds
     while time.monotonic() < until:
         members = await rig.members(group)
-        if members and not any(mine[0] in each or each.startswith(mine[1]) for each in members):
+        if not any(mine[0] in each or each.startswith(mine[1]) for each in members):
             return True
         await asyncio.sleep(0.2)
     return False
@@ -183,7 +183,7 @@ async def _join_and_leave(rig: Rig, dice: random.Random, times: int) -> Outcome:
     numbers = {number: len([1 for o in view.owners if o.number > before[number]])
                for number, view in rig.observer.views.items()}  # fmt: skip
     proof = {"joined": times, "exits": ends, "new_owners_by_partition": numbers}
-    bit = taken and all(numbers.values()) and set(ends) <= {0, -signal.SIGKILL}
+    bit = taken and all(numbers.values()) and set(ends) <= {0, -signal.SIGKILL, -signal.SIGTERM}
     return Outcome(bit, proof, at, before, stalled=await rig.stalled(before, at))
 
 

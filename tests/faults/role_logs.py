@@ -21,6 +21,7 @@ _WORDS: Final = re.compile(
 )
 _CONTEXT_LINES: Final = 12
 _MOST: Final = 5
+_YOUNG_SECONDS: Final = 10.0
 _OF_OTHERS: Final = frozenset({ExitCode.BROKER, ExitCode.PARTITION_LOST})
 """What a fault of something else may end a role with."""
 
@@ -39,12 +40,14 @@ def unplanned_words(folder: Path) -> list[str]:
 def unplanned_ends(ends: Iterable[End], ledger: Ledger) -> list[str]:
     """Ends with an exit code that neither the run nor a fault explains."""
     explained = {
-        each.detail["pid"] for each in ledger.faults if each.fault in (CRASH_POINT_FAULT, KILLER_FAULT)
+        each.detail.get("pid") for each in ledger.faults if each.fault in (CRASH_POINT_FAULT, KILLER_FAULT)
     }
     found = []
     for end in ends:
         is_own_kill = end.code == -signal.SIGKILL and (end.wanted == "kill" or end.pid in explained)
         is_clean = end.code == 0 and end.wanted in ("term", "crash")
+        # SIGTERM before it could ask for it: nothing had begun.
+        is_clean |= end.code == -signal.SIGTERM and end.wanted == "term" and end.lived < _YOUNG_SECONDS
         is_fenced = end.code == ExitCode.FENCED and end.was_stopped
         if not (is_own_kill or is_clean or is_fenced or end.code in _OF_OTHERS):
             found.append(f"{end.name} ({end.pid}) ended with {end.code}, wanted: {end.wanted or 'nothing'}")
