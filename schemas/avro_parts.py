@@ -5,33 +5,45 @@ What is read comes from strangers: a number must fit its type, and a length or c
 
 from __future__ import annotations
 
-from functools import lru_cache
-from typing import Final
+from collections.abc import Callable
+from typing import Final, Generic, TypeVar
 
 __all__ = [
     "BOOLEAN",
     "BYTE",
+    "OPTIONAL_TEXT",
+    "OPTIONAL_TIME",
     "SMALL",
+    "TEXT",
+    "TIME",
     "TIMES",
+    "join",
     "read_count",
     "read_int",
     "read_long",
     "read_size",
     "read_time",
+    "refuse_size",
     "varint",
+    "write_bytes",
     "write_int",
     "write_long",
-    "write_name",
-    "write_text",
+    "write_texts",
 ]
 
 _INT: Final = (-(1 << 31), (1 << 31) - 1)
 _LONG: Final = (-(1 << 63), (1 << 63) - 1)
 
+V = TypeVar("V")
+join: Final = b"".join
+
 
 def varint(value: int) -> bytes:
     """A number of up to 64 bits: zigzag, seven bits a byte, low bits first."""
-    number = (value << 1) ^ (value >> 63)
+    return _unsigned((value << 1) ^ (value >> 63))
+
+
+def _unsigned(number: int) -> bytes:
     out = bytearray()
     while number > 127:
         out.append(number & 127 | 128)
@@ -40,16 +52,60 @@ def varint(value: int) -> bytes:
     return bytes(out)
 
 
-# Times, offsets and lives recur in the records of one batch; names of steps and handlers recur for ever.
-@lru_cache(maxsize=1 << 14)
+class Remembered(dict[V, bytes], Generic[V]):
+    """Value → its bytes, written when first asked for and remembered if short.
+
+    Times and lives recur in the records of one batch, names of steps and handlers for ever.
+    """
+
+    _MOST: Final = 1 << 14
+    _LONGEST: Final = 66
+
+    __slots__ = ("_write",)
+
+    def __init__(self, write: Callable[[V], bytes]) -> None:
+        super().__init__()
+        self._write = write
+
+    def __missing__(self, value: V) -> bytes:
+        data = self._write(value)
+        if len(data) <= self._LONGEST:
+            if len(self) >= self._MOST:
+                self.clear()
+            self[value] = data
+        return data
+
+
+SMALL: Final = tuple(varint(value) for value in range(1024))
+"""The bytes of small numbers."""
+BYTE: Final = tuple((each >> 1) ^ -(each & 1) for each in range(128))
+"""The number that a single byte below 128 is."""
+BOOLEAN: Final = (b"\x00", b"\x01")
+"""The bytes of False and True."""
+
+_LOW: Final = tuple(bytes((first, second)) for second in range(128, 256) for first in range(128, 256, 2))
+"""The first two bytes of a number from 8192 on, by its lowest 13 bits."""
+
+
+def _rest(number: int) -> bytes:
+    if number >> 50:
+        raise ValueError("a number does not fit 64 bits")
+    return _unsigned(number)
+
+
+_REST: Final = Remembered(_rest)
+"""The other bytes, by the other bits: of a growing offset they stay the same for a long time."""
+
+
 def write_long(value: int) -> bytes:
     """A `long`; ValueError beyond 64 bits."""
-    if not _LONG[0] <= value <= _LONG[1]:
+    if value > 8191:
+        return _LOW[value & 8191] + _REST[value >> 13]
+    if value < _LONG[0]:
         raise ValueError(f"{value} does not fit 64 bits")
     return varint(value)
 
 
-@lru_cache(maxsize=1 << 12)
 def write_int(value: int) -> bytes:
     """An `int`; ValueError beyond 32 bits."""
     if not _INT[0] <= value <= _INT[1]:
@@ -57,20 +113,42 @@ def write_int(value: int) -> bytes:
     return varint(value)
 
 
-def write_text(value: str) -> bytes:
-    """A `string`: length and UTF-8."""
+def _write_text(value: str) -> bytes:
     raw = value.encode()
     return write_long(len(raw)) + raw
 
 
-write_name = lru_cache(maxsize=1 << 14)(write_text)
-"""As `write_text`, remembered: for short text only."""
-SMALL: Final = tuple(varint(value) for value in range(1024))
-"""The bytes of small numbers."""
-BYTE: Final = tuple((each >> 1) ^ -(each & 1) for each in range(128))
-"""The number that a single byte below 128 is."""
-BOOLEAN: Final = (b"\x00", b"\x01")
-"""The bytes of False and True."""
+def _write_optional_text(value: str | None) -> bytes:
+    return b"\x00" if value is None else b"\x02" + _write_text(value)
+
+
+def _write_optional_time(value: int | None) -> bytes:
+    return b"\x00" if value is None else b"\x02" + write_long(value)
+
+
+TEXT: Final = Remembered(_write_text)
+"""A `string`: length and UTF-8."""
+OPTIONAL_TEXT: Final = Remembered(_write_optional_text)
+"""A union of null and `string`."""
+TIME: Final = Remembered(write_long)
+"""A `long` that is a time."""
+OPTIONAL_TIME: Final = Remembered(_write_optional_time)
+"""A union of null and such a `long`."""
+
+
+def write_texts(values: tuple[str, ...]) -> bytes:
+    """An array of `string`, not empty."""
+    return write_long(len(values)) + join([TEXT[each] for each in values]) + b"\x00"
+
+
+def write_bytes(value: bytes) -> bytes:
+    """A `bytes`: length and value."""
+    return write_long(len(value)) + value
+
+
+def refuse_size(value: bytes, size: int) -> bytes:
+    """ValueError: a `fixed` of another size."""
+    raise ValueError(f"{len(value)} bytes, not {size}")
 
 
 def read_long(data: bytes, at: int) -> tuple[int, int]:

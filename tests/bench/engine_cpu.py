@@ -27,6 +27,7 @@ from aiokafka.producer.message_accumulator import BatchBuilder
 from tasker_kafka.schemas.codec import codec
 from tasker_kafka.schemas.plan import Plan
 from tasker_kafka.schemas.records import Command, Dispatch, StepResult, TaskRequest
+from tasker_kafka.schemas.template import Template
 from tasker_kafka.schemas.words import Outcome
 from tasker_kafka.streams.lane import EngineLane, IntakeLane, LaneSettings
 from tasker_kafka.streams.runtime.garbage import settle_garbage
@@ -39,7 +40,7 @@ from tasker_kafka.topics.names import TopicNames
 from tasker_kafka.topics.pipeline import PipelinedOutbox
 from tasker_kafka.topics.plans import PlanStore, publish
 from tasker_kafka.topics.provision import create
-from tests.bench.run import SHAPES, plans
+from tests.support.system import chain, fan_out
 
 _FETCHED = 250
 """Records handed over at once: what a fetch of a drained partition brings, about."""
@@ -50,7 +51,17 @@ _FIRST_MS = 1_700_000_000_000
 _PER_MS = 50
 """Records of one broker timestamp."""
 _SETTINGS = LaneSettings(reconcile_interval_ms=0)
+SHAPES = ("chain-5", "diamond", "fan-out-20")
 _NO_HEADERS: list[tuple[str, bytes]] = []
+
+
+def plans() -> dict[str, Plan]:
+    """The shapes by name."""
+    diamond = Template("diamond").step("start", handler="test.noop")
+    for branch in ("left", "right"):
+        diamond = diamond.step(branch, handler="test.noop", depends_on=["start"])
+    diamond = diamond.step("end", handler="test.noop", depends_on=["left", "right"])
+    return dict(zip(SHAPES, (chain(5), diamond.compile(), fan_out(20)), strict=True))
 
 
 class _Payload:
