@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gzip
 import struct
+from bisect import bisect_left
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final, TypeAlias
@@ -45,6 +46,12 @@ class RawPartition(msgspec.Struct):
     """First offset the broker still has."""
     end: int = 0
     """Offset after the last, control records of transactions included."""
+
+    def at(self, offset: int) -> RawRecord | None:
+        """The record of this offset; None if there is none (any more)."""
+        place = bisect_left(self.records, offset, key=lambda each: each.offset)
+        found = self.records[place] if place < len(self.records) else None
+        return found if found is not None and found.offset == offset else None
 
 
 class RawLog(msgspec.Struct):
