@@ -107,11 +107,12 @@ Owner = DeliveryTrack | asyncio.Future[TopicPartitionOffset]
 class Delivery:
     """A batch on its way: records of one topic-partition with those who wait for them."""
 
-    __slots__ = ("counts", "deadline", "entries", "payload", "place", "waiting")
+    __slots__ = ("_append", "counts", "deadline", "entries", "payload", "place", "waiting")
 
     def __init__(self, place: TopicPartition, payload: Payload) -> None:
         self.place = place
         self.payload = payload
+        self._append = payload.append
         self.entries: list[tuple[Write, Owner]] = []
         self.counts: dict[DeliveryTrack, int] = {}
         self.waiting: list[tuple[int, asyncio.Future[TopicPartitionOffset]]] = []
@@ -119,17 +120,17 @@ class Delivery:
 
     def add(self, write: Write, owner: Owner) -> bool:
         """Append a record; False when the batch is full."""
-        if not self.payload.append(write):
+        if not self._append(write):
             return False
-        if isinstance(owner, DeliveryTrack):
-            if owner in self.counts:
-                self.counts[owner] += 1
-            else:
-                self.counts[owner] = 1
-                owner.joined(self)
+        entries, counts = self.entries, self.counts
+        if owner in counts:
+            counts[owner] += 1
+        elif isinstance(owner, DeliveryTrack):
+            counts[owner] = 1
+            owner.joined(self)
         else:
-            self.waiting.append((len(self.entries), owner))
-        self.entries.append((write, owner))
+            self.waiting.append((len(entries), owner))
+        entries.append((write, owner))
         return True
 
 

@@ -66,14 +66,8 @@ class PipelinedOutbox(ABC):
     def send(self, write: Write, track: Track | None = None) -> None:
         """Queue a record; raises LogError for a closed outbox, a failed track or a topic that is not warm."""
         owner = self._own if track is None else track
-        if not isinstance(owner, DeliveryTrack):
-            raise TypeError("a track must come from `outbox.track()`")
-        if self.is_closed:
-            raise LogError("the outbox is closed")
-        if owner.failure is not None:
-            raise LogError(
-                "an earlier record of this track could not be written; nothing may follow it"
-            ) from owner.failure
+        if not isinstance(owner, DeliveryTrack) or owner.failure is not None or self.is_closed:
+            raise self._refusal(owner)
         self._add(write, owner)
         owner.in_flight += 1
 
@@ -145,11 +139,15 @@ class PipelinedOutbox(ABC):
     # ------------------------------------------------------------ order
 
     def _add(self, write: Write, owner: Owner) -> None:
-        if write.value is not None and len(write.value) > MAX_RECORD_BYTES:
-            raise RecordTooLarge(
-                f"{len(write.value)} bytes for {write.topic}; at most {MAX_RECORD_BYTES} are sent"
-            )
-        lane = self._lane(write)
+        value, partition = write.value, write.partition
+        if value is not None and len(value) > MAX_RECORD_BYTES:
+            raise RecordTooLarge(f"{len(value)} bytes for {write.topic}; at most {MAX_RECORD_BYTES} are sent")
+        lanes = self._topics.get(write.topic)
+        if lanes is None or partition is None:
+            lanes, partition = self._place(write)
+        elif not 0 <= partition < len(lanes):
+            raise LogError(f"topic {write.topic!r} has {len(lanes)} partitions, there is no {partition}")
+        lane = lanes[partition]
         self._added += 1
         delivery = lane.open
         if delivery is None or not delivery.add(write, owner):
@@ -160,23 +158,28 @@ class PipelinedOutbox(ABC):
             if lane.in_flight is None:
                 self._schedule(lane)
 
-    def _lane(self, write: Write) -> DeliveryLane:
+    def _place(self, write: Write) -> tuple[list[DeliveryLane], int]:
+        """The partitions of the record's topic, and which of them the partitioner chooses."""
         lanes = self._topics.get(write.topic)
         if lanes is None:
             raise LogError(
                 f"the outbox does not know topic {write.topic!r}",
                 next_step="call `await outbox.warm([...])` with every topic before the first `send`",
             )
-        partition = write.partition
-        if partition is None:
-            if write.key is None:
-                self._keyless += 1
-                partition = self._keyless % len(lanes)
-            else:
-                partition = partition_for(write.key, len(lanes))
-        elif not 0 <= partition < len(lanes):
-            raise LogError(f"topic {write.topic!r} has {len(lanes)} partitions, there is no {partition}")
-        return lanes[partition]
+        if write.key is None:
+            self._keyless += 1
+            return lanes, self._keyless % len(lanes)
+        return lanes, partition_for(write.key, len(lanes))
+
+    def _refusal(self, owner: object) -> Exception:
+        """Why a record is not taken."""
+        if not isinstance(owner, DeliveryTrack):
+            return TypeError("a track must come from `outbox.track()`")
+        if self.is_closed:
+            return LogError("the outbox is closed")
+        refusal = LogError("an earlier record of this track could not be written; nothing may follow it")
+        refusal.__cause__ = owner.failure
+        return refusal
 
     def _new_delivery(self, lane: DeliveryLane) -> Delivery:
         delivery = Delivery(lane.place, self._new_payload())
