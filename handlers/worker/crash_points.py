@@ -15,7 +15,7 @@ class WorkerCrashPoint(StrEnum):
     COMMIT_BEGUN = "worker.commit_begun"
     COMMITTED = "worker.committed"
     SUSPECT_COUNTED = "worker.suspect_counted"
-    """A suspect's delivery is counted and committed; it has not run."""
+    """The deliveries of suspects are counted and committed; none of them has run."""
     HANDLER_BEGUN = "worker.handler_begun"
     REPORT_SENT = "worker.report_sent"
     REPORT_ACKNOWLEDGED = "worker.report_acknowledged"

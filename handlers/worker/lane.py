@@ -160,6 +160,7 @@ class QueueLane:
             delivery.count_again()
         while not work.is_closed and (not await self._commit() or work.is_full):  # noqa: ASYNC110 - the commit is tried again, nothing is awaited
             await asyncio.sleep(self._settings.retry_seconds)
+        self._reached(WorkerCrashPoint.SUSPECT_COUNTED)
         self._turn.reserved -= len(suspects)
         for delivery in suspects:
             if work.is_closed:

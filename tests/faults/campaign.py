@@ -38,7 +38,6 @@ __all__ = ["Campaign", "Options"]
 
 PARTITIONS: Final = 4
 ORCHESTRATORS, WORKERS = 2, 2
-SETTLE_SECONDS: Final = 90.0
 _SHOWN: Final = 10
 _DISTURBING: Final = frozenset({"kill_orchestrator", "kill_worker", CRASH_POINT_FAULT, "killer_step"})
 """Kinds whose repeated steps count as repeated after a kill."""
@@ -58,6 +57,8 @@ class Options:
     """Every crash point once, however long it takes."""
     wants_all_points: bool = False
     """Crash points that were not drawn in time follow afterwards."""
+    settle_seconds: float = 90.0
+    """Bound for everything to come to rest after the last fault."""
     planted: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -113,7 +114,7 @@ class Campaign:
             following.append(loading)
             await self._inject(rig)
             report.load = _load_figures(rig, time.monotonic() - begun)
-            report.settle, unsettled = await settle(rig, SETTLE_SECONDS)
+            report.settle, unsettled = await settle(rig, self._options.settle_seconds)
             self._failures += unsettled
             self._failures += await fleet.stop_all()
             await self._judge(rig, report, environment, is_settled=not unsettled)

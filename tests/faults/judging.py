@@ -15,7 +15,7 @@ from typing import Any
 from tasker_kafka.topics.log import TopicPartition
 from tasker_kafka.topics.partitioner import partition_for
 from tests.checker import Report as CheckReport
-from tests.checker import read_ledger
+from tests.checker import check, read_ledger, read_raw
 from tests.faults.fleet import ROOT
 from tests.faults.rig import Rig
 
@@ -78,10 +78,6 @@ async def stalled_partitions(rig: Rig) -> list[str]:
 
 async def judge(rig: Rig, *, settled: bool, save: Path) -> CheckReport:
     """The independent checker's word; the raw log is kept when there are violations."""
-    try:
-        from tests.checker import check, read_raw
-    except ImportError:
-        return CheckReport((), {})
     raw = await read_raw(rig.brokers.bootstrap, rig.names.prefix)
     report = await asyncio.to_thread(check, raw, read_ledger(rig.ledger_folder), settled=settled)
     if report.violations:

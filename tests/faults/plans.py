@@ -104,7 +104,7 @@ def _special() -> list[Template]:
     large = _step(Template(LARGE), "first", result_bytes=BIG_BYTES)
     large = _step(_step(large, "second", "first", result_bytes=BIG_BYTES), "third", "first", "second")
     slow = _step(_step(Template(SLOW), "first"), "second", "first", seconds=2.5)
-    long = _step(Template(LONG), "only", seconds=8.0)
+    long = _step(Template(LONG), "only", seconds=15.0)
     keyed = _step(_step(Template(KEYED, identity="caller_provided"), "first"), "second", "first")
     threaded = _step(Template("threaded"), "first", handler="faults.thread", seconds=0.01)
     killer = _step(Template(KILLER), "only", is_deadly=True, retry=Retry(max_attempts=1))

@@ -102,8 +102,9 @@ async def _terminate(rig: Rig, name: str, dice: random.Random) -> None:
 async def _terminate_busy(rig: Rig, name: str, dice: random.Random) -> None:
     """SIGTERM while a handler runs that cannot be waited for."""
     await _ask_for(rig, LONG, 16)
-    await asyncio.sleep(4.0)
-    await _terminate(rig, name, dice)
+    await asyncio.sleep(3.0)
+    rig.fleet._signal(rig.fleet.roles[name], signal.SIGTERM)
+    await asyncio.sleep(DEATH_SECONDS)
 
 
 async def _no_workers(rig: Rig, name: str, dice: random.Random) -> None:
@@ -173,13 +174,13 @@ async def die_at(rig: Rig, dice: random.Random, point: str) -> Outcome:
     nth = dice.randint(1, recipe.most)
     for name in chosen:
         await (rig.fleet.kill if recipe.is_killed_before else rig.fleet.terminate)(name)
-    before = rig.all_owned()
     for name in chosen:
         number = int(name.rpartition("-")[2])
         await rig.fleet.start(kind, number, crash=f"{point}:{nth}", **recipe.environment)
         rig.fleet.hold(name)
     end = await _until_death(rig, dice, chosen, recipe)
     at = now_ms() if end is None else round(end.at * 1000)
+    before = rig.all_owned()
     died_at = None if end is None else _last_words(rig, end.pid)
     for name in chosen:
         rig.fleet.go_on(name)
@@ -198,8 +199,8 @@ async def die_at(rig: Rig, dice: random.Random, point: str) -> Outcome:
     if kind != "orchestrator":
         pids = () if end is None or kind != "worker" else (end.pid,)
         return Outcome(bit, proof, at, workers=pids)
-    taken = await rig.observer.newer_owners(before, TAKEOVER_SECONDS)
-    return Outcome(bit and taken, proof, at, before, stalled=await rig.stalled(before, at))
+    taken = await rig.retaken(chosen[0], before, TAKEOVER_SECONDS)
+    return Outcome(bit and bool(taken), proof, at, taken, stalled=await rig.stalled(taken, at))
 
 
 async def _until_death(rig: Rig, dice: random.Random, names: list[str], recipe: Recipe) -> End | None:

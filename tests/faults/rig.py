@@ -95,6 +95,15 @@ class Rig:
             if views[number].next_accepted(since_ms, owner_above=owner) is None
         )
 
+    async def retaken(self, name: str, before: Mapping[int, int], seconds: float) -> dict[int, int]:
+        """Wait until an orchestrator has become owner anew: its partitions, with the numbers of before."""
+
+        def found() -> dict[int, int]:
+            return {part: before[part] for part, number in self.owned(name).items() if number > before[part]}
+
+        await self.observer.until(lambda: bool(found()), seconds)
+        return found()
+
     async def members(self, group: str) -> list[str]:
         """The ids of a group's members."""
         return await self.log._lookup.group_members(group)

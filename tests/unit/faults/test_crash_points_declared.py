@@ -1,0 +1,47 @@
+"""The lists of crash points are complete: what is declared is reached in the code, and the run knows how."""
+
+from __future__ import annotations
+
+import re
+from enum import StrEnum
+
+import pytest
+
+from tasker_kafka.handlers.worker.crash_points import WorkerCrashPoint
+from tasker_kafka.streams.lane import CrashPoint
+from tasker_kafka.topics.crash_points import ClientCrashPoint
+from tests.faults.injection import all_points
+from tests.faults.point_faults import kind_of
+from tests.faults.schedule import Schedule
+from tests.support.source_tree import package_modules
+
+ENUMS: list[type[StrEnum]] = [CrashPoint, WorkerCrashPoint, ClientCrashPoint]
+
+
+def reached(name: str) -> set[str]:
+    """The members of this enum that some code passes to `reached`."""
+    call = re.compile(rf"reached\(\s*{name}\.([A-Z_]+)\s*\)")
+    return {member for module in package_modules() for member in call.findall(module.text)}
+
+
+@pytest.mark.parametrize("points", ENUMS, ids=lambda points: points.__name__)
+def test_every_declared_point_is_reached_in_the_code(points: type[StrEnum]) -> None:
+    assert reached(points.__name__) == {each.name for each in points}
+
+
+def test_points_have_names_of_their_own() -> None:
+    points = all_points()
+    assert len(points) == len(set(points)) == sum(len(each) for each in ENUMS)
+
+
+def test_every_point_is_one_roles() -> None:
+    of_kind = {kind: {p for p in all_points() if kind_of(p) == kind} for kind in ("worker", "client")}
+    assert of_kind["worker"] == set(WorkerCrashPoint)
+    assert of_kind["client"] == set(ClientCrashPoint)
+
+
+def test_a_run_comes_to_every_point_before_it_comes_to_one_twice() -> None:
+    schedule = Schedule(3, ["crash_point"])
+    drawn = [schedule.next().point for _ in all_points()]
+    assert sorted(str(each) for each in drawn) == sorted(all_points())
+    assert not schedule.points_left
