@@ -84,11 +84,12 @@ class Decider:
         """Whoever knows was asked: no template, or no release, has this."""
         self._unpublished.add(name)
 
-    def run(self, records: Sequence[Record], begin: int) -> tuple[int, Needs | None]:
-        """Decide `records[begin:]`; returns where it stopped, and what it needs to go on (None: it is done)."""
+    def run(self, records: Sequence[Record], begin: int, end: int) -> tuple[int, Needs | None]:
+        """Decide `records[begin:end]`; returns where it stopped, and what it needs to go on (None: it is done)."""
         owned = self._owned
         metrics = owned.metrics
-        for index in range(begin, len(records)):
+        end = min(end, len(records))
+        for index in range(begin, end):
             record = records[index]
             if record.offset < owned.next_command:
                 metrics.skipped += 1
@@ -98,7 +99,7 @@ class Decider:
                     return index, needs
                 owned.next_command = record.offset + 1
             metrics.read += 1
-        return len(records), None
+        return end, None
 
     def _take(self, record: Record) -> Needs | None:
         try:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Sequence
 
 from tasker_kafka.schemas.codec import Codec
 from tasker_kafka.schemas.codec import codec as default_codec
@@ -77,6 +78,7 @@ class EngineLane:
         self._desk = PlanDesk(plans=plans, outbox=outbox, names=names)
         self._live: _Live | None = None
         self._end: BaseException | None = None
+        self._is_leaving = False
         self._saving = asyncio.Lock()
         self._saved_at = 0.0
 
@@ -200,10 +202,8 @@ class EngineLane:
             if records and owned.clock.observe(records[-1].timestamp) > self._settings.stall_ms:
                 owned.stalled()
             decider.begin_batch()
-            index, needs = decider.run(records, 0)
-            while needs is not None:
-                await self._provide(decider, needs, records[index])
-                index, needs = decider.run(records, index)
+            if not await self._decide(live, records):
+                return
             owned.next_command = max(owned.next_command, batch.next_position)
             if decider.forgot:
                 decider.forgot = False
@@ -212,6 +212,25 @@ class EngineLane:
         except BaseException as error:
             self._end = error
             raise
+
+    async def _decide(self, live: _Live, records: Sequence[Record]) -> bool:
+        """Decide these, a slice at a time: a backlog comes in batches of tens of thousands, and acknowledgements,
+        checkpoints, the group's heartbeats and the other partitions need their turn meanwhile.
+
+        False: the partition was given up in between; its next owner decides the rest.
+        """
+        decider, size = live.decider, self._settings.decisions_at_once
+        index = 0
+        while index < len(records):
+            index, needs = decider.run(records, index, index + size)
+            if needs is not None:
+                await self._provide(decider, needs, records[index])
+            elif index < len(records):
+                await asyncio.sleep(0)
+            if self._is_leaving or self._live is not live:
+                return False
+            self._owned()
+        return True
 
     async def _provide(self, decider: Decider, needs: Needs, record: Record) -> None:
         """Fetch what the next command needs; what nobody has published is said so."""
@@ -249,8 +268,8 @@ class EngineLane:
                 async with asyncio.timeout(self._settings.checkpoint_timeout_ms / 1000):
                     cut = await self._save(live)
             except (TaskerError, TimeoutError) as error:
-                self._end = error
-                raise partition_lost(self.partition, "a checkpoint failed", error) from error
+                self._end = partition_lost(self.partition, "a checkpoint failed", error)
+                raise self._end from error
             except BaseException as error:
                 self._end = error
                 raise
@@ -302,6 +321,7 @@ class EngineLane:
         if live is None or self._end is not None:
             await self.drop()
             return None
+        self._is_leaving = True
         try:
             offset = await self.checkpoint()
             self._settings.crash_points.reached(CrashPoint.RELEASED)

@@ -25,6 +25,8 @@ class LaneSettings:
     """How long taking a partition may wait for the log without any progress; then the partition is lost."""
     slice_size: int = 200
     """States encoded, or heads decoded, before the loop gets its turn again (about 1 ms)."""
+    decisions_at_once: int = 250
+    """Commands of one batch decided before the loop gets its turn again (about 25 ms)."""
     decoded_limit: int = 50_000
     """Decoded states kept per partition; older ones go back to bytes. 0 decodes a task for every command."""
     timer_repeat_ms: int = 5_000
