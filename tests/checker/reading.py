@@ -7,7 +7,6 @@ transitions, everything else: so whatever one of them refers to is there in the 
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
@@ -31,11 +30,17 @@ class ReadingError(Exception):
 async def read_raw(bootstrap: str, prefix: str) -> RawLog:
     """Everything under a prefix. ReadingError when there is nothing, or an end is not reached."""
     raw = RawLog(prefix)
-    raw.groups = await _groups(bootstrap, prefix)
+    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
+    await admin.start()
+    try:
+        raw.groups = await _groups(admin, prefix)
+        places = await _places(admin, prefix)
+    finally:
+        await admin.close()
     consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap, **_options("read_uncommitted"))
     await consumer.start()
     try:
-        ends = await _ends(consumer, raw, await _topics(consumer, prefix))
+        ends = await _ends(consumer, raw, places)
         missing = await _read(consumer, ends, raw, {})
     finally:
         await consumer.stop()
@@ -56,39 +61,38 @@ def _options(isolation: str) -> dict[str, Any]:
     }
 
 
-async def _groups(bootstrap: str, prefix: str) -> dict[str, dict[str, dict[int, int]]]:
+async def _groups(admin: Any, prefix: str) -> dict[str, dict[str, dict[int, int]]]:
     """Committed offsets of every consumer group of the prefix."""
-    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
-    await admin.start()
     found: dict[str, dict[str, dict[int, int]]] = {}
-    try:
-        for name, *_ in await admin.list_consumer_groups():
-            if not name.startswith(f"{prefix}-"):
-                continue
-            topics = found.setdefault(name, {})
-            for place, committed in (await admin.list_consumer_group_offsets(name)).items():
-                topics.setdefault(place.topic, {})[place.partition] = committed.offset
-    finally:
-        await admin.close()
+    for name, *_ in await admin.list_consumer_groups():
+        if not name.startswith(f"{prefix}-"):
+            continue
+        topics = found.setdefault(name, {})
+        for place, committed in (await admin.list_consumer_group_offsets(name)).items():
+            topics.setdefault(place.topic, {})[place.partition] = committed.offset
     return found
 
 
-async def _topics(consumer: Any, prefix: str) -> list[str]:
-    found = sorted(name for name in await consumer.topics() if name.startswith(f"{prefix}."))
-    if not found:
+async def _places(admin: Any, prefix: str) -> list[TopicPartition]:
+    """Every partition of the prefix."""
+    names = sorted(name for name in await admin.list_topics() if name.startswith(f"{prefix}."))
+    if not names:
         raise ReadingError(f"no topic begins with {prefix}.: is the prefix right, and the broker?")
-    return found
+    return [
+        TopicPartition(topic["topic"], each["partition"])
+        for topic in await admin.describe_topics(names)
+        for each in topic["partitions"]
+    ]
 
 
-async def _ends(consumer: Any, raw: RawLog, topics: Sequence[str]) -> dict[TopicPartition, int]:
-    first = [name for name in (raw.topic("task-state"), raw.topic("transitions")) if name in topics]
+async def _ends(consumer: Any, raw: RawLog, places: Sequence[TopicPartition]) -> dict[TopicPartition, int]:
+    """Where each partition ends now; starts and ends are noted in `raw`."""
+    first = {raw.topic("task-state"): 0, raw.topic("transitions"): 1}
     ends: dict[TopicPartition, int] = {}
-    for chosen in (*([name] for name in first), [name for name in topics if name not in first]):
-        places = [
-            TopicPartition(name, n) for name in chosen for n in consumer.partitions_for_topic(name) or ()
-        ]
-        starts = await consumer.beginning_offsets(places)
-        for place, end in (await consumer.end_offsets(places)).items():
+    for rank in range(3):
+        chosen = [place for place in places if first.get(place.topic, 2) == rank]
+        starts = await consumer.beginning_offsets(chosen)
+        for place, end in (await consumer.end_offsets(chosen)).items():
             ends[place] = end
             partition = raw.partition(place.topic, place.partition)
             partition.start, partition.end = starts[place], end
@@ -106,8 +110,6 @@ async def _read(
     What could not be reached, because nothing came any more.
     """
     left = {place for place, end in ends.items() if end > raw.partition(*place).start}
-    if not left:
-        return []
     consumer.assign(list(left))
     for place in left:
         consumer.seek(place, raw.partition(*place).start)
@@ -155,4 +157,3 @@ async def _mark_uncommitted(bootstrap: str, raw: RawLog, ends: Mapping[TopicPart
                     record.offset, record.timestamp, record.key, record.value, record.headers, False
                 )
                 partition.records[index] = changed
-        await asyncio.sleep(0)
