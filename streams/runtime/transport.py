@@ -21,6 +21,7 @@ from mode import Service
 from mode.utils.futures import maybe_async
 
 from tasker_kafka.schemas.errors import ConfigurationError, LogError, PartitionLost, TaskerError
+from tasker_kafka.topics.kafka.driver import keep_membership
 from tasker_kafka.topics.log import Batch, Record
 
 from .exits import MemberFenced
@@ -117,6 +118,7 @@ class BatchConsumer(driver.Consumer):
     async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
         """Nothing is delivered before `open_flow`: until `perform_seek` the positions are the group's offsets."""
         self._is_sought = self._is_open = False
+        keep_membership(self._thread._ensure_consumer())
         await super().on_partitions_assigned(assigned, generation_id)
 
     async def perform_seek(self) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from tasker_kafka.schemas.errors import FencedError, LogError, TopicsDrifted
 from tasker_kafka.topics.log import Committed, GroupConsumer, Log, TopicPartition, Write
-from tests.support.log_sides import Listener, Side, contract, fetch_until, outbox_for, until
+from tests.support.log_sides import SESSION_MS, Listener, Side, contract, fetch_until, outbox_for, until
 
 
 def places(topic: str, count: int) -> set[TopicPartition]:
@@ -227,6 +227,26 @@ async def test_a_static_member_whose_session_ran_out_joins_again(side: Side) -> 
     await side.drop(member)
     await until(lambda: [name for name, _ in listener.events] == ["assigned", "revoked", "assigned"])
     assert await member.fetch(timeout=0.1) == {}
+
+
+class SlowListener(Listener):
+    """Takes its partitions for longer than the session lasts."""
+
+    async def on_assigned(self, partitions: set[TopicPartition]) -> None:
+        await asyncio.sleep(2 * SESSION_MS / 1000)
+        await super().on_assigned(partitions)
+
+
+@contract
+async def test_taking_partitions_may_last_longer_than_the_session(side: Side) -> None:
+    log = await side.log()
+    topic = await side.topic(log)
+    member, listener = side.member(log), SlowListener()
+    await member.start([topic], listener)
+    for _ in range(10):
+        await member.fetch(timeout=0.1)
+    await member.commit({TopicPartition(topic, 0): Committed(0, "")})
+    assert [kind for kind, _ in listener.events] == ["assigned"]
 
 
 @contract

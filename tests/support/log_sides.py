@@ -34,7 +34,17 @@ from tasker_kafka.topics.log import (
 from tasker_kafka.topics.memory import MemoryCluster, MemoryLog, run_virtual
 from tasker_kafka.topics.memory.consumer import MemoryGroupConsumer
 
-__all__ = ["Listener", "Side", "contract", "drain", "fetch_until", "outbox_for", "until", "visible"]
+__all__ = [
+    "SESSION_MS",
+    "Listener",
+    "Side",
+    "contract",
+    "drain",
+    "fetch_until",
+    "outbox_for",
+    "until",
+    "visible",
+]
 
 HEARTBEAT_MS = 100
 SESSION_MS = 1500

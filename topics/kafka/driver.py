@@ -10,7 +10,7 @@ from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
-__all__ = ["abandon_producer", "group_member", "stop_consumer"]
+__all__ = ["abandon_producer", "group_member", "keep_membership", "stop_consumer"]
 
 _PATIENCE_SECONDS = 1.0
 
@@ -50,6 +50,16 @@ def group_member(consumer: AIOKafkaConsumer) -> tuple[str, int]:
     """The member id and generation a group consumer has now; ("", -1) when it is no member."""
     coordinator: Any = consumer._coordinator  # noqa: SLF001 - LeaveGroup of a static member needs its id
     return ("", -1) if coordinator is None else (coordinator.member_id, coordinator.generation)
+
+
+def keep_membership(consumer: AIOKafkaConsumer) -> None:
+    """Begin heartbeats; to be called when partitions were assigned, before anything that takes time.
+
+    The driver begins them once its listener has returned. A member that takes its partitions over for longer than the
+    session would be thrown out for it, join again, begin anew, and never come to an end.
+    """
+    coordinator: Any = consumer._coordinator  # noqa: SLF001 - there is no public way
+    coordinator._start_heartbeat_task()  # noqa: SLF001 - does nothing when it runs
 
 
 async def _finish(tasks: set[asyncio.Future[Any]], seconds: float) -> None:

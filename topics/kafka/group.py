@@ -20,7 +20,7 @@ from aiokafka.structs import OffsetAndMetadata
 from aiokafka.structs import TopicPartition as DriverPartition
 
 from tasker_kafka.schemas.errors import BrokerUnavailable, FencedError, LogError
-from tasker_kafka.topics.kafka.driver import group_member, stop_consumer
+from tasker_kafka.topics.kafka.driver import group_member, keep_membership, stop_consumer
 from tasker_kafka.topics.kafka.lookup import Lookup
 from tasker_kafka.topics.kafka.polling import Poller, driver_partition
 from tasker_kafka.topics.kafka.translation import translating
@@ -204,6 +204,7 @@ class KafkaGroupConsumer:
     async def take(self, partitions: set[TopicPartition]) -> None:
         """Find the positions, let the listener prepare, then read."""
         self._has_joined = True
+        keep_membership(self._consumer)
         try:
             await self._poller.locate(sorted(partitions))
             self._held = set(partitions)

@@ -41,6 +41,7 @@ async def test_private_fields() -> None:
     producer._closed = consumer._closed = True
     assert "self.member_id" in inspect.getsource(GroupCoordinator.__init__)
     assert "self.generation" in inspect.getsource(GroupCoordinator.__init__)
+    assert "self._heartbeat_task is None" in inspect.getsource(GroupCoordinator._start_heartbeat_task)
 
 
 @pytest.mark.parametrize(

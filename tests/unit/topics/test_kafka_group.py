@@ -19,7 +19,9 @@ class FakeConsumer:
     """A consumer whose polls are answered with an unknown code."""
 
     def __init__(self, member_id: str) -> None:
-        self._coordinator = SimpleNamespace(member_id=member_id, generation=3)
+        self._coordinator = SimpleNamespace(
+            member_id=member_id, generation=3, _start_heartbeat_task=lambda: None
+        )
 
     async def position(self, _: TopicPartition) -> int:
         return 0
