@@ -196,7 +196,7 @@ class Campaign:
             outcome = await slot.inject(rig, self._dice)
         except Exception as error:  # a fault that cannot be injected is a finding, not the end of the run
             outcome = Outcome(False, {"error": repr(error)}, now_ms())
-            await self._recover(rig)
+            await rig.restore()
         name = slot.kind if slot.point is None else f"{slot.kind} {slot.point}"
         took = round(time.monotonic() - begun, 1)
         rig.ledger.fault(slot.kind, {"bit": outcome.bit, **outcome.proof})
@@ -208,14 +208,6 @@ class Campaign:
             self._failures.append(f"{name} did not bite: {outcome.proof}")
         if outcome.stalled:
             self._failures.append(f"stalled partitions {outcome.stalled} after {name}: {outcome.proof}")
-
-    async def _recover(self, rig: Rig) -> None:
-        """All roles up, as far as the fault has left them."""
-        for name, role in rig.fleet.roles.items():
-            rig.fleet.go_on(name)
-            kind, _, number = name.rpartition("-")
-            if not role.is_running and not (kind == "orchestrator" and int(number) >= ORCHESTRATORS):
-                await rig.fleet.start(kind, int(number))
 
     # -------------------------------------------------------------------------------------------- judge
 

@@ -16,10 +16,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from tasker_kafka.deploy.children import PARENT_VARIABLE
 from tasker_kafka.streams.runtime.exits import ExitCode
 from tests.faults.injection import CRASH, LEDGER
 
-__all__ = ["ROOT", "End", "Fleet", "Role", "ledger_environment"]
+__all__ = ["End", "Fleet", "Role", "ledger_environment", "python_path"]
 
 ROOT: Final = Path(__file__).parents[2]
 RESTART_SECONDS: Final = 0.2
@@ -79,7 +80,8 @@ class Fleet:
         self.roles: dict[str, Role] = {}
         self.ends: list[End] = []
         self.on_end: Callable[[End], None] = lambda end: None
-        self._environment = {**os.environ, "PYTHONPATH": str(ROOT), **environment}
+        own = {"PYTHONPATH": python_path(), PARENT_VARIABLE: str(os.getpid())}
+        self._environment = {**os.environ, **own, **environment}
         self._watching: set[asyncio.Task[None]] = set()
         self._is_over = False
 
@@ -223,6 +225,11 @@ class Fleet:
         if role.is_running:
             with suppress(ProcessLookupError):
                 os.kill(role.pid, number)
+
+
+def python_path() -> str:
+    """Where the roles find these modules, before what this process was told."""
+    return os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
 
 
 def ledger_environment(folder: Path) -> dict[str, str]:

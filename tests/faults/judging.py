@@ -16,7 +16,7 @@ from tasker_kafka.topics.log import TopicPartition
 from tasker_kafka.topics.partitioner import partition_for
 from tests.checker import Report as CheckReport
 from tests.checker import check, read_ledger, read_raw
-from tests.faults.fleet import ROOT
+from tests.faults.fleet import python_path
 from tests.faults.rig import Rig
 
 __all__ = ["judge", "settle", "verify_rebuild"]
@@ -91,7 +91,7 @@ async def verify_rebuild(environment: Mapping[str, str]) -> list[str]:
     done = await asyncio.to_thread(
         subprocess.run,
         command,
-        env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
+        env={**os.environ, "PYTHONPATH": python_path(), **environment},
         capture_output=True,
         text=True,
         check=False,

@@ -81,6 +81,17 @@ async def _unknown(rig: Rig, name: str, dice: random.Random) -> None:
     await _ask_for(rig, "nobody_published_this", 8)
 
 
+async def _loss(rig: Rig, name: str, dice: random.Random) -> None:
+    """Another orchestrator is killed in the middle of its work, so that this one has something to take up."""
+    await rig.calm(15.0)
+    others = [each for each in rig.fleet.names("orchestrator") if each != name]
+    for other in others:
+        await rig.fleet.kill(other)
+    await asyncio.sleep(8.0)
+    for other in others:
+        await rig.fleet.start("orchestrator", int(other.rpartition("-")[2]))
+
+
 async def _copies(rig: Rig, name: str, dice: random.Random) -> None:
     await duplicate_dispatches(rig, dice)
 
@@ -130,7 +141,7 @@ _RECIPES: Final[Mapping[str, Recipe]] = {
     CrashPoint.ACQUIRE_LOADED: Recipe(2),
     CrashPoint.ACQUIRE_HISTORY_READ: Recipe(2),
     CrashPoint.ACQUIRE_LIVE: Recipe(2),
-    CrashPoint.REPLAY_OUTPUTS_REPEATED: Recipe(2, is_killed_before=True),
+    CrashPoint.REPLAY_OUTPUTS_REPEATED: Recipe(2, _loss),
     CrashPoint.REFUSED: Recipe(1, _poison),
     CrashPoint.TIMER_SENT: Recipe(5),
     CrashPoint.FORGET_SENT: Recipe(1, _brief, {"TASKER_ENGINE__FORGET_INTERVAL_MS": "1000"}),
@@ -186,7 +197,7 @@ async def die_at(rig: Rig, dice: random.Random, point: str) -> Outcome:
         rig.fleet.go_on(name)
         if rig.fleet.roles[name].is_running:
             await rig.fleet.terminate(name)
-        await rig.fleet.start(kind, int(name.rpartition("-")[2]))
+    await rig.restore()
     proof: dict[str, Any] = {
         "point": point,
         "nth": nth,

@@ -73,6 +73,14 @@ class Rig:
         found = {number: self.observer.owner(number) for number in self.observer.views}
         return {number: -1 if owner is None else owner.number for number, owner in found.items()}
 
+    async def restore(self) -> None:
+        """Every role up and going, but for guests."""
+        for name, role in self.fleet.roles.items():
+            self.fleet.go_on(name)
+            kind, _, number = name.rpartition("-")
+            if not role.is_running and not (kind == "orchestrator" and int(number) >= self.orchestrators):
+                await self.fleet.start(kind, int(number))
+
     async def calm(self, seconds: float = 30.0) -> bool:
         """Wait until every running orchestrator owns something, and all is owned by running ones."""
 

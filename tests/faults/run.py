@@ -9,15 +9,18 @@ from __future__ import annotations
 import argparse
 import asyncio
 import shutil
+import signal
 import sys
 import tempfile
+from collections.abc import Coroutine
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
 from tests.faults.campaign import Campaign, Options
 from tests.faults.injection import CRASH_POINT_FAULT, PLANTED
+from tests.faults.report import Report
 from tests.faults.schedule import CLUSTER_ONLY, KINDS
 
 __all__ = ["main"]
@@ -41,7 +44,7 @@ def main(arguments: list[str] | None = None) -> int:
         wants_all_points=not wanted.ci and CRASH_POINT_FAULT in wanted.kinds,
         planted={} if wanted.planted is None else {PLANTED: wanted.planted},
     )
-    report = asyncio.run(Campaign(options, folder).run())
+    report = asyncio.run(stoppable(Campaign(options, folder).run()))
     print(report.text())
     if wanted.json is not None:
         wanted.json.write_bytes(msgspec.json.format(msgspec.json.encode(report)))
@@ -50,6 +53,13 @@ def main(arguments: list[str] | None = None) -> int:
     else:
         print(f"logs of the roles, ledger and, after violations, the raw log are in {folder}")
     return 0 if report.has_passed else 1
+
+
+async def stoppable(work: Coroutine[Any, Any, Report]) -> Report:
+    """SIGTERM ends it as Ctrl-C does: nothing that was started stays."""
+    task = asyncio.ensure_future(work)
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    return await task
 
 
 def parse(arguments: list[str] | None) -> argparse.Namespace:

@@ -12,7 +12,7 @@ from tasker_kafka.topics.log import TopicDescription, TopicPartition, Write
 from tasker_kafka.topics.memory import MemoryLog
 from tasker_kafka.topics.names import TopicNames
 from tests.checker import read_ledger
-from tests.faults.fleet import ROOT
+from tests.faults.fleet import python_path
 from tests.faults.injection import CRASH, CRASH_POINT_FAULT, LEDGER, have_defect
 
 PASSES = """
@@ -32,7 +32,7 @@ for turn in range(5):
 
 def run(folder: Path, **told: str) -> subprocess.CompletedProcess[str]:
     """Pass two points five times."""
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), LEDGER: str(folder), **told}
+    environment = {**os.environ, "PYTHONPATH": python_path(), LEDGER: str(folder), **told}
     command = [sys.executable, "-c", PASSES, str(folder)]
     return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
 
