@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Final
 
 from tasker_kafka.schemas.codec import codec
@@ -28,10 +29,19 @@ class RequestMaker:
         if not found or _MARK in self._tail:
             raise AssertionError("the id does not stand as it is, once, in an encoded request")
         self._topic = topic
+        self._name = plan.name
 
     def make(self, count: int) -> list[Write]:
         """`count` new requests."""
         return [self._write(new_request_id()) for _ in range(count)]
+
+    def make_for(self, times: Iterable[int]) -> list[Write]:
+        """A new request for each of these broker times (ms), before which its task does not start."""
+        made: list[Write] = []
+        for at in times:
+            request = TaskRequest(name=self._name, context=b"{}", request_id=new_request_id(), not_before=at)
+            made.append(Write(self._topic, request.request_id, codec.encode(request)))
+        return made
 
     def _write(self, request_id: bytes) -> Write:
         return Write(self._topic, request_id, self._head + request_id + self._tail)

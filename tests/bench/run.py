@@ -17,6 +17,7 @@ from functools import partial
 from typing import Any
 
 from tasker_kafka.schemas.plan import Plan
+from tests.bench import size, timers
 from tests.bench.arrivals import Found, find_knee, knee_json, knee_text
 from tests.bench.figures import Figures, figures_of
 from tests.bench.loads import Run, drained, measure, one_client, with_in_flight
@@ -137,6 +138,8 @@ def main(given: Sequence[str] | None = None) -> int:
     """Measure and print."""
     chosen = arguments(given, description=__doc__)
     sections: list[Section] = [partial(loads, chosen)]
+    if chosen.all:
+        sections += [partial(size.section, size.FULL), partial(timers.section, timers.FULL)]
     return run_sections(sections, chosen)
 
 

@@ -7,7 +7,7 @@ import os
 import signal
 import tempfile
 import time
-from collections.abc import AsyncIterator, Awaitable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,7 +23,17 @@ from tests.bench.requests import RequestMaker
 from tests.bench.window import Window
 from tests.support.system import System
 
-__all__ = ["BenchSystem", "BrokerAt", "RoleEnded", "Stage", "broker_at", "staged", "until_signal"]
+__all__ = [
+    "LOAD",
+    "ORCHESTRATOR",
+    "BenchSystem",
+    "BrokerAt",
+    "RoleEnded",
+    "Stage",
+    "broker_at",
+    "staged",
+    "until_signal",
+]
 
 T = TypeVar("T")
 _WATCH_SECONDS = 0.5
@@ -137,17 +147,30 @@ class Stage:
             await following.aclose()
 
 
+async def _nothing(_: Stage) -> None:
+    """Nothing is to be prepared."""
+
+
 @asynccontextmanager
 async def staged(
-    broker: BrokerAt, plans: Sequence[Plan], *, orchestrators: int = 1, workers: int = 1
+    broker: BrokerAt,
+    plans: Sequence[Plan],
+    *,
+    orchestrators: int = 1,
+    workers: int = 1,
+    prepare: Callable[[Stage], Awaitable[None]] = _nothing,
 ) -> AsyncIterator[Stage]:
-    """A system with these templates, whose first task is finished. A role that ends raises RoleEnded in a group."""
+    """A system with these templates, whose first task is finished. A role that ends raises RoleEnded in a group.
+
+    prepare: done when the topics are there and no role has started.
+    """
     with tempfile.TemporaryDirectory(prefix="tasker-bench-") as folder:
         system = BenchSystem(broker.bootstrap, f"bench{time.time_ns() % 10**9}", Path(folder))
         stage = Stage(system, broker)
         try:
             began = time.perf_counter()
             await system.set_up(plans)
+            await prepare(stage)
             for number in range(orchestrators):
                 system.start_orchestrator(number)
             for number in range(workers):
