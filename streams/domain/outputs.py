@@ -11,6 +11,7 @@ from typing import Final
 import msgspec
 
 from tasker_kafka.schemas.identity import event_id, format_id, step_id
+from tasker_kafka.schemas.limits import NAME_LENGTH, RESULT_WITH_EVENTS_BYTES
 from tasker_kafka.schemas.plan import Plan
 from tasker_kafka.schemas.records import (
     AttemptEnded,
@@ -41,6 +42,9 @@ from .ledger import entries
 from .retry import is_last_attempt
 
 __all__ = ["Outputs", "RefusedRequest", "outputs"]
+
+EVENT_KEY_BYTES: Final = 4096
+"""The key is in the record twice; longer ones are no keys."""
 
 _ENQUEUED: Final = TransitionEvent.ENQUEUE_REQUESTED
 _REDISPATCHED: Final = TransitionEvent.REDISPATCHED
@@ -162,7 +166,11 @@ def _cancellation(
 def _domain_events(
     before: TaskState, body: StepResult, record: Transitions, plan: Plan
 ) -> tuple[DomainEvent, ...]:
-    """The candidates of an accepted result whose condition fits what the decision made of it."""
+    """The candidates of an accepted result whose condition fits what the decision made of it.
+
+    Only declared ones: the topic of others need not exist, and an output that cannot be written would stop the
+    partition for ever. For the same reason none that is larger than a worker may make it.
+    """
     ended = next(
         (
             each
@@ -174,10 +182,23 @@ def _domain_events(
     if ended is None or body.outcome not in _UNREPEATED:
         return ()
     fitting = _conditions(ended)
+    declared = {each.name for each in plan.steps[plan.index[body.step]].publishes_events}
     return tuple(
         _domain_event(candidate, before, body, record.at, plan)
         for candidate in body.events
-        if candidate.condition in fitting and candidate.delivery is not Delivery.FIRE_AND_FORGET
+        if candidate.condition in fitting
+        and candidate.delivery is not Delivery.FIRE_AND_FORGET
+        and candidate.name in declared
+        and _is_writable(candidate)
+    )
+
+
+def _is_writable(candidate: EventCandidate) -> bool:
+    """Whether the event's record will be taken by its topic."""
+    return (
+        len(candidate.payload) <= RESULT_WITH_EVENTS_BYTES.maximum
+        and len(candidate.key.encode()) <= EVENT_KEY_BYTES
+        and len(candidate.version) <= NAME_LENGTH.maximum
     )
 
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 import msgspec
 
 from tasker_kafka.schemas.codec import codec
-from tasker_kafka.schemas.plan import Plan, RetryPolicy
+from tasker_kafka.schemas.plan import EventDeclaration, Plan, RetryPolicy
 from tasker_kafka.schemas.records import EventCandidate
 from tasker_kafka.schemas.state import TaskState
 from tasker_kafka.schemas.words import Delivery, EventCondition, OperatorAction, Outcome
@@ -30,7 +30,13 @@ def story_plan() -> Plan:
     return plan_of(
         edges,
         retry=RetryPolicy(max_attempts=3, jitter=0.5),
-        steps={"a3": {"queue_timeout_ms": 4000}, "b1": {"heartbeat_timeout_ms": 3000}},
+        steps={
+            "a0": {
+                "publishes_events": (EventDeclaration("tests.done", Delivery.DURABLE, EventCondition.ALWAYS),)
+            },
+            "a3": {"queue_timeout_ms": 4000},
+            "b1": {"heartbeat_timeout_ms": 3000},
+        },
         failure_policy="fail_fast",
         max_parallel_steps=3,
         lifecycle={

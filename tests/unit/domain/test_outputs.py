@@ -4,10 +4,12 @@ from typing import Any
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from tasker_kafka.schemas.codec import codec
 from tasker_kafka.schemas.identity import event_id, step_id
-from tasker_kafka.schemas.plan import RetryPolicy
+from tasker_kafka.schemas.limits import RESULT_WITH_EVENTS_BYTES
+from tasker_kafka.schemas.plan import EventDeclaration, RetryPolicy
 from tasker_kafka.schemas.records import Command, EventCandidate, Failure
 from tasker_kafka.schemas.state import TaskState
 from tasker_kafka.schemas.words import (
@@ -19,6 +21,7 @@ from tasker_kafka.schemas.words import (
     TaskStatus,
 )
 from tasker_kafka.streams.domain import outputs
+from tasker_kafka.streams.domain.outputs import EVENT_KEY_BYTES
 from tests.support.tasks import CHAIN, DIAMOND, ONE, PAIR, TASK_ID, Rig, plan_of
 
 RECORD_LIMIT = 900 * 1024
@@ -66,9 +69,19 @@ def test_a_bypassed_parent_gives_none() -> None:
 # ------------------------------------------------------------------------------------------------ events
 
 
+CONDITIONS = ("success", "failure", "retryable_failure", "permanent_failure", "always")
+DECLARED = {
+    "a": {
+        "publishes_events": tuple(
+            EventDeclaration(name=f"tests.{each}", delivery=Delivery.DURABLE, condition=EventCondition(each))
+            for each in CONDITIONS
+        )
+    }
+}
+
+
 def candidates(**delivery: Delivery) -> tuple[EventCandidate, ...]:
     """One durable candidate for each condition of a step."""
-    conditions = ("success", "failure", "retryable_failure", "permanent_failure", "always")
     return tuple(
         EventCandidate(
             name=f"tests.{condition}",
@@ -79,7 +92,7 @@ def candidates(**delivery: Delivery) -> tuple[EventCandidate, ...]:
             payload=b"{}",
             position=position,
         )
-        for position, condition in enumerate(conditions)
+        for position, condition in enumerate(CONDITIONS)
     )
 
 
@@ -95,7 +108,7 @@ def candidates(**delivery: Delivery) -> tuple[EventCandidate, ...]:
     ],
 )
 def test_events_go_out_whose_condition_fits(outcome: Outcome, retryable: bool, expected: list[str]) -> None:
-    rig = Rig(plan_of(ONE))
+    rig = Rig(plan_of(ONE, steps=DECLARED))
     rig.start()
     failure = None if outcome is Outcome.SUCCESS else Failure(type="Boom", code="boom", retryable=retryable)
     rig.do(rig.result("a", outcome, failure=failure, events=candidates()))
@@ -103,7 +116,7 @@ def test_events_go_out_whose_condition_fits(outcome: Outcome, retryable: bool, e
 
 
 def test_an_event_says_where_it_comes_from() -> None:
-    rig = Rig(plan_of(PAIR))
+    rig = Rig(plan_of(PAIR, steps=DECLARED))
     rig.start(correlation_id="story")
     rig.do(rig.result("a", events=candidates(always=Delivery.FIRE_AND_FORGET)))
     (event,) = rig.last.domain_events
@@ -114,8 +127,34 @@ def test_an_event_says_where_it_comes_from() -> None:
     assert (event.correlation_id, event.fired_at, event.fired_by) == ("story", rig.now, "tests.a")
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"name": "tests.undeclared"},
+        {"key": "k" * (EVENT_KEY_BYTES + 1)},
+        {"key": "ä" * (EVENT_KEY_BYTES // 2 + 1)},
+        {"version": "1" * 65},
+        {"payload": bytes(RESULT_WITH_EVENTS_BYTES.maximum + 1)},
+    ],
+    ids=lambda changes: next(iter(changes)),
+)
+def test_an_event_that_its_topic_might_not_take_does_not_go_out(changes: dict[str, Any]) -> None:
+    rig = Rig(plan_of(PAIR, steps=DECLARED))
+    rig.start()
+    whole = candidates()[0]
+    largest = replace(
+        whole,
+        key="k" * EVENT_KEY_BYTES,
+        version="1" * 64,
+        payload=bytes(RESULT_WITH_EVENTS_BYTES.maximum),
+    )
+    rig.do(rig.result("a", events=(replace(whole, **changes), largest)))
+    assert rig.last.domain_events == (rig.last.domain_events[0],)
+    assert rig.last.domain_events[0].payload == largest.payload
+
+
 def test_an_ignored_result_publishes_nothing() -> None:
-    rig = Rig(plan_of(PAIR))
+    rig = Rig(plan_of(PAIR, steps=DECLARED))
     rig.start()
     rig.succeed("a")
     rig.ignored(rig.result("a", events=candidates()))
