@@ -129,6 +129,17 @@ class Plan(msgspec.Struct, frozen=True, dict=True, forbid_unknown_fields=True):
         return tuple(sorted({step.queue for step in self.steps}))
 
     @cached_property
+    def is_untimed(self) -> bool:
+        """No deadline, staleness or queue timeout: after not_before only waiting and running steps have timers."""
+        lifecycle = self.lifecycle
+        is_stale_never = lifecycle.stale_after_ms is None or lifecycle.staleness_action == "none"
+        return (
+            lifecycle.max_duration_ms is None
+            and is_stale_never
+            and all(step.queue_timeout_ms is None for step in self.steps)
+        )
+
+    @cached_property
     def hash(self) -> bytes:
         """The plan's name: 32 bytes, SHA-256 of its canonical JSON."""
         from .identity import plan_hash

@@ -17,7 +17,7 @@ from tasker_kafka.schemas.words import FINAL_TASK_STATES, Cause, StepStatus, Tas
 from .errors import IllegalEdge
 from .evolve import Fold
 from .timers import deadline_of
-from .transitions import check_step_edge, check_task_edge
+from .transitions import LEGAL_STEP_MOVES, check_task_edge, illegal_step_move
 
 __all__ = ["Draft"]
 
@@ -60,10 +60,12 @@ class Draft(Fold):
     ) -> None:
         """Take an edge of the step at `position`. IllegalEdge if there is none, or the task is final."""
         before = self.steps[position]
+        name, state = before.name, before.state
         if self.status in FINAL_TASK_STATES:
-            raise IllegalEdge(f"the task is {self.status}: nothing may be done to step {before.name!r}")
-        check_step_edge(before.state, event, to)
-        transition = Transition(before.name, event, before.state, to, self.now, cause, data)
+            raise IllegalEdge(f"the task is {self.status}: nothing may be done to step {name!r}")
+        if (state, event, to) not in LEGAL_STEP_MOVES:
+            raise illegal_step_move(state, event, to)
+        transition = Transition(name, event, state, to, self.now, cause, data)
         self.transitions.append(transition)
         self._change_step(position, transition)
 
@@ -81,4 +83,4 @@ class Draft(Fold):
     @property
     def deadline(self) -> int | None:
         """When the task must be done, ms."""
-        return deadline_of(self.planned, self.deadline_from)
+        return deadline_of(self.planned, self.own.deadline_from)

@@ -34,6 +34,7 @@ _COMPLETE: Final = StepStatus.COMPLETE
 _ERROR: Final = StepStatus.ERROR
 _CANCELLED: Final = StepStatus.CANCELLED
 _RESOLVED: Final = StepStatus.RESOLVED_MANUALLY
+_PENDING_TASK: Final = TaskStatus.PENDING
 _DEADLINE_STARTS: Final = frozenset({_E.START_REQUESTED, _E.RESUMED})
 
 
@@ -48,6 +49,7 @@ class Fold:
         "index",
         "moved",
         "origin",
+        "own",
         "plan",
         "ready",
         "reason",
@@ -62,24 +64,26 @@ class Fold:
 
     status: TaskStatus | None
     index: dict[str, int]
+    own: Fold | TaskState
+    """What holds the task's own fields: the state it came from, and this once one of them has changed."""
 
     def __init__(self, state: TaskState | None, plan: Plan | None) -> None:
         self.plan = plan
-        self.touched: list[int] = []
+        self.touched: set[int] = set()
         self.moved = False
-        if state is None:
-            self.origin: TaskState | None = None
-            self.status = None
-            self.index = {} if plan is None else plan.index
-            return
         if plan is not None:
             self.index = plan.index
         else:
-            self.index = {step.name: position for position, step in enumerate(state.steps)}
-        self._load(state)
+            steps = () if state is None else state.steps
+            self.index = {step.name: position for position, step in enumerate(steps)}
+        if state is None:
+            self.origin: TaskState | None = None
+            self.status = None
+        else:
+            self._load(state)
 
     def _load(self, state: TaskState) -> None:
-        self.origin = state
+        self.origin = self.own = state
         self.status = state.state
         self.steps = list(state.steps)
         self.ready = list(state.ready)
@@ -93,6 +97,10 @@ class Fold:
             _CANCELLED: state.cancelled,
             _RESOLVED: state.resolved,
         }
+
+    def _own(self, state: TaskState) -> None:
+        """The task's own fields are about to change: few records do that, so few pay for it."""
+        self.own = self
         self.started_at = state.started_at
         self.deadline_from = state.deadline_from
         self.state_since = state.state_since
@@ -128,17 +136,15 @@ class Fold:
             self.ready.append(position)
 
     def _change_step(self, position: int, transition: Transition) -> None:
-        before = self.steps[position]
-        after = CHANGES[transition.event](before, transition)
-        self.steps[position] = after
-        touched = self.touched
-        if not touched or touched[-1] != position:
-            touched.append(position)
+        steps, counts = self.steps, self.counts
+        before = steps[position]
+        steps[position] = after = CHANGES[transition.event](before, transition)
+        self.touched.add(position)
         left, reached = before.state, after.state
         if left is reached:
             return
-        self.counts[left] -= 1
-        self.counts[reached] += 1
+        counts[left] -= 1
+        counts[reached] += 1
         if left is _PENDING:
             if not before.pending_parents:
                 self.ready.remove(position)
@@ -160,14 +166,19 @@ class Fold:
 
     def _apply_task(self, transition: Transition) -> None:
         event, data = transition.event, transition.data
-        self.moved = True
         if event is _INITIALIZE:
             if not isinstance(data, TaskCreated):
                 raise HistoryIncomplete("a task was created without its data")
             self._load(_created(data, transition.at))
-        elif self.origin is None:
+        origin = self.origin
+        if origin is None:
             raise HistoryIncomplete(f"{event} of a task whose creation was not folded")
-        elif event is _E.CHANGED:
+        if not self.moved or event is _INITIALIZE:
+            self.moved = True
+            self._own(origin)
+        if event is _INITIALIZE:
+            return
+        if event is _E.CHANGED:
             if isinstance(data, Audit):
                 self.reason = self.reason if data.text is None else data.text
                 self.tags = self.tags if data.tags is None else data.tags
@@ -220,39 +231,43 @@ class Fold:
         self, origin: TaskState, status: TaskStatus, life: int, command_ids: tuple[bytes, ...]
     ) -> TaskState:
         """What most records leave alone: only the steps changed."""
+        own = self.own
         return replace(
             origin,
             life=life,
             state=status,
-            closed_at=self.closed_at,
+            closed_at=own.closed_at,
             total=len(self.steps),
-            reason=self.reason,
-            tags=self.tags,
-            started_at=self.started_at,
-            deadline_from=self.deadline_from,
-            state_since=self.state_since,
-            stale_reported=self.stale_reported,
-            error_code=self.error_code,
+            reason=own.reason,
+            tags=own.tags,
+            started_at=own.started_at,
+            deadline_from=own.deadline_from,
+            state_since=own.state_since,
+            stale_reported=own.stale_reported,
+            error_code=own.error_code,
             command_ids=command_ids,
         )
 
     def _next_due(self, origin: TaskState) -> int | None:
         """The next due time, from what changed; all steps are looked at only when the earliest timer is gone."""
-        plan, status = self.plan, self.status
+        plan, status, counts = self.plan, self.status, self.counts
         if not self.touched and self._is_settled(origin):
             return origin.next_due
         if plan is None or status is None or status in CLOSED_TASK_STATES:
             return None
+        if plan.is_untimed and not (counts[_WAITING] or counts[_IN_PROGRESS] or status is _PENDING_TASK):
+            return None
+        own = self.own
         due = task_due(
             plan,
             status,
             not_before=origin.not_before,
-            deadline_from=self.deadline_from,
-            state_since=self.state_since,
-            stale_reported=self.stale_reported,
+            deadline_from=own.deadline_from,
+            state_since=own.state_since,
+            stale_reported=own.stale_reported,
         )
         known = origin.next_due
-        positions: list[int] | range = self.touched
+        positions: set[int] | range = self.touched
         if origin.state in CLOSED_TASK_STATES or (
             known is not None and self._is_gone(known, origin, plan, due)
         ):
@@ -268,11 +283,12 @@ class Fold:
 
     def _is_settled(self, origin: TaskState) -> bool:
         """Whether nothing of the task changed that its own timers depend on."""
+        own = self.own
         return (
             origin.seq > 0
             and self.status is origin.state
-            and self.state_since == origin.state_since
-            and self.stale_reported == origin.stale_reported
+            and own.state_since == origin.state_since
+            and own.stale_reported == origin.stale_reported
         )
 
     def _is_gone(self, known: int, origin: TaskState, plan: Plan, due: int | None) -> bool:

@@ -23,12 +23,14 @@ from tasker_kafka.schemas.words import CLOSED_TASK_STATES, StepStatus, TaskStatu
 from .errors import IllegalEdge
 
 __all__ = [
+    "LEGAL_STEP_MOVES",
     "STEP_EDGES",
     "STEP_NOTES",
     "TASK_EDGES",
     "TASK_NOTES",
     "check_step_edge",
     "check_task_edge",
+    "illegal_step_move",
     "mermaid",
 ]
 
@@ -98,7 +100,8 @@ STEP_NOTES: Final[tuple[tuple[StepStatus, TransitionEvent], ...]] = (
 """What may be recorded of a step without an edge."""
 
 _TASK: Final = frozenset(TASK_EDGES) | {(each, event, each) for each, event in TASK_NOTES}
-_STEP: Final = frozenset(STEP_EDGES) | {(each, event, each) for each, event in STEP_NOTES}
+LEGAL_STEP_MOVES: Final = frozenset(STEP_EDGES) | {(each, event, each) for each, event in STEP_NOTES}
+"""Edges and notes of a step: what may be recorded of it."""
 
 
 def check_task_edge(before: TaskStatus | None, event: TransitionEvent, after: TaskStatus) -> None:
@@ -109,8 +112,13 @@ def check_task_edge(before: TaskStatus | None, event: TransitionEvent, after: Ta
 
 def check_step_edge(before: StepStatus | None, event: TransitionEvent, after: StepStatus) -> None:
     """Raise IllegalEdge unless a step of a task that is not final may go this way."""
-    if (before, event, after) not in _STEP:
-        raise IllegalEdge(f"a step has no edge {before or '(none)'} --{event}--> {after}")
+    if (before, event, after) not in LEGAL_STEP_MOVES:
+        raise illegal_step_move(before, event, after)
+
+
+def illegal_step_move(before: StepStatus | None, event: TransitionEvent, after: StepStatus) -> IllegalEdge:
+    """The error of a step that may not go this way."""
+    return IllegalEdge(f"a step has no edge {before or '(none)'} --{event}--> {after}")
 
 
 def mermaid(

@@ -77,13 +77,13 @@ def _staleness(draft: Draft) -> IgnoredReason | None:
     status = draft.status
     if status is None:
         return _NOT_DUE
-    due = stale_at(draft.planned, status, draft.state_since, reported=draft.stale_reported)
+    due = stale_at(draft.planned, status, draft.own.state_since, reported=draft.own.stale_reported)
     if due is None or due > draft.now:
         return _NOT_DUE
     if draft.planned.lifecycle.staleness_action == "dlq":
         draft.task(TransitionEvent.STALE_REPORTED, status, _TIMER)
         return None
-    text = f"{status} since {draft.state_since} ms without a change"
+    text = f"{status} since {draft.own.state_since} ms without a change"
     end_steps(draft, _TIMER)
     closed = TaskClosed(error_code=STALE, error_message=text)
     draft.task(TransitionEvent.STALE, TaskStatus.ERROR, _TIMER, closed)
