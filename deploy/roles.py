@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import importlib
 import logging
 import signal
+import threading
 from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -79,17 +81,28 @@ def run_orchestrator_role(
     """
     from dataclasses import replace
 
+    paths = [Path(each) for each in settings.templates.paths]
+    # Loading the engine takes longer than anything else of a start: meanwhile the broker is asked what must be known.
+    loading = threading.Thread(target=_load_engine, name="load-engine")
+    loading.start()
+    try:
+        asyncio.run(prepare(connect, settings, template_paths=paths))
+    finally:
+        loading.join()
+
     from tasker_kafka.streams.runtime.config import orchestrator_config
     from tasker_kafka.streams.runtime.orchestrator import run_orchestrator
 
-    paths = [Path(each) for each in settings.templates.paths]
-    asyncio.run(prepare(connect, settings, template_paths=paths))
     config = orchestrator_config(settings, bootstrap=bootstrap, accept_loss=accept_loss)
     if ordinal is not None:
         config = replace(config, ordinal=ordinal)
     config = replace(config, lanes=replace(config.lanes, crash_points=crash_points))
     _logger.info("orchestrator of %s at %s", settings.prefix, bootstrap)
     return run_orchestrator(config, connect)
+
+
+def _load_engine() -> None:
+    importlib.import_module("tasker_kafka.streams.runtime.orchestrator")
 
 
 def run_worker_role(

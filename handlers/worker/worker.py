@@ -108,9 +108,7 @@ class StepWorker:
         try:
             await cancellations.start()
             attempts = self._make_attempts(outbox, sender, cancellations, threads, children)
-            patience = 2 * self._settings.start_report_seconds + _LEAST_SECONDS
-            turn = SuspectTurn(self._schedule_pump, patience_seconds=patience)
-            self._lanes = [self._make_lane(queue, attempts, turn, tasks) for queue in self._queues]
+            self._lanes = self._make_lanes(attempts, tasks)
             tasks.start(sender.run())
             tasks.start(cancellations.follow())
             tasks.start(announcer.run(self.worker_id, self._queues, self._registry.names))
@@ -175,6 +173,12 @@ class StepWorker:
             crash_points=self._crash_points,
         )
         return Attempts(equipment, self._schedule_pump, self._fail)
+
+    def _make_lanes(self, attempts: Attempts, tasks: BackgroundTasks) -> list[QueueLane]:
+        """One for each queue; they share the turn of suspects."""
+        patience = 2 * self._settings.start_report_seconds + _LEAST_SECONDS
+        turn = SuspectTurn(self._schedule_pump, patience_seconds=patience)
+        return [self._make_lane(queue, attempts, turn, tasks) for queue in self._queues]
 
     def _make_lane(
         self, queue: str, attempts: Attempts, turn: SuspectTurn, tasks: BackgroundTasks

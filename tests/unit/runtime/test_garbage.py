@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tasker_kafka.streams.runtime.garbage import settle_garbage
+from tasker_kafka.streams.runtime.garbage import postpone_garbage, settle_garbage
 
 
 class _Knot:
@@ -22,6 +22,7 @@ def _as_before() -> Iterator[None]:
     yield
     gc.set_threshold(*thresholds)
     gc.unfreeze()
+    gc.enable()
 
 
 def test_what_is_alive_is_left_out_of_later_collections() -> None:
@@ -40,3 +41,11 @@ def test_what_was_left_out_and_died_is_collected_by_the_next_call() -> None:
     assert seen() is not None, "frozen: a collection does not see it"
     settle_garbage()
     assert seen() is None
+
+
+def test_what_was_postponed_is_taken_up() -> None:
+    postpone_garbage()
+    assert not gc.isenabled()
+    settle_garbage()
+    assert gc.isenabled()
+    assert gc.get_freeze_count() > 0
