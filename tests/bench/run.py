@@ -20,6 +20,7 @@ from tasker_kafka.schemas.plan import Plan
 from tests.bench import size, timers
 from tests.bench.arrivals import Found, find_knee, knee_json, knee_text
 from tests.bench.figures import Figures, figures_of
+from tests.bench.goals import goal_table, load_goals
 from tests.bench.loads import Run, drained, measure, one_client, with_in_flight
 from tests.bench.options import Sizes, arguments, sizes_of
 from tests.bench.shapes import SHAPES, plans
@@ -122,7 +123,7 @@ def _head(chosen: argparse.Namespace) -> dict[str, Any]:
 def _result(head: dict[str, Any], rows: Sequence[Figures], knees: Sequence[Found]) -> Result:
     blocks: dict[str, str] = {}
     if rows:
-        blocks["loads"] = report(head, speed_table(rows), cost_table(rows))
+        blocks["loads"] = report(head, speed_table(rows), cost_table(rows), goal_table(load_goals(rows)))
     if knees:
         blocks["arrivals"] = "\n\n".join(map(knee_text, knees))
     return Result(

@@ -23,6 +23,7 @@ from typing import Any
 from tasker_kafka.schemas.plan import Plan
 from tasker_kafka.schemas.template import Template
 from tests.bench.figures import Figures, figures_of
+from tests.bench.goals import Goal, at_most, goal_table
 from tests.bench.loads import Run, drained, measure, with_in_flight
 from tests.bench.machine import since
 from tests.bench.options import add_output, at_least_one
@@ -76,8 +77,8 @@ class Held:
 
 
 def parked() -> Plan:
-    """A chain of five, whose first step waits for a worker that is not there."""
-    template = Template("parked").step("step_0", handler="test.noop", queue="parked")
+    """A chain of five, whose first step waits for a worker that is not there: one takes the queues of its handlers."""
+    template = Template("parked").step("step_0", handler="bench.nobody_has_it", queue="parked")
     for number in range(1, _STEPS):
         template = template.step(f"step_{number}", handler="test.noop", depends_on=[f"step_{number - 1}"])
     return template.compile()
@@ -92,7 +93,7 @@ async def section(wanted: Wanted, broker: BrokerAt) -> Result:
     looks = [*await _live(wanted, broker), *await _closed(wanted, broker)]
     wide, costs = wide_table()
     return Result(
-        {"size": report(head, _table(looks, wanted), wide)},
+        {"size": report(head, _table(looks, wanted), goal_table(_goals(looks)), wide)},
         {"size": {**head, "looks": [_json(each) for each in looks], "steps": costs}},
     )
 
@@ -132,6 +133,8 @@ async def _park(stage: Stage, plan: Plan, count: int) -> None:
     while await window.written(system.names.transitions) < count:  # noqa: ASYNC110 - it is in another process
         await asyncio.sleep(_LOOK_SECONDS)
     say(f"{count:,} live tasks after {time.perf_counter() - began:.0f} s")
+    if await window.written(system.names.transitions) != count:
+        raise AssertionError("tasks that should wait went on: some worker takes their first step")
 
 
 async def _restart(stage: Stage, *, kill: bool) -> None:
@@ -209,6 +212,14 @@ def _line(held: Held) -> list[str]:
     for spread in (held.drained.checkpoint_ms, held.drained.checkpoint_age_ms):
         line.append("–" if spread is None else f"{spread.p50:,.0f} / {spread.p99:,.0f} / {spread.most:,.0f}")
     return line
+
+
+def _goals(looks: Sequence[Held]) -> list[Goal]:
+    return [
+        at_most(f"{each.what}: load s", 3, each.load_seconds, ".2f")
+        for each in looks
+        if each.load_seconds is not None and each.live
+    ]
 
 
 def _json(held: Held) -> dict[str, Any]:

@@ -24,6 +24,7 @@ from tasker_kafka.schemas.plan import Plan
 from tasker_kafka.schemas.records import AttemptEnded, Command, TimerDue, Transitions
 from tasker_kafka.schemas.template import Retry, Template
 from tasker_kafka.topics.log import TopicPartition
+from tests.bench.goals import Goal, at_most, goal_table
 from tests.bench.lateness import Due, Effect, Lateness, lateness_of
 from tests.bench.machine import since
 from tests.bench.options import add_output, at_least_one
@@ -79,7 +80,10 @@ async def section(wanted: Wanted, broker: BrokerAt) -> Result:
         busy, found = await _measured(stage, counted, wanted)
     say(f"p99 late: {found.recorded_ms.p99 if found.recorded_ms else 0:.0f} ms")
     figures = {**asdict(found), "idle_cpu_share": idle, "cpu_share": busy}
-    return Result({"timers": report(head, _text(wanted, figures))}, {"timers": {**head, **figures}})
+    return Result(
+        {"timers": report(head, _text(wanted, figures), goal_table(_goals(found)))},
+        {"timers": {**head, **figures}},
+    )
 
 
 async def _fill(stage: Stage, waiting: Plan, wanted: Wanted) -> None:
@@ -184,6 +188,15 @@ async def _wait_for(stage: Stage, begin: int, records: int) -> None:
     """Until so many transitions records have been written since `begin`."""
     while await _transitions_end(stage) - begin < records:  # noqa: ASYNC110 - it is in another process
         await asyncio.sleep(_LOOK_SECONDS)
+
+
+def _goals(found: Lateness) -> list[Goal]:
+    late = [] if found.recorded_ms is None else [at_most("timers: p99 late ms", 250, found.recorded_ms.p99)]
+    return [
+        *late,
+        at_most("timers: decided early", 0, found.early),
+        at_most("timers: never fired", 0, found.missing),
+    ]
 
 
 def _text(wanted: Wanted, figures: Mapping[str, Any]) -> str:

@@ -80,4 +80,4 @@ def _write(results: Sequence[Result], chosen: argparse.Namespace) -> None:
 
 def report(head: Mapping[str, Any], *parts: str) -> str:
     """A section's text: what was found, then on what."""
-    return "\n\n".join([*parts, described(head)])
+    return "\n\n".join([*(part for part in parts if part), described(head)])
