@@ -2,8 +2,8 @@
 
 Per topic-partition there is one open batch; it grows while the one before it is in flight, and goes when that is
 settled. So order needs no waiting, batches grow with load, and an idle partition adds no delay. A side for which a
-request is dear lets them grow a little more: for some turns of the loop while records still come (`most_turns`), and
-while the broker is busy that the batch would have to wait for anyway (`_may_go`).
+request is dear lets them grow a little more: for some turns of the loop, and some milliseconds, while records still
+come (`most_turns`), and while the broker is busy that the batch would have to wait for anyway (`_may_go`).
 
 What may follow a failure is decided here, because the readers' rules stand on it:
 
@@ -32,6 +32,8 @@ __all__ = ["MAX_RECORD_BYTES", "PipelinedOutbox"]
 
 # Above this no broker is asked: a larger request would only break the connection.
 MAX_RECORD_BYTES = 16 * 1024 * 1024
+# A turn of a busy loop may be long: whoever waits for an acknowledgement must not wait for many of them.
+_GATHER_SECONDS = 0.01
 
 
 class PipelinedOutbox(ABC):
@@ -51,6 +53,7 @@ class PipelinedOutbox(ABC):
         self._ready: list[DeliveryLane] = []
         self._is_awake = False
         self._added = self._seen = self._turns = 0
+        self._gather_until = 0.0
         self._live: dict[Delivery, None] = {}
         self._barriers = Barriers()
         self._own = DeliveryTrack()
@@ -197,15 +200,17 @@ class PipelinedOutbox(ABC):
         """Look in the next turn of the loop what can go."""
         if not self._is_awake:
             self._is_awake = True
+            self._turns = self.most_turns
+            self._gather_until = self._loop.time() + _GATHER_SECONDS
             self._loop.call_soon(self._flush_ready)
 
     def _flush_ready(self) -> None:
-        if self._seen != self._added and self._turns < self.most_turns:
+        if self._seen != self._added and self._turns and self._loop.time() < self._gather_until:
             self._seen = self._added
-            self._turns += 1
+            self._turns -= 1
             self._loop.call_soon(self._flush_ready)
             return
-        self._is_awake, self._turns = False, 0
+        self._is_awake = False
         ready, self._ready = self._ready, []
         going = []
         deadline = self._loop.time() + self._delivery_timeout

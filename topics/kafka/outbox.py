@@ -36,7 +36,7 @@ __all__ = ["KafkaOutbox"]
 _MAX_SEQUENCE = 2**30
 _RETRY_SECONDS = 0.2
 # How long a broker's silence holds back what is for it; then the driver may know better (a leader that has moved).
-_HOLD_SECONDS = 0.05
+_HOLD_SECONDS = 0.2
 _NO_HEADERS: list[tuple[str, bytes]] = []
 
 
@@ -110,7 +110,7 @@ class KafkaOutbox(PipelinedOutbox):
         if self._is_replacing:
             self._waiting += deliveries
         else:
-            self._run(self._submit(deliveries))
+            self._depart(deliveries)
 
     def _expired(self, deliveries: list[Delivery]) -> None:
         late = set(deliveries)
@@ -139,13 +139,15 @@ class KafkaOutbox(PipelinedOutbox):
 
     # ------------------------------------------------------------ sending
 
-    async def _submit(self, deliveries: list[Delivery]) -> None:
-        producer = self._producer
+    def _depart(self, deliveries: list[Delivery]) -> None:
         until = self._loop.time() + _HOLD_SECONDS
         for delivery in deliveries:
             wire = self._flying[delivery] = self._wire(delivery.place)
             wire.batches += 1
             wire.until = until
+        self._run(self._submit(self._producer, deliveries))
+
+    async def _submit(self, producer: AIOKafkaProducer, deliveries: list[Delivery]) -> None:
         for delivery in deliveries:
             payload = delivery.payload
             assert isinstance(payload, _BuilderPayload)
@@ -235,7 +237,7 @@ class KafkaOutbox(PipelinedOutbox):
         self._is_replacing = False
         waiting, self._waiting = self._waiting, []
         if waiting:
-            await self._submit(waiting)
+            self._depart(waiting)
 
     def _run(self, work: Any) -> None:
         task: asyncio.Task[None] = self._loop.create_task(work)
