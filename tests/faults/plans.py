@@ -18,6 +18,7 @@ __all__ = [
     "KILLER",
     "LARGE",
     "LONG",
+    "LONG_STEP",
     "SLOW",
     "WEIGHTS",
     "plans",
@@ -27,6 +28,8 @@ BIG_BYTES: Final = 20_000
 """Above every inline limit."""
 BRIEF, FLAKY, HANGING, KEYED, KILLER = "brief", "flaky", "hanging", "keyed", "killer"
 LARGE, LONG, SLOW = "large", "long", "slow"
+LONG_STEP: Final = b"longest"
+"""Name of the only step of LONG."""
 
 WEIGHTS: Final = {
     "chain_5": 40.0,
@@ -104,7 +107,7 @@ def _special() -> list[Template]:
     large = _step(Template(LARGE), "first", result_bytes=BIG_BYTES)
     large = _step(_step(large, "second", "first", result_bytes=BIG_BYTES), "third", "first", "second")
     slow = _step(_step(Template(SLOW), "first"), "second", "first", seconds=2.5)
-    long = _step(Template(LONG), "only", seconds=15.0)
+    long = _step(Template(LONG), LONG_STEP.decode(), seconds=15.0)
     keyed = _step(_step(Template(KEYED, identity="caller_provided"), "first"), "second", "first")
     threaded = _step(Template("threaded"), "first", handler="faults.thread", seconds=0.01)
     killer = _step(Template(KILLER), "only", is_deadly=True, retry=Retry(max_attempts=1))

@@ -21,7 +21,7 @@ from tasker_kafka.streams.lane import CrashPoint
 from tests.faults.fleet import End
 from tests.faults.injection import CRASH_POINT_FAULT, EARLY
 from tests.faults.log_faults import duplicate_dispatches
-from tests.faults.plans import BRIEF, KILLER, LARGE, LONG, SLOW
+from tests.faults.plans import BRIEF, KILLER, LARGE, LONG, LONG_STEP, SLOW
 from tests.faults.process_faults import TAKEOVER_SECONDS
 from tests.faults.rig import Outcome, Rig, now_ms
 
@@ -104,16 +104,28 @@ async def _killer(rig: Rig, name: str, dice: random.Random) -> None:
 
 async def _terminate(rig: Rig, name: str, dice: random.Random) -> None:
     """SIGTERM, once it is at work."""
-    await rig.calm(15.0)
+    if name.startswith("worker"):
+        await _until_started(rig, name, b"started")
+    else:
+        await rig.calm(15.0)
     await asyncio.sleep(1.0)
     rig.fleet._signal(rig.fleet.roles[name], signal.SIGTERM)
     await asyncio.sleep(DEATH_SECONDS)
 
 
+async def _until_started(rig: Rig, worker: str, word: bytes) -> None:
+    """Wait until a worker's handlers have written this word to the ledger."""
+    path = rig.ledger_folder / f"handlers.{rig.fleet.roles[worker].pid}.jsonl"
+    while not path.exists() or word not in path.read_bytes():
+        await asyncio.sleep(TURN_SECONDS)
+
+
 async def _terminate_busy(rig: Rig, name: str, dice: random.Random) -> None:
     """SIGTERM while a handler runs that cannot be waited for."""
+    await _until_started(rig, name, b"started")
     await _ask_for(rig, LONG, 16)
-    await asyncio.sleep(3.0)
+    await _until_started(rig, name, LONG_STEP)
+    await asyncio.sleep(2.5)
     rig.fleet._signal(rig.fleet.roles[name], signal.SIGTERM)
     await asyncio.sleep(DEATH_SECONDS)
 

@@ -169,7 +169,7 @@ async def rebalance_storm(rig: Rig, dice: random.Random) -> Outcome:
 
 
 async def _join_and_leave(rig: Rig, dice: random.Random, times: int) -> Outcome:
-    at, before = now_ms(), rig.all_owned()
+    before = rig.all_owned()
     guest = f"orchestrator-{rig.orchestrators}"
     ends = []
     for turn in range(times):
@@ -180,8 +180,12 @@ async def _join_and_leave(rig: Rig, dice: random.Random, times: int) -> Outcome:
         leave = rig.fleet.kill if times > 1 and dice.random() < 0.5 else rig.fleet.terminate
         ends.append((await leave(guest)).code)
     taken = await rig.observer.newer_owners(rig.owned(guest), TAKEOVER_SECONDS)
-    numbers = {number: len([1 for o in view.owners if o.number > before[number]])
-               for number, view in rig.observer.views.items()}  # fmt: skip
+    newer = {
+        number: [owner for owner in view.owners if owner.number > before[number]]
+        for number, view in rig.observer.views.items()
+    }
+    numbers = {number: len(owners) for number, owners in newer.items()}
+    at = min((owner.at for owners in newer.values() for owner in owners), default=now_ms())
     proof = {"joined": times, "exits": ends, "new_owners_by_partition": numbers}
     bit = taken and all(numbers.values()) and set(ends) <= {0, -signal.SIGKILL, -signal.SIGTERM}
     return Outcome(bit, proof, at, before, stalled=await rig.stalled(before, at))
