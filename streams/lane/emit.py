@@ -31,12 +31,10 @@ from tasker_kafka.topics.log import Headers, Outbox, Record, Track, Write
 from tasker_kafka.topics.names import TopicNames
 
 from .metrics import EngineMetrics
-from .wire import Refusal
+from .wire import NO_TASK, Refusal
 
 __all__ = ["LONGEST_KEY", "NO_TASK", "Emitter", "refusal_in", "refusal_record"]
 
-NO_TASK = bytes(16)
-"""Key of transitions records that answer a command without a task of its own (poison, strays)."""
 LONGEST_KEY = 1024
 """Longer keys of foreign records are not repeated as a rejection's key."""
 

@@ -24,6 +24,8 @@ from tasker_kafka.schemas.words import Identity, RejectionCode
 from tasker_kafka.topics import headers
 from tasker_kafka.topics.log import Record
 
+from .wire import NO_TASK
+
 __all__ = ["REQUEST_TEXT_BYTES", "Accepted", "Refused", "accept", "read_request"]
 
 REQUEST_TEXT_BYTES: Final = Limit(
@@ -81,6 +83,12 @@ def _check_fields(request: TaskRequest) -> Refused | None:
     if REQUEST_TEXT_BYTES.is_exceeded(size):
         return Refused(
             RejectionCode.OVER_LIMIT, REQUEST_TEXT_BYTES.message(size), request_id=request.request_id
+        )
+    if request.request_id == NO_TASK:
+        return Refused(
+            RejectionCode.INVALID_REQUEST,
+            "request_id is 16 zero bytes; send a UUID, or null to have one made",
+            path="request_id",
         )
     for field in ("requested_at", "not_before"):
         value: int | None = getattr(request, field)

@@ -18,7 +18,10 @@ from tasker_kafka.schemas.words import RejectionCode
 from tasker_kafka.topics.log import Record
 from tasker_kafka.topics.partitioner import partition_for
 
-__all__ = ["CommandWire", "Refusal"]
+__all__ = ["NO_TASK", "CommandWire", "Refusal"]
+
+NO_TASK = bytes(16)
+"""Key of transitions records that answer a command without a task of its own (poison, strays): no task's id."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +66,11 @@ class CommandWire:
                 None
                 if key == FORGOTTEN_KEY
                 else Refusal(RejectionCode.MISROUTED, "a Forget under a task's key")
+            )
+        if command.task_id == NO_TASK:
+            return Refusal(
+                RejectionCode.MISROUTED,
+                "16 zero bytes are the id of no task; set the task id, a UUID, and the key",
             )
         if key is None or key != command.task_id:
             shown = "none" if key is None else key[:32].hex()

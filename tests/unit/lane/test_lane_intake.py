@@ -183,6 +183,7 @@ BAD: list[tuple[str, dict[str, Any], RejectionCode, str | None, str]] = [
         "idempotency_key",
     ),
     ("bypass", {"bypass_steps": ("one", "tow")}, RejectionCode.UNKNOWN_BYPASS_STEP, "bypass_steps[1]", "two"),
+    ("zero id", {"request_id": bytes(16)}, RejectionCode.INVALID_REQUEST, "request_id", "zero bytes"),
     ("time", {"not_before": -5}, RejectionCode.INVALID_REQUEST, "not_before", "milliseconds"),
 ]
 

@@ -120,6 +120,23 @@ async def test_a_key_that_is_not_the_tasks_is_misrouted(key: bytes | None) -> No
 
 
 @virtual
+async def test_the_id_of_no_task_gets_no_task() -> None:
+    """Its transitions would have the key of refusals, and the next owner would not fold them."""
+    world = await LaneWorld(PLAN).open()
+    owner = await world.owner()
+    await world.start(PLAN, task_id=bytes(16))
+    await owner.pump()
+    assert owner.lane.metrics.refused == {"misrouted": 1}
+    assert owner.lane.table.get(bytes(16)) is None
+    await owner.flush()
+    following = await world.owner()
+    assert following.lane.table.get(bytes(16)) is None
+    await world.quiet()
+    judge(world)
+    await world.close()
+
+
+@virtual
 async def test_a_forget_under_a_tasks_key_is_misrouted() -> None:
     world = await LaneWorld(PLAN).open()
     owner = await world.owner()
