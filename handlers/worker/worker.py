@@ -248,10 +248,14 @@ class StepWorker:
         def left() -> float:
             return max(until - self._loop.time(), _LEAST_SECONDS)
 
-        await parts.sender.drain(min(left(), self._settings.revoke_seconds))  # 3. answers are acknowledged
+        revoke_seconds = self._settings.revoke_seconds
+        is_heard = await parts.sender.drain(min(left(), revoke_seconds))  # 3. answers are acknowledged
         await asyncio.wait(parts.lanes, timeout=_LEAST_SECONDS)
         leaving = [self._loop.create_task(lane.close()) for lane in self._lanes]
-        await asyncio.wait(leaving, timeout=left())  # 4. committed, and left
+        # 4. committed, and left; a log that is gone is not waited for
+        await asyncio.wait(
+            leaving, timeout=min(left(), revoke_seconds + _LEAST_SECONDS if is_heard else _LEAST_SECONDS)
+        )
         for task in (*parts.lanes, *leaving):
             task.cancel()
         parts.announcer.farewell()

@@ -10,11 +10,12 @@ from typing import Any
 import uvloop
 from faust import Worker
 
+from tasker_kafka.schemas.errors import BrokerUnavailable
 from tasker_kafka.topics.log import Log
 
 from .app import OrchestratorApp, create_app
 from .config import OrchestratorConfig
-from .exits import ExitCode, exit_code
+from .exits import ExitCode, exit_code, fatal
 from .startup import Prepare, nothing
 
 __all__ = ["run_orchestrator"]
@@ -29,6 +30,23 @@ class OrchestratorWorker(Worker):
     def __init__(self, app: OrchestratorApp, *, loop: asyncio.AbstractEventLoop, **kwargs: Any) -> None:
         super().__init__(app, loop=loop, quiet=True, override_logging=False, redirect_stdouts=False, **kwargs)
         self.spinner = None
+        self._patience_seconds = app.config.shutdown_seconds
+        self._deadline: asyncio.TimerHandle | None = None
+
+    async def stop(self) -> None:
+        """Stop in order if that is possible in time; else at once, which loses nothing either."""
+        if self._deadline is None:
+            self._deadline = self.loop.call_later(self._patience_seconds, self._stop_at_once)
+        await super().stop()
+
+    def _stop_at_once(self) -> None:
+        fatal(
+            BrokerUnavailable(
+                f"not stopped in order within {self._patience_seconds:g} s (engine.shutdown_seconds): most likely the "
+                "broker does not answer",
+                next_step="nothing is lost: the next owner replays what was not checkpointed",
+            )
+        )
 
     def _shutdown_loop(self) -> None:
         """End at once: Faust waits two seconds for stray tasks, but everything of ours has stopped by now."""

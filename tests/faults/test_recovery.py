@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import pytest
 
+from tasker_kafka.streams.runtime.exits import ExitCode
 from tasker_kafka.topics.brokers import Broker
+from tests.support.brokers import OwnBroker
 from tests.support.system import PARTITIONS, System, chain, running
 
 from .recovery_runs import RUNS, WORKER_SESSION_SECONDS
@@ -35,3 +38,17 @@ async def test_loading_may_last_longer_than_the_session(
     ):
         await watch.until_closed(set(await system.submit(plan, 10)))
         assert list(watch.taken.values()) == [1] * PARTITIONS
+
+
+async def test_roles_stop_in_time_though_the_broker_is_gone(
+    own_broker: OwnBroker, prefix: str, tmp_path: Path
+) -> None:
+    broker, plan = own_broker(), chain(2)
+    async with running(broker.bootstrap_servers, prefix, tmp_path, [plan]) as system:
+        await system.wait_closed(await system.submit(plan, 10))
+        await asyncio.to_thread(broker.kill)
+        for process in system.roles.values():
+            process.terminate()
+        codes = {name: await asyncio.to_thread(role.wait, 60) for name, role in system.roles.items()}
+        assert codes == {"orchestrator-0": ExitCode.BROKER, "worker-0": 0}, system.errors_of("orchestrator-0")
+        assert "not stopped in order within 5 s" in system.errors_of("orchestrator-0")

@@ -72,6 +72,9 @@ OWN = {
     "_prepare",
     "_message",
     "_exit",
+    "_patience_seconds",
+    "_deadline",
+    "_stop_at_once",
 }
 INHERITED = {"_thread", "_recovery", "_crashed", "_starting_fut"}
 
