@@ -15,8 +15,8 @@ from .scan import newest_by_key, partitions_of
 
 __all__ = ["SILENT_MS", "WorkerRow", "Workforce", "list_workers"]
 
-SILENT_MS = 75_000
-"""A worker whose last announcement is older (they come every 30 s) is taken for dead."""
+SILENT_MS = 25_000
+"""A worker whose last announcement is older (they come every 10 s) is taken for dead."""
 
 
 class WorkerRow(msgspec.Struct, frozen=True, kw_only=True):

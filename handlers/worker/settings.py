@@ -36,7 +36,7 @@ class WorkerSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Dispatches of a partition that may be started ahead of a commit, at most."""
     answer_cache_bytes: int = 64 * 1024 * 1024
     """Answers kept, in bytes, to be sent again when their dispatch is delivered again."""
-    announce_seconds: float = 30.0
+    announce_seconds: float = 10.0
     """How often the worker says that it is there."""
     retry_seconds: float = 0.2
     """Wait before something that failed on the log is tried again; doubles up to `retry_max_seconds`."""

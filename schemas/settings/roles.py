@@ -128,7 +128,7 @@ class WorkerSettings(Section):
         ge=0,
     )
     announce_seconds: float = setting(
-        30.0, "How often the worker says that it is there.", zero="refused", gt=0
+        10.0, "How often the worker says that it is there.", zero="refused", gt=0
     )
     session_timeout_ms: int = setting(
         10_000, "A worker that is silent for this long has lost its partitions.", zero=_NO_TIME, ge=1_000
