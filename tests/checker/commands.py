@@ -77,7 +77,8 @@ def may_be_ignored(command: Command, life: Life | None) -> bool:
             step = life.step(body["step"])
             if step is None or step["attempt"] != body["attempt"]:
                 return True
-            taken = {"enqueued", "in_progress"} if command.kind == "StepResult" else {"enqueued"}
-            return step["state"] not in taken
+            # A start that is known cannot be returned: it was another delivery that ran.
+            only_before = command.kind == "StepStarted" or body["outcome"] == "returned"
+            return step["state"] not in ({"enqueued"} if only_before else {"enqueued", "in_progress"})
         case _:
             return True

@@ -10,6 +10,7 @@ import io
 import json
 import struct
 from collections.abc import Mapping
+from functools import cache
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final, TypeAlias
@@ -58,7 +59,7 @@ class Wire:
         self._heads: dict[str, bytes] = {}
         self._known: dict[bytes, tuple[str, Any, Any]] = {}
         for path in sorted(folder.glob("*.avsc")):
-            schema, head = _parsed(path.read_text())
+            _, schema, head = _parsed(path.read_text())
             self._current[path.stem] = schema
             self._heads[path.stem] = _MARK + head
             self._known[head] = path.stem, schema, None
@@ -67,8 +68,7 @@ class Wire:
 
     def learn(self, text: str) -> None:
         """A schema of another release. It is read as the record of the same name."""
-        schema, head = _parsed(text)
-        name = str(json.loads(text)["name"])
+        name, schema, head = _parsed(text)
         if head not in self._known and name in self._current:
             self._known[head] = name, schema, self._current[name]
 
@@ -112,10 +112,12 @@ class Wire:
         return out.getvalue()
 
 
-def _parsed(text: str) -> tuple[Any, bytes]:
+@cache
+def _parsed(text: str) -> tuple[str, Any, bytes]:
+    """Name, schema and fingerprint of a schema's text."""
     raw = json.loads(text)
     head = bytes.fromhex(fingerprint(to_parsing_canonical_form(raw), "CRC-64-AVRO"))
-    return parse_schema(_without_logical_types(raw)), head
+    return str(raw["name"]), parse_schema(_without_logical_types(raw)), head
 
 
 def _without_logical_types(schema: Any) -> Any:
