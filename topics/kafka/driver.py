@@ -6,11 +6,20 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
-__all__ = ["abandon_producer", "group_member", "keep_membership", "stop_consumer"]
+from tasker_kafka.topics.log import TopicPartition
+
+__all__ = [
+    "abandon_producer",
+    "group_member",
+    "keep_membership",
+    "positions_now",
+    "stop_consumer",
+]
 
 _PATIENCE_SECONDS = 1.0
 
@@ -60,6 +69,22 @@ def keep_membership(consumer: AIOKafkaConsumer) -> None:
     """
     coordinator: Any = consumer._coordinator  # noqa: SLF001 - there is no public way
     coordinator._start_heartbeat_task()  # noqa: SLF001 - does nothing when it runs
+
+
+def positions_now(
+    consumer: AIOKafkaConsumer, partitions: Iterable[TopicPartition]
+) -> dict[TopicPartition, int]:
+    """Those of these partitions that have a position now, with it.
+
+    `consumer.position` would wait for the others, and costs a coroutine for each partition of each poll.
+    """
+    subscription: Any = consumer._subscription.subscription  # noqa: SLF001 - there is no public way without waiting
+    assignment = None if subscription is None else subscription.assignment
+    if assignment is None:
+        return {}
+    # The driver's name of a partition is a tuple, too, and equal to ours.
+    states = [(each, assignment.state_value(each)) for each in partitions]
+    return {each: state.position for each, state in states if state is not None and state.has_valid_position}
 
 
 async def _finish(tasks: set[asyncio.Future[Any]], seconds: float) -> None:

@@ -15,6 +15,7 @@ from aiokafka import AIOKafkaConsumer
 from aiokafka.structs import ConsumerRecord
 from aiokafka.structs import TopicPartition as DriverPartition
 
+from tasker_kafka.topics.kafka.driver import positions_now
 from tasker_kafka.topics.kafka.translation import translating
 from tasker_kafka.topics.log import Batch, Record, TopicPartition
 
@@ -22,7 +23,6 @@ __all__ = ["Poller", "driver_partition", "to_record"]
 
 _FIRST_SLICE_SECONDS = 0.005
 _SLICE_GROWTH = 3
-_POSITION_SECONDS = 5.0
 
 
 def driver_partition(partition: TopicPartition) -> DriverPartition:
@@ -50,7 +50,7 @@ class Poller:
                     got = await self._consumer.getmany(
                         timeout_ms=round(slice_seconds * 1000), max_records=max_records
                     )
-                await self._collect(got)
+                self._collect(got)
             left = deadline - loop.time()
             if self._ready or left <= 0:
                 ready, self._ready = self._ready, {}
@@ -76,18 +76,10 @@ class Poller:
         self.positions = {}
         self._ready = {}
 
-    async def _collect(self, got: dict[DriverPartition, list[ConsumerRecord[bytes, bytes]]]) -> None:
-        """Those with records first: their positions are known, so nothing is awaited before they are kept."""
-        arrived = [TopicPartition(place.topic, place.partition) for place in got]
-        silent = [place for place in self.positions if driver_partition(place) not in got]
-        for place in (*arrived, *silent):
-            first = self.positions.get(place)
-            if first is None:
-                continue
-            with translating("looking up positions"):
-                async with asyncio.timeout(_POSITION_SECONDS):
-                    position = await self._consumer.position(driver_partition(place))
-            if position != first and self.positions.get(place) == first:
+    def _collect(self, got: dict[DriverPartition, list[ConsumerRecord[bytes, bytes]]]) -> None:
+        for place, position in positions_now(self._consumer, self.positions).items():
+            first = self.positions[place]
+            if position != first:
                 self.positions[place] = position
                 records = tuple(map(to_record, got.get(driver_partition(place), ())))
                 self._ready[place] = Batch(first, position, records)

@@ -20,6 +20,9 @@ from aiokafka.protocol.group import LeaveGroupRequest
 from aiokafka.protocol.metadata import MetadataRequest
 from aiokafka.protocol.offset import OffsetRequest
 
+from tasker_kafka.topics.kafka.driver import positions_now
+from tasker_kafka.topics.log import TopicPartition
+
 
 def parameters(thing: Callable[..., Any]) -> list[str]:
     return list(inspect.signature(thing).parameters)
@@ -83,6 +86,16 @@ def test_undocumented_signatures() -> None:
         "isolation_level",
     ]
     assert parameters(BatchBuilder.append) == ["self", "timestamp", "key", "value", "headers"]
+
+
+async def test_positions_are_found_by_our_name_of_a_partition() -> None:
+    consumer = AIOKafkaConsumer(bootstrap_servers="127.0.0.1:1")
+    one, other, foreign = (TopicPartition("t", number) for number in range(3))
+    assert positions_now(consumer, [one]) == {}
+    consumer.assign([aiokafka.TopicPartition("t", 0), aiokafka.TopicPartition("t", 1)])
+    consumer._subscription.seek(aiokafka.TopicPartition("t", 0), 7)
+    assert positions_now(consumer, [one, other, foreign]) == {one: 7}
+    consumer._closed = True
 
 
 def test_the_fetch_answer_has_its_fields_where_they_are_looked_for() -> None:
