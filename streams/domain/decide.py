@@ -35,9 +35,10 @@ from .quarantine import quarantine
 from .reconcile import look_again
 from .results import take_result, take_started
 from .starting import create, refusal
+from .straight import decide_success
 from .waking import wake_up
 
-__all__ = ["decide"]
+__all__ = ["by_rules", "decide"]
 
 _Report = StepStarted | StepResult | TimerDue | Reconcile
 _REPORTS: Final = (StepResult, StepStarted, TimerDue, Reconcile)
@@ -45,6 +46,19 @@ _REPORTS: Final = (StepResult, StepStarted, TimerDue, Reconcile)
 
 def decide(state: TaskState | Stub | None, command: Command, moment: Moment) -> Decision | Ignored:
     """What a command makes of a task. Never raises."""
+    body = command.body
+    if isinstance(body, StepResult) and isinstance(state, TaskState):
+        try:
+            decision = decide_success(state, body, moment)
+        except Exception as fault:
+            return _failed(state, command, moment, fault)
+        if decision is not None:
+            return decision
+    return by_rules(state, command, moment)
+
+
+def by_rules(state: TaskState | Stub | None, command: Command, moment: Moment) -> Decision | Ignored:
+    """As `decide`, always the general way."""
     try:
         body = command.body
         if isinstance(body, _REPORTS):
