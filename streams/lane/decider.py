@@ -208,8 +208,9 @@ class Decider:
             self._report(record.key or b"", record, ignored.fault)
 
     def _note_heartbeat(self, record: Record, task_id: bytes, beat: Heartbeat) -> None:
-        if self._owned.table.is_live(task_id):
-            self._owned.heartbeats.note(task_id, beat, record.timestamp)
+        owned = self._owned
+        if owned.table.is_live(task_id) and _is_of_running_attempt(owned.table.get(task_id), beat):
+            owned.heartbeats.note(task_id, beat, record.timestamp)
         self._owned.ignored.add(record.offset)
         self._owned.metrics.heartbeats += 1
 
@@ -252,3 +253,13 @@ class Decider:
             task,
             exc_info=fault,
         )
+
+
+def _is_of_running_attempt(state: TaskState | Stub | None, beat: Heartbeat) -> bool:
+    """Whether the heartbeat is of the task's life and an attempt that is under way.
+
+    One that is not must not be kept: the newest attempt's counts, and one that was never granted would hide it.
+    """
+    if not isinstance(state, TaskState) or beat.life != state.life:
+        return False
+    return any(step.name == beat.step and step.attempt == beat.attempt for step in state.steps)

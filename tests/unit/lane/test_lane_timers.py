@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
+
+import pytest
 
 from tasker_kafka.schemas.plan import Lifecycle, Plan, RetryPolicy
 from tasker_kafka.schemas.records import Dispatch, Failure, Heartbeat, StepStarted
@@ -191,6 +194,31 @@ async def test_heartbeats_keep_a_handler_alive_and_write_no_history() -> None:
     await asyncio.sleep(11)
     assert state_of(owner, task_id).steps[0].attempt == 2
     await finished(world, owner)
+
+
+@pytest.mark.parametrize(
+    "other", [{"attempt": 2}, {"attempt": (1 << 31) - 1}, {"life": (1 << 63) - 1}, {"step": "b"}], ids=str
+)
+@virtual
+async def test_anothers_heartbeat_does_not_hide_a_handlers_own(other: dict[str, Any]) -> None:
+    world = await LaneWorld(long_plan()).open()
+    owner = await world.owner()
+    task_id = await world.start(world.published[0])
+    await owner.pump()
+    await owner.flush()
+    [dispatch] = await world.dispatches()
+    place: dict[str, Any] = {"life": dispatch.life, "step": "a", "attempt": 1}
+    await world.command(task_id, StepStarted(**place, worker_id="w", started_at=dispatch.dispatched_at))
+    await world.command(task_id, Heartbeat(**{**place, **other}))
+    for _ in range(30):
+        await world.command(task_id, Heartbeat(**place))
+        await owner.pump()
+        await asyncio.sleep(1)
+        await owner.lane.tick()
+        await owner.flush()
+        await owner.pump()
+    assert (state_of(owner, task_id).steps[0].attempt, state_of(owner, task_id).in_progress) == (1, 1)
+    await world.close()
 
 
 @virtual
