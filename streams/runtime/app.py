@@ -101,13 +101,16 @@ class OrchestratorApp(faust.App):
     async def start_position(self, topic: str, partition: int, committed: int | None) -> int | None:
         """Where the consumer has to read from after an assignment; None: nowhere, nobody here reads this topic.
 
-        committed: the group's offset, None where there is none. Commands begin where their lane's checkpoint says,
-        requests at the committed offset, without one at the first that there is.
+        committed: the group's offset, None where the driver has found none. Commands begin where their lane's
+        checkpoint says, requests at the committed offset, without one at the first that there is.
         """
         if topic == self.names.task_requests:
             if committed is not None:
                 return committed
-            return await self._cluster.begin_offset(TopicPartition(topic, partition))
+            # The driver takes a coordinator that is not ready for one that knows of none: ask again, and check.
+            place = TopicPartition(topic, partition)
+            known = (await self._cluster.admin().group_offsets(self.conf.id)).get(place)
+            return await self._cluster.begin_offset(place) if known is None else known.offset
         return self.host.start_position(topic, partition)
 
     def open_flow(self) -> None:

@@ -163,6 +163,9 @@ class Lookup:
 
         async def ask() -> dict[TopicPartition, Committed]:
             response = await self._ask_coordinator(group, OffsetFetchRequest(group, wanted))
+            # A coordinator that is not ready says so once for all partitions. Read as "nothing is committed", which
+            # is what the driver does, a whole queue would be delivered again.
+            _check_code(response.error_code, group)
             found = {}
             for topic, answers in response.topics:
                 for number, offset, metadata, code in answers:

@@ -22,6 +22,7 @@ from tasker_kafka.schemas.errors import PartitionLost
 from tasker_kafka.streams.runtime import transport
 from tasker_kafka.streams.runtime.app import OrchestratorApp
 from tasker_kafka.streams.runtime.transport import QUEUED_BATCHES, BatchConsumer
+from tasker_kafka.topics.log import Committed, TopicPartition
 
 PARTITION = TP("commands", 0)
 
@@ -162,6 +163,7 @@ class Group:
         self.committed = committed
         self.positions = positions
         self.begun: dict[TP, int] = {}
+        self.known: dict[TopicPartition, Committed] = {}
         consumer._committed_offset = {}
         consumer._read_offset = {}
         consumer._is_sought = consumer._is_open = False
@@ -186,9 +188,14 @@ class Group:
         app = SimpleNamespace(
             names=SimpleNamespace(task_requests="requests"),
             host=SimpleNamespace(start_position=lambda topic, _: 30 if topic == "commands" else None),
-            _cluster=SimpleNamespace(begin_offset=self.begin_offset),
+            _cluster=SimpleNamespace(begin_offset=self.begin_offset, admin=lambda: self),
+            conf=SimpleNamespace(id="group"),
         )
         return await OrchestratorApp.start_position(cast("OrchestratorApp", app), topic, partition, committed)
+
+    async def group_offsets(self, group: str) -> dict[TopicPartition, Committed]:
+        assert group == "group"
+        return self.known
 
     async def begin_offset(self, _place: Any) -> int:
         return 2
@@ -205,3 +212,11 @@ async def test_what_was_polled_before_the_seek_is_read_again_also_where_nothing_
     await consumer.perform_seek()
     expected = {requests[0]: 2, requests[1]: 0, requests[2]: 7, PARTITION: 30, TP("table", 0): 4}
     assert group.positions == group.begun == consumer._read_offset == expected
+
+
+async def test_requests_are_not_read_again_because_a_coordinator_was_not_ready() -> None:
+    consumer, requests = bare_consumer(), TP("requests", 0)
+    group = Group(consumer, {requests: None}, {requests: 230})
+    group.known = {TopicPartition("requests", 0): Committed(190, "")}
+    await consumer.perform_seek()
+    assert group.positions == {requests: 190}
