@@ -55,6 +55,7 @@ class Sender:
         self._reached = crash_points.reached
         self._settings = settings
         self._track: Track | None = outbox.track()
+        self._lossy = outbox.track()
         self._sent: list[_Entry] = []
         self._more = asyncio.Event()
         self._idle = asyncio.Event()
@@ -76,11 +77,15 @@ class Sender:
             self._idle.clear()
 
     def send_lossy(self, write: Write) -> None:
-        """Send without waiting or repeating (heartbeats)."""
+        """Send without waiting or repeating (heartbeats). One that is lost takes its track along, and no later one."""
         try:
-            self._outbox.send(write)
-        except TaskerError as error:
-            _logger.debug("not sent to %s: %s", write.topic, error.message)
+            self._outbox.send(write, self._lossy)
+        except TaskerError:
+            self._lossy = self._outbox.track()
+            try:
+                self._outbox.send(write, self._lossy)
+            except TaskerError as error:
+                _logger.debug("not sent to %s: %s", write.topic, error.message)
 
     async def run(self) -> None:
         """Take acknowledgements in; until cancelled."""

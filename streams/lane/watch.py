@@ -107,8 +107,15 @@ class Watch:
         self._owned.due.schedule(task_id, now + self._settings.timer_repeat_ms)
 
     async def _fire_silent(self, silent: list[tuple[bytes, list[TimerDue]]], now: int) -> None:
-        """Call a handler silent only when everything that was said has been read."""
+        """Call a handler silent only when everything that was said has been read.
+
+        Not if the log was long in saying so: who was not heard meanwhile may not have been able to write either.
+        """
+        began = self._loop.time()
         has_read_all = await self._has_read_all()
+        if (self._loop.time() - began) * 1000 > self._settings.stall_ms:
+            self._owned.stalled()
+            has_read_all = False
         for task_id, timers in silent:
             sure = [each for each in timers if has_read_all or each.kind is not TimerKind.HEARTBEAT]
             if sure:
