@@ -176,8 +176,8 @@ class Acquisition:
             horizon=-1 if checkpoint is None else checkpoint.horizon,
             ignored=() if checkpoint is None else checkpoint.ignored,
         )
-        for count, head in enumerate(table.survey(), start=1):
-            owned.adopt(head, self._desk.known(head.plan_hash))
+        for count, (task_id, head) in enumerate(table.survey(), start=1):
+            owned.adopt(task_id, head, self._desk.known(head.plan_hash))
             if count % self._settings.slice_size == 0:
                 await asyncio.sleep(0)
         return owned

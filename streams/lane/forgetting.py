@@ -33,10 +33,10 @@ def decide_forget(
     gone = {*forgetting.dropped, *(each.task_id for each in forgetting.retired)}
     for stub in stubs:
         if stub.task_id not in gone:
-            owned.track_retention(stub, None)
+            owned.track_retention(stub.task_id, stub, None)
     for state, plan in failed:
         if state.task_id not in gone:
-            owned.track_retention(state, plan)
+            owned.track_retention(state.task_id, state, plan)
     return forgetting
 
 

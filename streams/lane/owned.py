@@ -94,22 +94,22 @@ class OwnedPartition:
         self.awaited.pop(task_id, None)
         self.heartbeats.forget(task_id)
         if after is not None:
-            self.track_retention(after, plan)
+            self.track_retention(task_id, after, plan)
 
-    def adopt(self, loaded: TaskHead | Stub, plan: Plan | None) -> None:
-        """A state was loaded: its timers and its retention."""
+    def adopt(self, task_id: bytes, loaded: TaskHead | Stub, plan: Plan | None) -> None:
+        """A state was loaded under this key: its timers and its retention."""
         if isinstance(loaded, Stub) or loaded.closed_at is not None:
-            self.track_retention(loaded, plan)
+            self.track_retention(task_id, loaded, plan)
         elif loaded.next_due is not None:
-            self.due.schedule(loaded.task_id, loaded.next_due)
+            self.due.schedule(task_id, loaded.next_due)
 
-    def track_retention(self, closed: TaskHead | Stub, plan: Plan | None) -> None:
+    def track_retention(self, task_id: bytes, closed: TaskHead | Stub, plan: Plan | None) -> None:
         """Remember when a closed task is due: a stub to go, a failed task to become one."""
         if isinstance(closed, Stub):
-            self.retention.add(closed.task_id, closed.forget_at)
+            self.retention.add(task_id, closed.forget_at)
         # It looks at the head's fields only.
         elif plan is not None and (due := retire_at(cast("TaskState", closed), plan)) is not None:
-            self.retention.add(closed.task_id, due)
+            self.retention.add(task_id, due)
 
     def timer_decided(self, task_id: bytes) -> None:
         """One of the task's TimerDues took effect. One that was ignored still counts as on its way (no storms)."""

@@ -101,16 +101,23 @@ class PartitionTable:
         """Take over the newest value of every key of the changelog, undecoded."""
         self._encoded = values
 
-    def survey(self) -> Iterator[TaskHead | Stub]:
-        """After `load`: every live task's head and every stub, which go to their places."""
-        for task_id, data in list(self._encoded.items()):
+    def survey(self) -> Iterator[tuple[bytes, TaskHead | Stub]]:
+        """After `load`: every live task's head and every stub, with its key, as each goes to its place.
+
+        What was loaded is taken apart meanwhile: a million stubs must not be in memory twice, and a dict keeps the
+        room of all that was ever in it. Keep the key rather than the decoded id: it is in memory already.
+        """
+        values, self._encoded = self._encoded, {}
+        for task_id in list(values):
+            data = values.pop(task_id)
             if self._codec.kind_of(data) is Stub:
-                self._stubs[task_id] = self._encoded.pop(task_id)
-                yield self._codec.decode(data, Stub)
+                self._stubs[task_id] = data
+                yield task_id, self._codec.decode(data, Stub)
             else:
                 head = self._codec.decode_head(data)
+                self._encoded[task_id] = data
                 self.gauges.add(head, +1)
-                yield head
+                yield task_id, head
 
     # ------------------------------------------------------------------------------------- checkpoints
 
