@@ -153,13 +153,14 @@ class OrchestratorApp(faust.App):
                     f"commands {sorted(partitions)} and requests {sorted(requests)} were assigned apart",
                     next_step="`tasker topics verify`: both topics need the same partition count",
                 )
-            began = time.monotonic()
+            began, busy = time.monotonic(), time.process_time()
             await self.host.acquire(partitions)
             tables = [lane.table for lane in self.host.engines.values()]
             _log.info(
-                "owns partitions %s after %.2f s: %d live tasks, %d closed ones",
+                "owns partitions %s after %.2f s (CPU %.2f s): %d live tasks, %d closed ones",
                 sorted(partitions),
                 time.monotonic() - began,
+                time.process_time() - busy,
                 sum(table.live_count for table in tables),
                 sum(table.stub_count for table in tables),
             )

@@ -43,7 +43,9 @@ _IDLE_SECONDS = 5.0
 _LOOK_SECONDS = 0.1
 _STEPS = 5
 _HELD_ALREADY = ("nothing held", "as they came")
-_OWNS = re.compile(r"owns partitions .* after ([\d.]+) s: (\d+) live tasks, (\d+) closed ones")
+_OWNS = re.compile(
+    r"owns partitions .* after ([\d.]+) s \(CPU ([\d.]+) s\): (\d+) live tasks, (\d+) closed ones"
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,7 +71,8 @@ class Held:
     closed: int
     rss_mib: float
     load_seconds: float | None
-    """Taking the partitions until the first is live, as its log says; None: it held them already."""
+    """Taking the partitions, as its log says; None: it held them already."""
+    load_cpu_seconds: float | None
     idle_share: float
     """Of a processor, with nothing to do."""
     drained: Figures
@@ -154,8 +157,7 @@ async def _restart(stage: Stage, *, kill: bool) -> None:
 async def _look(stage: Stage, what: str, work: Plan, wanted: Wanted, *, live: int = 0) -> Held:
     """What the orchestrator weighs and does; `live` tasks wait in it."""
     await stage.run(work, 1)  # it owns its partitions by then
-    taken = _taken(stage)
-    has_loaded = what not in _HELD_ALREADY
+    taken = None if what in _HELD_ALREADY else _taken(stage)
     rss = stage.rss() / _MIB
     before, began = stage.cpu(), time.perf_counter()
     await asyncio.sleep(_IDLE_SECONDS)
@@ -178,27 +180,36 @@ async def _look(stage: Stage, what: str, work: Plan, wanted: Wanted, *, live: in
     return Held(
         what=what,
         live=live,
-        closed=taken[2] if has_loaded else 0,
+        closed=0 if taken is None else taken.closed,
         rss_mib=rss,
-        load_seconds=taken[0] if has_loaded else None,
+        load_seconds=None if taken is None else taken.seconds,
+        load_cpu_seconds=None if taken is None else taken.cpu_seconds,
         idle_share=idle,
         drained=rows[0],
         looped=rows[1],
     )
 
 
-def _taken(stage: Stage) -> tuple[float, int, int]:
-    """What the orchestrator's log says last of taking its partitions: seconds, live tasks, closed ones."""
+@dataclass(frozen=True)
+class _Taken:
+    """What the orchestrator's log says last of taking its partitions."""
+
+    seconds: float
+    cpu_seconds: float
+    closed: int
+
+
+def _taken(stage: Stage) -> _Taken:
     text = stage.system.log_of(f"{ORCHESTRATOR}-0").read_text(errors="replace")
     found = _OWNS.findall(text)
     if not found:
         raise AssertionError("the orchestrator's log does not say that it owns its partitions")
-    seconds, live, closed = found[-1]
-    return float(seconds), int(live), int(closed)
+    seconds, cpu_seconds, _, closed = found[-1]
+    return _Taken(float(seconds), float(cpu_seconds), int(closed))
 
 
 def _table(looks: Sequence[Held], wanted: Wanted) -> str:
-    head = ["orchestrator", "live", "closed", "RSS MiB", "load s", "idle CPU"]
+    head = ["orchestrator", "live", "closed", "RSS MiB", "load s", "of CPU", "idle CPU"]
     head += ["drained steps/s", "its CPU ms/step", f"{wanted.in_flight} in flight steps/s", "its CPU ms/step"]
     head += ["checkpoint ms", "its age ms"]
     return aligned(head, [_line(each) for each in looks])
@@ -206,7 +217,9 @@ def _table(looks: Sequence[Held], wanted: Wanted) -> str:
 
 def _line(held: Held) -> list[str]:
     line = [held.what, f"{held.live:,}", f"{held.closed:,}", f"{held.rss_mib:,.0f}"]
-    line += ["–" if held.load_seconds is None else f"{held.load_seconds:.2f}", f"{held.idle_share:.1%}"]
+    for seconds in (held.load_seconds, held.load_cpu_seconds):
+        line.append("–" if seconds is None else f"{seconds:.2f}")
+    line.append(f"{held.idle_share:.1%}")
     for row in (held.drained, held.looped):
         line += [f"{row.steps_per_second:,.0f}", f"{row.cpu_ms_per_step[ORCHESTRATOR]:.3f}"]
     for spread in (held.drained.checkpoint_ms, held.drained.checkpoint_age_ms):
