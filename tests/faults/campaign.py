@@ -38,6 +38,8 @@ __all__ = ["Campaign", "Options"]
 
 PARTITIONS: Final = 4
 ORCHESTRATORS, WORKERS = 2, 2
+WARM_TASKS: Final = 60
+"""Tasks that have come to rest before the first fault: it must meet a system at work."""
 _SHOWN: Final = 10
 _DISTURBING: Final = frozenset({"kill_orchestrator", "kill_worker", CRASH_POINT_FAULT, "killer_step"})
 """Kinds whose repeated steps count as repeated after a kill."""
@@ -112,6 +114,8 @@ class Campaign:
             begun = time.monotonic()
             loading = asyncio.create_task(rig.load.run())
             following.append(loading)
+            if not await rig.observer.until(lambda: len(rig.observer.resting) >= WARM_TASKS, 60.0):
+                raise RuntimeError(f"no load gets through; the logs of the roles are in {self._folder}")
             await self._inject(rig)
             report.load = _load_figures(rig, time.monotonic() - begun)
             report.settle, unsettled = await settle(rig, self._options.settle_seconds)

@@ -53,6 +53,8 @@ class Role:
     arguments: list[str]
     environment: dict[str, str]
     process: asyncio.subprocess.Process | None = None
+    started_at: float = 0.0
+    """Seconds since 1970."""
     crash: str | None = None
     wanted: str = ""
     is_held: bool = False
@@ -114,6 +116,7 @@ class Fleet:
             environment[CRASH] = crash
         role.crash, role.wanted, role.was_stopped = crash, "crash" if crash else "", False
         role.ended = asyncio.Event()
+        role.started_at = time.time()
         with (self.folder / f"{role.name}.log").open("ab") as output:
             role.process = await asyncio.create_subprocess_exec(
                 sys.executable,
@@ -131,7 +134,7 @@ class Fleet:
         task.add_done_callback(self._watching.discard)
 
     async def _watch(self, role: Role, process: asyncio.subprocess.Process) -> None:
-        started = time.time()
+        started = role.started_at
         code = await process.wait()
         now = time.time()
         end = End(role.name, process.pid, code, now, role.wanted, now - started, role.was_stopped)

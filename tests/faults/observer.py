@@ -146,13 +146,13 @@ class Observer:
         owners = self.views[partition].owners
         return owners[-1] if owners else None
 
-    def owned_by(self, instance_end: str) -> dict[int, int]:
-        """The partitions whose owner's member id ends so, with the owner's number."""
+    def owned_by(self, instance_end: str, since_ms: int = 0) -> dict[int, int]:
+        """The partitions whose owner's member id ends so, with the owner's number; owners since that time only."""
         found = {number: self.owner(number) for number in self.views}
         return {
             number: owner.number
             for number, owner in found.items()
-            if owner is not None and owner.instance.endswith(instance_end)
+            if owner is not None and owner.instance.endswith(instance_end) and owner.at >= since_ms
         }
 
     async def until(self, is_so: Callable[[], bool], seconds: float) -> bool:

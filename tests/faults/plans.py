@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from msgspec.structs import replace
-
 from tasker_kafka.schemas.plan import Plan
 from tasker_kafka.schemas.template import Lifecycle, Retry, Template
 
 __all__ = [
     "BIG_BYTES",
-    "BRIEF",
     "FLAKY",
     "HANGING",
     "KEYED",
@@ -26,7 +23,7 @@ __all__ = [
 
 BIG_BYTES: Final = 20_000
 """Above every inline limit."""
-BRIEF, FLAKY, HANGING, KEYED, KILLER = "brief", "flaky", "hanging", "keyed", "killer"
+FLAKY, HANGING, KEYED, KILLER = "flaky", "hanging", "keyed", "killer"
 LARGE, LONG, SLOW = "large", "long", "slow"
 LONG_STEP: Final = b"longest"
 """Name of the only step of LONG."""
@@ -56,9 +53,7 @@ _TWICE: Final = Retry(max_attempts=2, backoff_base_ms=200)
 def plans() -> list[Plan]:
     """Every template of a run, compiled."""
     templates = [_chain(), _diamond(), _fan_out(), *_failing(), *_special()]
-    compiled = [each.compile() for each in templates]
-    brief = _step(Template(BRIEF), "only").compile()
-    return [*compiled, replace(brief, lifecycle=replace(brief.lifecycle, retention_hours=0))]
+    return [each.compile() for each in templates]
 
 
 def _step(

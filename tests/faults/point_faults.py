@@ -21,9 +21,9 @@ from tasker_kafka.streams.lane import CrashPoint
 from tests.faults.fleet import End
 from tests.faults.injection import CRASH_POINT_FAULT, EARLY
 from tests.faults.log_faults import duplicate_dispatches
-from tests.faults.plans import BRIEF, KILLER, LARGE, LONG, LONG_STEP, SLOW
+from tests.faults.plans import KILLER, LARGE, LONG, LONG_STEP, SLOW
 from tests.faults.process_faults import TAKEOVER_SECONDS
-from tests.faults.rig import Outcome, Rig, now_ms
+from tests.faults.rig import SESSION_MS, Outcome, Rig, now_ms
 
 __all__ = ["die_at", "kind_of"]
 
@@ -50,8 +50,6 @@ class Recipe:
     urge: Urge | None = None
     """Done again and again until it dies. None: the load brings it there."""
     environment: Mapping[str, str] = field(default_factory=dict)
-    is_killed_before: bool = False
-    """Its last life ends by kill −9, so that there is something to take up."""
     is_for_all: bool = False
     """Every role of the kind dies there: it cannot be said which one comes to it first."""
 
@@ -69,10 +67,6 @@ async def _slow(rig: Rig, name: str, dice: random.Random) -> None:
     await _ask_for(rig, SLOW, 4)
 
 
-async def _brief(rig: Rig, name: str, dice: random.Random) -> None:
-    await _ask_for(rig, BRIEF, 8)
-
-
 async def _poison(rig: Rig, name: str, dice: random.Random) -> None:
     rig.load.poison()
 
@@ -82,14 +76,15 @@ async def _unknown(rig: Rig, name: str, dice: random.Random) -> None:
 
 
 async def _loss(rig: Rig, name: str, dice: random.Random) -> None:
-    """Another orchestrator is killed in the middle of its work, so that this one has something to take up."""
-    await rig.calm(15.0)
-    others = [each for each in rig.fleet.names("orchestrator") if each != name]
-    for other in others:
-        await rig.fleet.kill(other)
-    await asyncio.sleep(8.0)
-    for other in others:
-        await rig.fleet.start("orchestrator", int(other.rpartition("-")[2]))
+    """The others of its kind are killed in the middle of their work, so that it has something to take up."""
+    await _until_at_work(rig, name)
+    await asyncio.sleep(2.0)
+    kind = name.rpartition("-")[0]
+    for other in rig.fleet.names(kind):
+        if other != name:
+            await rig.fleet.kill(other)
+    await asyncio.sleep(SESSION_MS / 1000 + 4.0)
+    await rig.restore()
 
 
 async def _copies(rig: Rig, name: str, dice: random.Random) -> None:
@@ -104,25 +99,30 @@ async def _killer(rig: Rig, name: str, dice: random.Random) -> None:
 
 async def _terminate(rig: Rig, name: str, dice: random.Random) -> None:
     """SIGTERM, once it is at work."""
-    if name.startswith("worker"):
-        await _until_started(rig, name, b"started")
-    else:
-        await rig.calm(15.0)
+    await _until_at_work(rig, name)
     await asyncio.sleep(1.0)
     rig.fleet._signal(rig.fleet.roles[name], signal.SIGTERM)
     await asyncio.sleep(DEATH_SECONDS)
 
 
+async def _until_at_work(rig: Rig, name: str) -> None:
+    """Wait until a role that was just started owns something, or runs a handler."""
+    if name.startswith("worker"):
+        await _until_started(rig, name, b"started")
+    else:
+        await rig.observer.until(lambda: bool(rig.owned(name)), TAKEOVER_SECONDS)
+
+
 async def _until_started(rig: Rig, worker: str, word: bytes) -> None:
     """Wait until a worker's handlers have written this word to the ledger."""
     path = rig.ledger_folder / f"handlers.{rig.fleet.roles[worker].pid}.jsonl"
-    while not path.exists() or word not in path.read_bytes():
+    while not path.exists() or word not in path.read_bytes():  # noqa: ASYNC110 - another process writes it
         await asyncio.sleep(TURN_SECONDS)
 
 
 async def _terminate_busy(rig: Rig, name: str, dice: random.Random) -> None:
     """SIGTERM while a handler runs that cannot be waited for."""
-    await _until_started(rig, name, b"started")
+    await _until_at_work(rig, name)
     await _ask_for(rig, LONG, 16)
     await _until_started(rig, name, LONG_STEP)
     await asyncio.sleep(2.5)
@@ -132,6 +132,7 @@ async def _terminate_busy(rig: Rig, name: str, dice: random.Random) -> None:
 
 async def _no_workers(rig: Rig, name: str, dice: random.Random) -> None:
     """Dispatches wait, for a reconciler that asks early."""
+    await _until_at_work(rig, name)
     for worker in rig.fleet.names("worker"):
         rig.fleet.stop(worker)
     await asyncio.sleep(2.0)
@@ -153,10 +154,10 @@ _RECIPES: Final[Mapping[str, Recipe]] = {
     CrashPoint.ACQUIRE_LOADED: Recipe(2),
     CrashPoint.ACQUIRE_HISTORY_READ: Recipe(2),
     CrashPoint.ACQUIRE_LIVE: Recipe(2),
-    CrashPoint.REPLAY_OUTPUTS_REPEATED: Recipe(2, _loss),
+    CrashPoint.REPLAY_OUTPUTS_REPEATED: Recipe(1, _loss),
     CrashPoint.REFUSED: Recipe(1, _poison),
     CrashPoint.TIMER_SENT: Recipe(5),
-    CrashPoint.FORGET_SENT: Recipe(1, _brief, {"TASKER_ENGINE__FORGET_INTERVAL_MS": "1000"}),
+    CrashPoint.FORGET_SENT: Recipe(1, None, {EARLY: "1", "TASKER_ENGINE__FORGET_INTERVAL_MS": "1000"}),
     CrashPoint.RECONCILE_SENT: Recipe(
         1, _no_workers, {EARLY: "1", "TASKER_ENGINE__RECONCILE_INTERVAL_MS": "500"}
     ),
@@ -164,7 +165,7 @@ _RECIPES: Final[Mapping[str, Recipe]] = {
     CrashPoint.INTAKE_PAYLOAD_STORED: Recipe(8, _large),
     CrashPoint.INTAKE_REJECTED: Recipe(4, _unknown),
     Worker.ASSIGNED: Recipe(),
-    Worker.SUSPECT_COUNTED: Recipe(1, is_killed_before=True),
+    Worker.SUSPECT_COUNTED: Recipe(1, _loss),
     Worker.REPORT_SENT: Recipe(3, _slow),
     Worker.REPORT_ACKNOWLEDGED: Recipe(3, _slow),
     Worker.PAYLOAD_STORED: Recipe(5, _large),
@@ -191,12 +192,10 @@ async def die_at(rig: Rig, dice: random.Random, point: str) -> Outcome:
     names = sorted(name for name in rig.fleet.roles if name.startswith(kind))
     if kind == "orchestrator":
         names = [name for name in names if not name.endswith(f"-{rig.orchestrators}")]
-    # The static worker gets its own partitions back, and with them what it left.
-    first = names[0] if recipe.is_killed_before else dice.choice(names)
-    chosen = names if recipe.is_for_all else [first]
+    chosen = names if recipe.is_for_all else [dice.choice(names)]
     nth = dice.randint(1, recipe.most)
     for name in chosen:
-        await (rig.fleet.kill if recipe.is_killed_before else rig.fleet.terminate)(name)
+        await rig.fleet.terminate(name)
     for name in chosen:
         number = int(name.rpartition("-")[2])
         await rig.fleet.start(kind, number, crash=f"{point}:{nth}", **recipe.environment)

@@ -65,8 +65,9 @@ class Rig:
     workers: int
 
     def owned(self, name: str) -> dict[int, int]:
-        """Partitions that an orchestrator owns, with its owner numbers."""
-        return self.observer.owned_by(name.removeprefix("orchestrator"))
+        """Partitions that an orchestrator owns, with its owner numbers; not those of its earlier lives."""
+        since = round(self.fleet.roles[name].started_at * 1000)
+        return self.observer.owned_by(name.removeprefix("orchestrator"), since)
 
     def all_owned(self) -> dict[int, int]:
         """Every partition with the number of its owner in office."""

@@ -13,11 +13,13 @@ from tests.faults.report import Report
 pytestmark = pytest.mark.timeout(240)
 
 
-async def run(folder: Path, defect: str, *kinds: str, settle_seconds: float = 8.0) -> Report:
+async def run(
+    folder: Path, defect: str, *kinds: str, seconds: float = 10.0, settle_seconds: float = 8.0
+) -> Report:
     """A short run of roles with a planted defect."""
     options = Options(
         seed=1,
-        seconds=10.0,
+        seconds=seconds,
         rate=30.0,
         kinds=kinds,
         settle_seconds=settle_seconds,
@@ -39,6 +41,8 @@ async def test_a_lost_transition_is_found(tmp_path: Path) -> None:
 
 
 async def test_an_unfenced_checkpoint_is_found(tmp_path: Path) -> None:
-    report = await run(tmp_path, "unfenced_checkpoint", "zombie_orchestrator", settle_seconds=60.0)
+    report = await run(
+        tmp_path, "unfenced_checkpoint", "zombie_orchestrator", seconds=25.0, settle_seconds=60.0
+    )
     assert not report.has_passed
     assert "I14" in report.violations, report.text()
