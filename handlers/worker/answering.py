@@ -15,7 +15,7 @@ from tasker_kafka.topics.crash_points import NO_CRASH_POINTS, CrashPoints
 from tasker_kafka.topics.log import Write
 
 from . import replies
-from .answers import AnswerCache, attempt_key
+from .answers import AnswerCache, AttemptKey, attempt_key
 from .attempt import Attempt, Delivery
 from .crash_points import WorkerCrashPoint
 from .sender import Sender
@@ -62,9 +62,9 @@ class Answering:
         self._send(dispatch, data, _Reply(self, dispatch, result, deliveries, must_arrive))
         self.reached(WorkerCrashPoint.ANSWER_SENT)
 
-    def repeat(self, dispatch: Dispatch, delivery: Delivery) -> bool:
+    def repeat(self, key: AttemptKey, dispatch: Dispatch, delivery: Delivery) -> bool:
         """Send the answer again that this attempt has got; False when none is known."""
-        data = self._answers.get(attempt_key(dispatch))
+        data = self._answers.get(key)
         if data is None:
             return False
         self.repeated += 1
@@ -98,24 +98,14 @@ class Answering:
         self._sender.send(Write(self._topic, dispatch.task_id, data), receipt)
 
 
-class _Reply:
+class _Reply(msgspec.Struct, eq=False):
     """Waits for an answer's acknowledgement."""
 
-    __slots__ = ("_answering", "_deliveries", "_dispatch", "_must_arrive", "_result")
-
-    def __init__(
-        self,
-        answering: Answering,
-        dispatch: Dispatch,
-        result: StepResult | None,
-        deliveries: list[Delivery],
-        must_arrive: bool,
-    ) -> None:
-        self._answering = answering
-        self._dispatch = dispatch
-        self._result = result
-        self._deliveries = deliveries
-        self._must_arrive = must_arrive
+    _answering: Answering
+    _dispatch: Dispatch
+    _result: StepResult | None
+    _deliveries: list[Delivery]
+    _must_arrive: bool
 
     def acknowledged(self) -> None:
         self._answering.reached(WorkerCrashPoint.ANSWER_ACKNOWLEDGED)

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from enum import Enum
-from typing import Protocol
+from typing import Final, Protocol
+
+import msgspec
 
 from tasker_kafka.schemas.records import Cancellation, Dispatch, TaskRequest
 
+from .answers import AttemptKey
 from .steps import PreparedStep
 
 __all__ = ["Attempt", "Attendant", "Delivery", "Stop"]
+
+_NEVER: Final = float("inf")
 
 
 class Stop(Enum):
@@ -70,56 +75,30 @@ class Attendant(Protocol):
         ...
 
 
-class Attempt:
+class Attempt(msgspec.Struct, eq=False):
     """An attempt in hand. It is the handler's `StepServices` and what the deadlines wake."""
 
-    __slots__ = (
-        "_attendant",
-        "_loop",
-        "_progress_timer",
-        "beat_at",
-        "cancellation",
-        "deliveries",
-        "dispatch",
-        "end_at",
-        "give_up_at",
-        "is_answered",
-        "is_over",
-        "is_released",
-        "last_beat",
-        "prepared",
-        "progress",
-        "progress_seconds",
-        "report_at",
-        "started_at",
-        "stop_reason",
-        "task",
-    )
-
-    def __init__(
-        self,
-        dispatch: Dispatch,
-        delivery: Delivery,
-        prepared: PreparedStep,
-        attendant: Attendant,
-        *,
-        progress_seconds: float,
-    ) -> None:
-        self.dispatch = dispatch
-        self.deliveries = [delivery]
-        self.prepared = prepared
-        self._attendant = attendant
-        self._loop = asyncio.get_running_loop()
-        self._progress_timer: asyncio.TimerHandle | None = None
-        self.progress_seconds = progress_seconds
-        self.task: asyncio.Task[None] | None = None
-        self.started_at = 0
-        self.progress: bytes | None = None
-        self.cancellation: Cancellation | None = None
-        self.stop_reason: Stop | None = None
-        self.is_over = self.is_answered = self.is_released = False
-        self.report_at = self.end_at = self.give_up_at = self.beat_at = _NEVER
-        self.last_beat = -_NEVER
+    key: AttemptKey
+    dispatch: Dispatch
+    deliveries: list[Delivery]
+    prepared: PreparedStep
+    progress_seconds: float
+    _attendant: Attendant
+    _loop: asyncio.AbstractEventLoop
+    _progress_timer: asyncio.TimerHandle | None = None
+    task: asyncio.Task[None] | None = None
+    started_at: int = 0
+    progress: bytes | None = None
+    cancellation: Cancellation | None = None
+    stop_reason: Stop | None = None
+    is_over: bool = False
+    is_answered: bool = False
+    is_released: bool = False
+    report_at: float = _NEVER
+    end_at: float = _NEVER
+    give_up_at: float = _NEVER
+    beat_at: float = _NEVER
+    last_beat: float = -_NEVER
 
     # --------------------------------------------------------------------------- what deadlines ask
 
@@ -186,9 +165,6 @@ class Attempt:
         self._progress_timer = None
         if not self.is_over:
             self._beat(self._loop.time())
-
-
-_NEVER = float("inf")
 
 
 def _running_loop() -> asyncio.AbstractEventLoop | None:

@@ -99,9 +99,12 @@ class Attempts:
     def take(self, delivery: Delivery, value: bytes | None) -> None:
         """Answer a dispatch, or begin to run its handler. Never waits."""
         dispatch = self._decoded(delivery, value)
-        if dispatch is None or self._answering.repeat(dispatch, delivery):
+        if dispatch is None:
             return
-        running = self._running.get(attempt_key(dispatch))
+        key = attempt_key(dispatch)
+        if self._answering.repeat(key, dispatch, delivery):
+            return
+        running = self._running.get(key)
         if running is not None:
             _join(running, delivery)
             return
@@ -111,7 +114,7 @@ class Attempts:
             return
         prepared = self._with.steps.find(dispatch)
         if isinstance(prepared, PreparedStep):
-            self._start(dispatch, delivery, prepared)
+            self._start(key, dispatch, delivery, prepared)
         else:
             self._used += 1
             self._tasks.start(self._start_after_reading(dispatch, delivery))
@@ -160,24 +163,25 @@ class Attempts:
             prepared = f"the templates cannot be read: {error.message}"
         self._used -= 1
         if isinstance(prepared, PreparedStep):
-            self._start(dispatch, delivery, prepared)
+            self._start(attempt_key(dispatch), dispatch, delivery, prepared)
             return
         _logger.warning("returns a dispatch of step %s: %s", dispatch.step, prepared)
         result = replies.unknown_handler(dispatch, self._account(delivery), prepared)
         self._answering.answer(dispatch, result, [delivery])
         self._freed()
 
-    def _start(self, dispatch: Dispatch, delivery: Delivery, prepared: PreparedStep) -> None:
-        key = attempt_key(dispatch)
-        progress_seconds = self._with.settings.progress_seconds
-        attempt = Attempt(dispatch, delivery, prepared, self, progress_seconds=progress_seconds)
+    def _start(self, key: AttemptKey, dispatch: Dispatch, delivery: Delivery, prepared: PreparedStep) -> None:
+        attempt = Attempt(
+            key, dispatch, [delivery], prepared, self._with.settings.progress_seconds, self, self._loop
+        )
         self._running[key] = attempt
         self._used += 1
-        self._tasks.start(self._drive(key, attempt))
+        task = self._tasks.task_of(self._drive(attempt))
+        if not attempt.is_over:  # where tasks begin at once it may have ended already
+            attempt.task = task
 
-    async def _drive(self, key: AttemptKey, attempt: Attempt) -> None:
+    async def _drive(self, attempt: Attempt) -> None:
         """From the start of an attempt to its answer."""
-        attempt.task = asyncio.current_task()
         end: CallEnd | None = None
         if attempt.stop_reason is None:
             try:
@@ -188,13 +192,18 @@ class Attempts:
         attempt.task = None
         self._reached(WorkerCrashPoint.HANDLER_ENDED)
         if not attempt.is_over:
-            self._leave(key, attempt)
-        await self._conclude(attempt, end)
+            self._leave(attempt)
+        end = self._verdict(attempt, end)
+        if end is not None:
+            await self._answer(attempt, end)
 
     async def _run(self, attempt: Attempt) -> CallEnd:
         handler = attempt.prepared.handler
+        values = self._with.values
         try:
-            call = await self._with.values.call_for(attempt.dispatch, attempt.prepared)
+            call = values.call_at_hand(attempt.dispatch, attempt.prepared)
+            if call is None:
+                call = await values.call_for(attempt.dispatch, attempt.prepared)
         except TaskerError as error:
             return replies.failure_of("PayloadMissing", "payload_missing", error.message, retryable=False)
         if handler.isolation == "process":
@@ -213,10 +222,10 @@ class Attempts:
         self._deadlines.add(min(attempt.report_at, attempt.end_at), attempt)
         self._reached(WorkerCrashPoint.HANDLER_BEGUN)
 
-    def _leave(self, key: AttemptKey, attempt: Attempt) -> None:
+    def _leave(self, attempt: Attempt) -> None:
         """The attempt holds no place any more."""
         attempt.is_over = True
-        del self._running[key]
+        del self._running[attempt.key]
         self._used -= 1
         self._freed()
 
@@ -227,19 +236,18 @@ class Attempts:
 
     # ------------------------------------------------------------------------------------ answering
 
-    async def _conclude(self, attempt: Attempt, end: CallEnd | None) -> None:
-        """Answer an attempt whose handler has ended; None: by CancelledError."""
+    def _verdict(self, attempt: Attempt, end: CallEnd | None) -> CallEnd | None:
+        """What to answer to an attempt whose handler has ended (None: by CancelledError); None: nothing."""
         reason = attempt.stop_reason
-        if not isinstance(end, Completed):
-            if attempt.is_answered:
-                return
-            if reason is Stop.SHUTDOWN:
-                self._give_back(attempt)
-                return
-            end = self._end_of_stopped(attempt) or end or _CANCELLED_ITSELF
-        elif attempt.is_answered and reason is not Stop.TIMEOUT:
-            return  # a late success counts only after a timeout
-        await self._answer(attempt, end)
+        if isinstance(end, Completed):
+            # A late success counts only after a timeout.
+            return None if attempt.is_answered and reason is not Stop.TIMEOUT else end
+        if attempt.is_answered:
+            return None
+        if reason is Stop.SHUTDOWN:
+            self._give_back(attempt)
+            return None
+        return self._end_of_stopped(attempt) or end or _CANCELLED_ITSELF
 
     async def _answer(self, attempt: Attempt, end: CallEnd) -> None:
         dispatch, prepared = attempt.dispatch, attempt.prepared
@@ -304,7 +312,7 @@ class Attempts:
     def abandon(self, attempt: Attempt) -> None:
         """Answer without waiting for the handler any longer."""
         attempt.is_answered = True
-        self._leave(attempt_key(attempt.dispatch), attempt)
+        self._leave(attempt)
         if attempt.stop_reason is Stop.SHUTDOWN:
             self._give_back(attempt)
             return

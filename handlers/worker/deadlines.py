@@ -9,6 +9,8 @@ from typing import Protocol
 
 __all__ = ["Deadlines", "Watched"]
 
+_SWEEP_SECONDS = 0.05
+
 
 class Watched(Protocol):
     """Something that wants to be woken."""
@@ -28,6 +30,10 @@ class Deadlines:
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
+        self._fresh: list[tuple[float, Watched]] = []
+        """What is new: most of it is over by the next sweep, and never has to be put in order or kept."""
+        self._sweep_at = 0.0
+        self._sweeper: asyncio.TimerHandle | None = None
         self._waiting: list[tuple[float, int, Watched]] = []
         self._order = itertools.count()
         self._timer: asyncio.TimerHandle | None = None
@@ -36,14 +42,32 @@ class Deadlines:
 
     def add(self, when: float, watched: Watched) -> None:
         """Wake `watched` at `when`."""
+        if not self._fresh:
+            self._sweep_at = self._loop.time() + _SWEEP_SECONDS
+            self._sweeper = self._loop.call_at(self._sweep_at, self._sweep)
+        if when > self._sweep_at:
+            self._fresh.append((when, watched))
+        else:
+            self._push(when, watched)
+
+    def close(self) -> None:
+        """Wake nobody any more."""
+        if self._sweeper is not None:
+            self._sweeper.cancel()
+        self._fresh.clear()
+        self._waiting.clear()
+        self._arm()
+
+    def _push(self, when: float, watched: Watched) -> None:
         heapq.heappush(self._waiting, (when, next(self._order), watched))
         if self._timer is None or when < self._fires_at:
             self._arm()
 
-    def close(self) -> None:
-        """Wake nobody any more."""
-        self._waiting.clear()
-        self._arm()
+    def _sweep(self) -> None:
+        fresh, self._fresh = self._fresh, []
+        for when, watched in fresh:
+            if not watched.is_over:
+                self._push(when, watched)
 
     def _arm(self) -> None:
         if self._timer is not None:

@@ -35,16 +35,13 @@ MAX_DELIVERIES = 3
 """A dispatch that has been delivered as often, each time to a worker that was lost, is not run again."""
 
 
-class Account:
+class Account(msgspec.Struct, frozen=True):
     """Who answers, and the times of the attempt (ms)."""
 
-    __slots__ = ("delivery_count", "finished_at", "started_at", "worker_id")
-
-    def __init__(self, worker_id: str, started_at: int, finished_at: int, delivery_count: int) -> None:
-        self.worker_id = worker_id
-        self.started_at = started_at
-        self.finished_at = finished_at
-        self.delivery_count = delivery_count
+    worker_id: str
+    started_at: int
+    finished_at: int
+    delivery_count: int
 
 
 def completed(dispatch: Dispatch, account: Account, end: Completed, result: Value) -> StepResult:

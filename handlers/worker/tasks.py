@@ -19,7 +19,11 @@ class BackgroundTasks:
         self._on_error = on_error
 
     def start(self, work: Coroutine[Any, Any, None]) -> None:
-        """Run `work` in a task of its own.
+        """Run `work` in a task of its own."""
+        self.task_of(work)  # type: ignore[unused-awaitable]  # it is kept there
+
+    def task_of(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """The task that `work` runs in from now on.
 
         From Python 3.12 on it begins at once: a handler that does not wait then ends before this returns.
         """
@@ -29,6 +33,7 @@ class BackgroundTasks:
             task = self._loop.create_task(work)
         self._running.add(task)
         task.add_done_callback(self._done)
+        return task
 
     async def close(self) -> None:
         """Cancel all, and wait for their end."""

@@ -41,15 +41,28 @@ class Values:
         self._settings = settings
         self._worker_id = worker_id
 
-    async def call_for(self, dispatch: Dispatch, prepared: PreparedStep) -> StepCall:
-        """The call that a dispatch asks for, references resolved. Other TaskerErrors: a payload is gone or damaged."""
+    def call_at_hand(self, dispatch: Dispatch, prepared: PreparedStep) -> StepCall | None:
+        """The call that a dispatch asks for; None when something of it lies in the payloads topic."""
         context = dispatch.context
         if not isinstance(context, bytes):
-            context = await self._bytes_of(context) or b"null"
+            return None
         inputs: dict[str, bytes | None] = {}
         for each in dispatch.inputs:
             value = each.value
-            inputs[each.step] = await self._bytes_of(value) if isinstance(value, PayloadRef) else value
+            if isinstance(value, PayloadRef):
+                return None
+            inputs[each.step] = value
+        return self._call(dispatch, prepared, context, inputs)
+
+    async def call_for(self, dispatch: Dispatch, prepared: PreparedStep) -> StepCall:
+        """The call that a dispatch asks for, references resolved. TaskerError: a payload is gone or damaged."""
+        context = await self._bytes_of(dispatch.context) or b"null"
+        inputs = {each.step: await self._bytes_of(each.value) for each in dispatch.inputs}
+        return self._call(dispatch, prepared, context, inputs)
+
+    def _call(
+        self, dispatch: Dispatch, prepared: PreparedStep, context: bytes, inputs: dict[str, bytes | None]
+    ) -> StepCall:
         return StepCall(
             handler=dispatch.handler,
             task_id=dispatch.task_id,
