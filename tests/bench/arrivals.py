@@ -51,9 +51,9 @@ class Found:
     steps_per_task: int
     wanted: ArrivalPlan
     tried: Sequence[Arrivals]
-    knee: float
-    """Tasks per second."""
-    overload: Overload
+    knee: float | None
+    """Tasks per second; None: not even one stayed within the bound."""
+    overload: Overload | None
 
 
 @dataclass(frozen=True)
@@ -80,25 +80,27 @@ async def find_knee(stage: Stage, shape: str, plan: Plan, first: float, wanted: 
         )
         tried.append(found)
         search.note(rate, holds=found.holds)
-    if search.knee is None:
-        raise AssertionError(f"{shape}: not even one task per second stays within {wanted.bound_ms:.0f} ms")
-    times = schedule(2 * search.knee, wanted.overload_seconds, random)
-    calm = schedule(search.knee / 2, wanted.calm_seconds, random)
-    sent = await _send(stage, plan, [*times, *(wanted.overload_seconds + at for at in calm)])
-    overload = overload_of(
-        sent.due,
-        sent.closed,
-        seconds=wanted.overload_seconds,
-        bound_ms=wanted.bound_ms,
-        quiet_seconds=wanted.calm_seconds / 10,
-    )
     return Found(
         shape=shape,
         steps_per_task=len(plan.steps),
         wanted=wanted,
         tried=sorted(tried, key=lambda each: each.offered),
         knee=search.knee,
-        overload=overload,
+        overload=None if search.knee is None else await _overload(stage, plan, search.knee, wanted, random),
+    )
+
+
+async def _overload(stage: Stage, plan: Plan, knee: float, wanted: ArrivalPlan, random: Random) -> Overload:
+    """Twice the knee, then half of it."""
+    times = schedule(2 * knee, wanted.overload_seconds, random)
+    calm = schedule(knee / 2, wanted.calm_seconds, random)
+    sent = await _send(stage, plan, [*times, *(wanted.overload_seconds + at for at in calm)])
+    return overload_of(
+        sent.due,
+        sent.closed,
+        seconds=wanted.overload_seconds,
+        bound_ms=wanted.bound_ms,
+        quiet_seconds=wanted.calm_seconds / 10,
     )
 
 
@@ -156,7 +158,11 @@ def knee_text(found: Found) -> str:
 
 
 def _overload_text(found: Found) -> str:
-    over, wanted = found.overload, found.wanted
+    over, knee, wanted = found.overload, found.knee, found.wanted
+    if over is None or knee is None:
+        return (
+            f"No knee ({found.shape}): not even one task per second stayed within {wanted.bound_ms:.0f} ms."
+        )
     if over.drained_seconds is None:
         after = f"It was not back within the bound {wanted.calm_seconds:.0f} s later."
     else:
@@ -165,22 +171,23 @@ def _overload_text(found: Found) -> str:
             f"with a p99 of {over.p99_after_ms:,.0f} ms from then on."
         )
     return (
-        f"Knee: {found.knee:,.0f} tasks/s, {found.knee * found.steps_per_task:,.0f} steps/s ({found.shape}). "
+        f"Knee: {knee:,.0f} tasks/s, {knee * found.steps_per_task:,.0f} steps/s ({found.shape}). "
         f"At twice as much for {wanted.overload_seconds:.0f} s ({over.offered:,.0f} tasks/s), {over.closed:,.0f} "
-        f"tasks/s closed, {over.closed / found.knee:.0%} of the knee; {over.backlog:,} were left open, and the longest "
+        f"tasks/s closed, {over.closed / knee:.0%} of the knee; {over.backlog:,} were left open, and the longest "
         f"took {over.worst_ms / 1000:.1f} s. {after}"
     )
 
 
 def knee_json(found: Found) -> dict[str, Any]:
     """All of it, rounded."""
+    knee = found.knee
     return {
         "shape": found.shape,
         "bound_ms": found.wanted.bound_ms,
-        "knee_tasks_per_second": round(found.knee, 1),
-        "knee_steps_per_second": round(found.knee * found.steps_per_task, 1),
+        "knee_tasks_per_second": None if knee is None else round(knee, 1),
+        "knee_steps_per_second": None if knee is None else round(knee * found.steps_per_task, 1),
         "tried": [_rounded(asdict(each)) for each in found.tried],
-        "overload": _rounded(asdict(found.overload)),
+        "overload": None if found.overload is None else _rounded(asdict(found.overload)),
     }
 
 

@@ -12,7 +12,9 @@ from __future__ import annotations
 
 import argparse
 import sys
+import time
 from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
 from functools import partial
 from typing import Any
 
@@ -29,11 +31,10 @@ from tests.bench.tables import cost_table, speed_table
 from tests.bench.tool import Result, Section, heading, report, run_sections, say
 from tests.support.system import PARTITIONS
 
-__all__ = ["SHAPES", "loads", "main", "plans", "runs_of"]
+__all__ = ["SHAPES", "arrivals", "loads", "main", "plans", "runs_of"]
 
 _WARM_UP = 50
 _FIRST_SHARE = 0.25
-_FIRST_RATE = 200.0
 
 
 def runs_of(chosen: argparse.Namespace, sizes: Sizes) -> list[Run]:
@@ -70,31 +71,42 @@ def _looped(shape: str, plan: Plan, in_flight: int, sizes: Sizes) -> Run:
 
 async def loads(chosen: argparse.Namespace, broker: BrokerAt) -> Result:
     """Every chosen load of every chosen shape, on one system."""
-    sizes = sizes_of(chosen)
-    head = _head(chosen)
-    known = plans()
+    sizes, head, known = sizes_of(chosen), _head(chosen), plans()
     rows: list[Figures] = []
-    knees: list[Found] = []
-    async with staged(
-        broker, [*known.values()], orchestrators=chosen.orchestrators, workers=chosen.workers
-    ) as stage:
+    async with _system(chosen, broker) as stage:
         head["first task"] = (
             f"{stage.first_task_seconds:.1f} s after the topics began to be created, the start of the roles included"
         )
         await _warm_up(stage, known[chosen.shapes[0]], sizes)
         for wanted in runs_of(chosen, sizes):
             rows.append(await _row(stage, wanted))
-        if "arrivals" in chosen.loads:
-            for shape in chosen.arrival_shapes:
-                first = _first_rate(rows, shape)
-                knees.append(await find_knee(stage, shape, known[shape], first, sizes.arrivals))
-                say(f"arrivals, {shape}: the knee is at {knees[-1].knee:,.0f} tasks/s")
-    return _result(head, rows, knees)
+    text = report(head, speed_table(rows), cost_table(rows), goal_table(load_goals(rows)))
+    return Result({"loads": text}, {"loads": {**head, "rows": [row.as_json() for row in rows]}})
 
 
-async def _warm_up(stage: Stage, plan: Plan, sizes: Sizes) -> None:
-    """The broker's compiler and the first checkpoints are not what is measured."""
-    await stage.run(plan, max(1, sizes.warm_up_steps // len(plan.steps)))
+async def arrivals(chosen: argparse.Namespace, broker: BrokerAt) -> Result:
+    """The knee of every chosen shape, on one system. The first rate is a share of what the warm-up closed."""
+    sizes, head, known = sizes_of(chosen), _head(chosen), plans()
+    found: list[Found] = []
+    async with _system(chosen, broker) as stage:
+        for shape in chosen.arrival_shapes:
+            rate = await _warm_up(stage, known[shape], sizes)
+            found.append(await find_knee(stage, shape, known[shape], _FIRST_SHARE * rate, sizes.arrivals))
+            say(f"arrivals, {shape}: the knee is at {found[-1].knee or 0:,.0f} tasks/s")
+    text = report(head, *map(knee_text, found))
+    return Result({"arrivals": text}, {"arrivals": {**head, "shapes": [knee_json(each) for each in found]}})
+
+
+def _system(chosen: argparse.Namespace, broker: BrokerAt) -> AbstractAsyncContextManager[Stage]:
+    shapes = [*plans().values()]
+    return staged(broker, shapes, orchestrators=chosen.orchestrators, workers=chosen.workers)
+
+
+async def _warm_up(stage: Stage, plan: Plan, sizes: Sizes) -> float:
+    """The broker's compiler and the first checkpoints are not what is measured. Returns tasks per second."""
+    tasks, began = max(1, sizes.warm_up_steps // len(plan.steps)), time.perf_counter()
+    await stage.run(plan, tasks)
+    return tasks / (time.perf_counter() - began)
 
 
 async def _row(stage: Stage, wanted: Run) -> Figures:
@@ -107,12 +119,6 @@ async def _row(stage: Stage, wanted: Run) -> Figures:
     return row
 
 
-def _first_rate(rows: Sequence[Figures], shape: str) -> float:
-    """Where to begin looking for the knee: well below what was drained."""
-    rates = [row.tasks_per_second for row in rows if row.load == "drained" and row.shape == shape]
-    return _FIRST_SHARE * rates[0] if rates else _FIRST_RATE
-
-
 def _head(chosen: argparse.Namespace) -> dict[str, Any]:
     return heading(
         f"one broker, {chosen.orchestrators} orchestrator and {chosen.workers} worker processes; {PARTITIONS} "
@@ -120,25 +126,14 @@ def _head(chosen: argparse.Namespace) -> dict[str, Any]:
     )
 
 
-def _result(head: dict[str, Any], rows: Sequence[Figures], knees: Sequence[Found]) -> Result:
-    blocks: dict[str, str] = {}
-    if rows:
-        blocks["loads"] = report(head, speed_table(rows), cost_table(rows), goal_table(load_goals(rows)))
-    if knees:
-        blocks["arrivals"] = "\n\n".join(map(knee_text, knees))
-    return Result(
-        blocks,
-        {
-            "loads": {**head, "rows": [row.as_json() for row in rows]},
-            "arrivals": [knee_json(each) for each in knees],
-        },
-    )
-
-
 def main(given: Sequence[str] | None = None) -> int:
     """Measure and print."""
     chosen = arguments(given, description=__doc__)
-    sections: list[Section] = [partial(loads, chosen)]
+    sections: list[Section] = []
+    if set(chosen.loads) - {"arrivals"}:
+        sections.append(partial(loads, chosen))
+    if "arrivals" in chosen.loads:
+        sections.append(partial(arrivals, chosen))
     if chosen.all:
         sections += [partial(size.section, size.FULL), partial(timers.section, timers.FULL)]
     return run_sections(sections, chosen)
