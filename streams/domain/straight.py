@@ -56,10 +56,7 @@ def decide_success(state: TaskState, body: StepResult, moment: Moment) -> Decisi
     if position is None or body.life != state.life:
         return None
     step = state.steps[position]
-    attempt = step.attempt
-    if step.state is not _ENQUEUED or step.reported or body.attempt != attempt or attempt < 1:
-        return None
-    if not _is_small(body, plan):
+    if not _is_expected(step, body, plan):
         return None
     now = moment.timestamp if moment.timestamp > state.now else state.now
     transitions: list[Transition] = []
@@ -106,11 +103,16 @@ def _is_ordinary(state: TaskState, plan: Plan) -> bool:
     )
 
 
-def _is_small(body: StepResult, plan: Plan) -> bool:
-    """Whether result and metadata are recorded as they are."""
-    result, metadata = body.result, body.metadata
-    return (result.__class__ is not bytes or len(result) <= plan.inline_limit) and (
-        metadata is None or len(metadata) <= METADATA_BYTES
+def _is_expected(step: StepState, body: StepResult, plan: Plan) -> bool:
+    """The result of the attempt that is out, with nothing that is too large to be recorded as it is."""
+    attempt, result, metadata = step.attempt, body.result, body.metadata
+    return (
+        step.state is _ENQUEUED
+        and not step.reported
+        and body.attempt == attempt
+        and attempt > 0
+        and (not isinstance(result, bytes) or len(result) <= plan.inline_limit)
+        and (metadata is None or len(metadata) <= METADATA_BYTES)
     )
 
 

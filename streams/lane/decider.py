@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from msgspec.structs import replace
 
@@ -36,6 +36,11 @@ from .wire import CommandWire, Refusal
 __all__ = ["Decider", "Needs"]
 
 _log = logging.getLogger("tasker.lane")
+
+# Each look at a member of an enum costs as much as a call, and these are passed with every command.
+_DECIDED: Final = CrashPoint.DECIDED
+_TRANSITIONS_SENT: Final = CrashPoint.TRANSITIONS_SENT
+_OUTPUTS_SENT: Final = CrashPoint.OUTPUTS_SENT
 
 Needs = bytes | SchemaUnknown
 """What must be fetched before the next command: a plan by its hash, or who knows a schema."""
@@ -69,6 +74,7 @@ class Decider:
         self._wire = wire
         self._emitter = emitter
         self._partition = partition
+        self._ready = desk.ready
         self._verify = settings.verify_folds
         self._reached = settings.crash_points.reached
         self._unpublished: set[bytes] = set()
@@ -87,17 +93,18 @@ class Decider:
     def run(self, records: Sequence[Record], begin: int, end: int) -> tuple[int, Needs | None]:
         """Decide `records[begin:end]`; returns where it stopped, and what it needs to go on (None: it is done)."""
         owned = self._owned
-        metrics = owned.metrics
+        metrics, take = owned.metrics, self._take
         end = min(end, len(records))
         for index in range(begin, end):
             record = records[index]
-            if record.offset < owned.next_command:
+            offset = record.offset
+            if offset < owned.next_command:
                 metrics.skipped += 1
             else:
-                needs = self._take(record)
+                needs = take(record)
                 if needs is not None:
                     return index, needs
-                owned.next_command = record.offset + 1
+                owned.next_command = offset + 1
             metrics.read += 1
         return end, None
 
@@ -116,14 +123,13 @@ class Decider:
         if isinstance(body, Forget):
             self._forget(record, body)
             return None
-        before = self._owned.table.get(command.task_id)
-        plan_hash = plan_hash_for(before, command)
-        plan = None
-        if plan_hash is not None:
-            plan = self._desk.ready.get(plan_hash)
-            if plan is None and plan_hash not in self._unpublished:
-                return plan_hash
-        moment = Moment(self._partition, record.offset, record.timestamp, plan, self._owned.horizon)
+        owned = self._owned
+        before = owned.table.get(command.task_id)
+        plan_hash = plan_hash_for(command) if before is None else before.plan_hash
+        plan = None if plan_hash is None else self._ready.get(plan_hash)
+        if plan is None and plan_hash is not None and plan_hash not in self._unpublished:
+            return plan_hash
+        moment = Moment(self._partition, record.offset, record.timestamp, plan, owned.horizon)
         decision = decide(before, command, moment)
         if isinstance(decision, Ignored):
             self._ignore(record, decision)
@@ -146,9 +152,8 @@ class Decider:
     ) -> _Built:
         """Every record of a decision, its transitions first. Changes nothing."""
         record = decision.record
-        ignored = self._owned.ignored.pending()
-        if ignored:
-            record = replace(record, ignored=ignored)
+        if self._owned.ignored.ranges:
+            record = replace(record, ignored=self._owned.ignored.pending())
         produced = outputs(before, decision.state, command, record, plan)
         first = self._emitter.transitions(command.task_id, record)
         rest = self._emitter.outputs(command.task_id, record, produced, plan, source)
@@ -161,13 +166,14 @@ class Decider:
         owned, emitter, task_id = self._owned, self._emitter, command.task_id
         decision = built.decision
         after = decision.state
-        self._reached(CrashPoint.DECIDED)
+        self._reached(_DECIDED)
         owned.ignored.clear()
-        emitter.send((built.first,))
-        self._reached(CrashPoint.TRANSITIONS_SENT)
-        emitter.send(built.rest)
+        emitter.send(built.first)
+        self._reached(_TRANSITIONS_SENT)
+        for write in built.rest:
+            emitter.send(write)
         emitter.count(built.produced)
-        self._reached(CrashPoint.OUTPUTS_SENT)
+        self._reached(_OUTPUTS_SENT)
         if after is not before:
             owned.replace(task_id, before, after, built.plan)
         if isinstance(command.body, TimerDue):
@@ -227,7 +233,7 @@ class Decider:
         written = replace(found.record, ignored=owned.ignored.pending())
         self._reached(CrashPoint.DECIDED)
         owned.ignored.clear()
-        self._emitter.send((self._emitter.transitions(FORGOTTEN_KEY, written),))
+        self._emitter.send(self._emitter.transitions(FORGOTTEN_KEY, written))
         self._reached(CrashPoint.TRANSITIONS_SENT)
         apply_forgetting(owned, found, horizon=written.horizon)
         owned.metrics.decided += 1
@@ -237,7 +243,8 @@ class Decider:
         owned, emitter = self._owned, self._emitter
         answer = refusal_record(record, refusal, owned.ignored.pending())
         owned.ignored.clear()
-        emitter.send((emitter.transitions(NO_TASK, answer), emitter.rejection(record, refusal)))
+        emitter.send(emitter.transitions(NO_TASK, answer))
+        emitter.send(emitter.rejection(record, refusal))
         self._reached(CrashPoint.REFUSED)
         owned.metrics.rejections += 1
         owned.metrics.refused[refusal.code] += 1

@@ -7,8 +7,6 @@ in the log.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 from tasker_kafka.schemas.codec import Codec
 from tasker_kafka.schemas.identity import dispatch_key, traceparent_for
 from tasker_kafka.schemas.plan import Plan
@@ -73,7 +71,7 @@ class Emitter:
         owner: int,
         metrics: EngineMetrics,
     ) -> None:
-        self._outbox = outbox
+        self._send = outbox.send
         self._names = names
         self._encode = codec.encode
         self._partition = partition
@@ -109,21 +107,23 @@ class Emitter:
         """Count what `outputs` built, once it is sent."""
         metrics = self._metrics
         metrics.dispatches += len(outputs.dispatches)
-        metrics.domain_events += len(outputs.domain_events)
-        metrics.cancellations += len(outputs.cancellations)
-        metrics.dlq_entries += len(outputs.dlq_entries)
-        metrics.rejections += len(outputs.rejections)
+        if outputs.domain_events or outputs.cancellations or outputs.dlq_entries or outputs.rejections:
+            metrics.domain_events += len(outputs.domain_events)
+            metrics.cancellations += len(outputs.cancellations)
+            metrics.dlq_entries += len(outputs.dlq_entries)
+            metrics.rejections += len(outputs.rejections)
 
     def rejection(self, source: Record, refusal: Refusal) -> Write:
         """The rejection of a command that was refused without a decision."""
         return self._rejection(source, refusal)
 
     def _dispatch(self, dispatch: Dispatch, plan: Plan) -> Write:
-        queue = plan.steps[plan.index[dispatch.step]].queue
+        step = dispatch.step
+        queue = plan.steps[plan.index[step]].queue
         topic = self._queues.get(queue)
         if topic is None:
             topic = self._queues[queue] = self._names.steps(queue)
-        key = dispatch_key(dispatch.task_id, dispatch.step)
+        key = dispatch_key(dispatch.task_id, step)
         own = self._headers
         if dispatch.traceparent is not None:
             own += headers.for_trace(dispatch.traceparent)
@@ -156,13 +156,11 @@ class Emitter:
 
     # -------------------------------------------------------------------------------------- sending
 
-    def send(self, writes: Iterable[Write]) -> None:
-        """Hand records to the outbox, in order."""
-        send, track = self._outbox.send, self.track
-        for write in writes:
-            send(write, track)
+    def send(self, write: Write) -> None:
+        """Hand a record to the outbox."""
+        self._send(write, self.track)
 
     def command(self, key: bytes, task_id: bytes, body: Body) -> None:
         """Write a command of the owner's own to its own partition."""
         value = self._encode(Command(task_id, body))
-        self.send([Write(self._names.commands, key, value, self._headers, self._partition)])
+        self.send(Write(self._names.commands, key, value, self._headers, self._partition))

@@ -27,27 +27,28 @@ class IgnoredOffsets:
     They are listed in the partition's next record; until there is one, every Checkpoint repeats them.
     """
 
-    __slots__ = ("_ranges",)
+    __slots__ = ("ranges",)
 
     def __init__(self, ranges: tuple[IgnoredRange, ...] = ()) -> None:
-        self._ranges = [[each.first, each.last] for each in ranges]
+        self.ranges = [[each.first, each.last] for each in ranges]
+        """[first, last] of each row of offsets; empty: every offset is listed."""
 
     def add(self, offset: int) -> None:
         """One more, after all that are here."""
-        if self._ranges and self._ranges[-1][1] == offset - 1:
-            self._ranges[-1][1] = offset
+        if self.ranges and self.ranges[-1][1] == offset - 1:
+            self.ranges[-1][1] = offset
         else:
-            self._ranges.append([offset, offset])
+            self.ranges.append([offset, offset])
 
     def pending(self) -> tuple[IgnoredRange, ...]:
         """What no record has listed yet."""
-        if not self._ranges:
+        if not self.ranges:
             return ()
-        return tuple(IgnoredRange(first, last) for first, last in self._ranges)
+        return tuple(IgnoredRange(first, last) for first, last in self.ranges)
 
     def clear(self) -> None:
         """A record lists them now."""
-        self._ranges.clear()
+        self.ranges.clear()
 
 
 class OwnedPartition:

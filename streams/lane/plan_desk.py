@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from tasker_kafka.schemas.plan import Plan
 from tasker_kafka.schemas.records import Command, StartTask
-from tasker_kafka.schemas.state import Stub, TaskState
 from tasker_kafka.topics.log import Outbox
 from tasker_kafka.topics.names import TopicNames
 from tasker_kafka.topics.plans import PlanStore
@@ -16,10 +15,8 @@ from tasker_kafka.topics.plans import PlanStore
 __all__ = ["PlanDesk", "plan_hash_for", "topics_of"]
 
 
-def plan_hash_for(before: TaskState | Stub | None, command: Command) -> bytes | None:
-    """The plan by which a command is decided: the task's own, or the one that a StartTask names."""
-    if before is not None:
-        return before.plan_hash
+def plan_hash_for(command: Command) -> bytes | None:
+    """The plan by which a command without a task is decided: the one that a StartTask names."""
     body = command.body
     return body.plan_hash if isinstance(body, StartTask) else None
 

@@ -91,7 +91,7 @@ class Replay:
         elif recorded.key == NO_TASK:
             refusal = refusal_in(record)
             if refusal is not None and source is not None:
-                self._emitter.send([self._emitter.rejection(source, refusal)])
+                self._emitter.send(self._emitter.rejection(source, refusal))
         else:
             await self._fold(recorded.key, record, source)
         self._settings.crash_points.reached(CrashPoint.REPLAY_OUTPUTS_REPEATED)
@@ -117,7 +117,8 @@ class Replay:
             owned.metrics.unrepeated += 1
             _log.exception("the outputs of command %d cannot be repeated", record.command_offset)
             return
-        self._emitter.send(writes)
+        for write in writes:
+            self._emitter.send(write)
 
 
 def _plan_hash(
@@ -125,7 +126,7 @@ def _plan_hash(
 ) -> bytes | None:
     """The plan that the record is folded with."""
     if isinstance(command, Command):
-        return plan_hash_for(before, command)
+        return plan_hash_for(command) if before is None else before.plan_hash
     if before is not None:
         return before.plan_hash
     created = record.transitions[0].data if record.transitions else None

@@ -33,6 +33,14 @@ class TableGauges:
         self.enqueued = 0
         self.running = 0
 
+    def moved(self, before: TaskHead, after: TaskHead) -> None:
+        """A task is now what `after` says."""
+        if before.state is not after.state:
+            self.tasks[before.state] -= 1
+            self.tasks[after.state] += 1
+        self.enqueued += after.enqueued - before.enqueued
+        self.running += after.in_progress - before.in_progress
+
     def add(self, head: TaskHead, sign: int) -> None:
         """Count a task in (+1) or out (-1)."""
         self.tasks[head.state] += sign
@@ -81,10 +89,11 @@ class PartitionTable:
         self._dirty[task_id] = after
         if isinstance(after, TaskState):
             self._decoded[task_id] = after
-            self.gauges.add(after, +1)
             if isinstance(before, TaskState):
-                self.gauges.add(before, -1)
-            elif before is not None:
+                self.gauges.moved(before, after)
+                return
+            self.gauges.add(after, +1)
+            if before is not None:
                 self._remove_stub(task_id)
             return
         self._decoded.pop(task_id, None)

@@ -244,7 +244,7 @@ class Rig:
         return store
 
     def _request(self, number: int) -> Record:
-        request_id = number.to_bytes(16, "big")
+        request_id = (number + 1).to_bytes(16, "big")
         request = TaskRequest(name=self.plan.name, context=b"{}", request_id=request_id)
         value = codec.encode(request)
         return Record(self._names.task_requests, 0, number, _FIRST_MS + number // _PER_MS, request_id, value)
