@@ -19,9 +19,16 @@ ENUMS: list[type[StrEnum]] = [CrashPoint, WorkerCrashPoint, ClientCrashPoint]
 
 
 def reached(name: str) -> set[str]:
-    """The members of this enum that some code passes to `reached`."""
+    """The members of this enum that some code passes to `reached`, as they are or by a name of the module."""
     call = re.compile(rf"reached\(\s*{name}\.([A-Z_]+)\s*\)")
-    return {member for module in package_modules() for member in call.findall(module.text)}
+    alias = re.compile(rf"^(_[A-Z_]+)\b.* = ({name}\.[A-Z_]+)$", re.MULTILINE)
+    found: set[str] = set()
+    for module in package_modules():
+        text = module.text
+        for short, member in alias.findall(text):
+            text = text.replace(f"reached({short})", f"reached({member})")
+        found.update(call.findall(text))
+    return found
 
 
 @pytest.mark.parametrize("points", ENUMS, ids=lambda points: points.__name__)
