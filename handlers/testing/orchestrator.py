@@ -9,7 +9,7 @@ a crash of the process leaves.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from tasker_kafka.schemas.errors import FencedError
 from tasker_kafka.streams.lane import LaneHost, LaneSettings
@@ -105,8 +105,8 @@ class Orchestrator:
         except Exception as error:
             self._on_fatal(error)
 
-    async def _commit(self, topic: str, partition: int, offset: int) -> None:
+    async def _commit(self, offsets: Mapping[TopicPartition, int]) -> None:
         try:
-            await self._consumer.commit({TopicPartition(topic, partition): Committed(offset, "")})
+            await self._consumer.commit({place: Committed(offset, "") for place, offset in offsets.items()})
         except FencedError:
             return  # while the group rebalances the next owner starts lower, and repeats are identical

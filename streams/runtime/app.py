@@ -14,6 +14,7 @@ import asyncio
 import logging
 import tempfile
 import time
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
@@ -62,7 +63,7 @@ class OrchestratorApp(faust.App):
             settings=config.lanes,
             instance=instance,
             on_fatal=self.end_process,
-            commit=self.commit_offset,
+            commit=self.commit_offsets,
         )
         super().__init__(f"{config.prefix}-engine", **_faust_settings(config, instance))
         self.transport = BatchTransport(self.conf.broker_consumer, self)
@@ -179,19 +180,20 @@ class OrchestratorApp(faust.App):
         except Exception as error:
             self.end_process(error)
 
-    async def commit_offset(self, topic: str, partition: int, offset: int) -> None:
-        """Commit a position. While the group rebalances the next owner starts lower, and repeats are identical."""
+    async def commit_offsets(self, offsets: Mapping[TopicPartition, int]) -> None:
+        """Commit positions. While the group rebalances the next owner starts lower, and repeats are identical."""
         consumer = cast(BatchConsumer, self.consumer)._thread._ensure_consumer()
+        shown = ", ".join(f"{place.topic}-{place.partition}: {offset}" for place, offset in offsets.items())
         try:
-            await consumer.commit({KafkaPartition(topic, partition): OffsetAndMetadata(offset, "")})
+            await consumer.commit(
+                {KafkaPartition(*place): OffsetAndMetadata(offset, "") for place, offset in offsets.items()}
+            )
         except (CommitFailedError, IllegalStateError) as error:
-            _log.info("offset %s of %s-%s not committed: %s", offset, topic, partition, error)
+            _log.info("offsets not committed (%s): %s", shown, error)
         except KafkaError as error:
-            if topic != self.names.commands:
-                raise LogError(
-                    f"committing offset {offset} of {topic}-{partition} failed: {error!r}"
-                ) from error
-            _log.warning("offset %s of %s-%s not committed: %r", offset, topic, partition, error)
+            if any(place.topic != self.names.commands for place in offsets):
+                raise LogError(f"committing offsets failed ({shown}): {error!r}") from error
+            _log.warning("offsets not committed (%s): %r", shown, error)
 
 
 def _faust_settings(config: OrchestratorConfig, instance_id: str) -> dict[str, Any]:

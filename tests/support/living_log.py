@@ -6,7 +6,7 @@ So a command of `tasker` that waits for an answer gets one from the real lanes, 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from tasker_kafka.handlers import HandlerRegistry
 from tasker_kafka.handlers.worker import StepWorker, WorkerSettings
@@ -92,8 +92,8 @@ class LivingLog(MemoryLog):
             for place, batch in (await reader.fetch(timeout=0.05)).items():
                 await self._host.process(topic, place.partition, batch)
 
-    async def _commit(self, topic: str, partition: int, offset: int) -> None:
-        self._positions[TopicPartition(topic, partition)] = offset
+    async def _commit(self, offsets: Mapping[TopicPartition, int]) -> None:
+        self._positions.update(offsets)
 
     def _fail(self, error: BaseException) -> None:
         raise error
