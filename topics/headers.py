@@ -27,6 +27,8 @@ TRACEPARENT: Final = "traceparent"
 """W3C trace context."""
 
 _LONGEST_NUMBER: Final = 19
+_LONGEST_TRACE: Final = 256
+"""Version 00 has 55 characters; later versions may append to them."""
 
 
 def header_of(headers: Headers, name: str) -> bytes | None:
@@ -56,9 +58,12 @@ def for_trace(traceparent: str | None) -> Headers:
 
 
 def traceparent_of(headers: Headers) -> str | None:
-    """The W3C trace context; None when there is none, or it is no ASCII text."""
+    """The W3C trace context; None when there is none, or it is too long, or no ASCII text.
+
+    It is handed on with every record of the task, so a long one would make records that no topic takes.
+    """
     value = header_of(headers, TRACEPARENT)
-    if value is None:
+    if value is None or len(value) > _LONGEST_TRACE:
         return None
     try:
         return value.decode("ascii")

@@ -7,7 +7,10 @@ are completed at once, their parents ignored.
 
 from __future__ import annotations
 
+from typing import Final
+
 from tasker_kafka.schemas.identity import format_id
+from tasker_kafka.schemas.limits import KIB
 from tasker_kafka.schemas.plan import Plan
 from tasker_kafka.schemas.records import StartTask, TaskCreated
 from tasker_kafka.schemas.state import Stub, TaskState
@@ -26,6 +29,9 @@ from .finalize import evaluate, start
 from .retention import is_expired
 
 __all__ = ["create", "refusal"]
+
+MOST_TEXT_BYTES: Final = 128 * KIB
+"""Twice what intake lets through: this is for commands that did not come from there. States must stay writable."""
 
 
 def refusal(
@@ -48,6 +54,14 @@ def refusal(
             RejectionCode.UNKNOWN_TEMPLATE,
             f"no published template has the plan hash {body.plan_hash.hex()}",
         )
+    if isinstance(body.context, bytes) and len(body.context) > moment.plan.inline_limit:
+        limit = moment.plan.inline_limit
+        return (
+            RejectionCode.OVER_LIMIT,
+            f"an inline context may have {limit} bytes; larger ones go to payloads",
+        )
+    if (size := _text_size(body)) > MOST_TEXT_BYTES:
+        return RejectionCode.OVER_LIMIT, f"the texts of the request: {size} bytes; at most {MOST_TEXT_BYTES}"
     for name in body.bypass_steps:
         if name not in moment.plan.index:
             known = ", ".join(list(moment.plan.index)[:20]) or "none"
@@ -56,6 +70,14 @@ def refusal(
                 f"bypass_steps names {name[:100]!r}; the steps are: {known}",
             )
     return None
+
+
+def _text_size(body: StartTask) -> int:
+    """Bytes of what every state of the task will carry along, as intake counts them."""
+    optional = (body.idempotency_key, body.correlation_id, body.traceparent)
+    texts = [body.initiator, body.source_system, body.reason, *body.tags, *body.bypass_steps]
+    texts += [each for each in optional if each is not None]
+    return sum(len(each.encode()) for each in texts) + 2 * len(texts)
 
 
 def create(draft: Draft, body: StartTask) -> None:

@@ -17,7 +17,7 @@ from msgspec.structs import replace
 from tasker_kafka.schemas.codec import Codec
 from tasker_kafka.schemas.codec import codec as default_codec
 from tasker_kafka.schemas.errors import PartitionLost, SchemaUnknown, TaskerError
-from tasker_kafka.schemas.limits import is_inline
+from tasker_kafka.schemas.limits import KIB, is_inline
 from tasker_kafka.schemas.records import Command, Rejection, TaskRequest, Value
 from tasker_kafka.topics import headers
 from tasker_kafka.topics.log import Batch, Log, Outbox, Record, Write
@@ -36,6 +36,8 @@ from .settings import LaneSettings
 
 __all__ = ["IntakeLane"]
 
+LARGEST_REQUEST = 1024 * KIB
+"""Bytes that the requests topic takes, uncompressed."""
 _SLICE = 32
 """Requests judged, and large contexts under way, before the loop gets its turn."""
 
@@ -172,21 +174,32 @@ class IntakeLane:
         self.metrics.started[accepted.plan.namespace] += 1
 
     def _reject(self, record: Record, refused: Refused) -> None:
-        """The original goes along byte for byte, so that it can be mended and sent again."""
+        """The original goes along byte for byte, so that it can be mended and sent again.
+
+        Not one that the rejections topic would not take: a compressed record may be far larger than its topic's limit,
+        which is of the bytes on the wire.
+        """
+        size = (
+            len(record.key or b"")
+            + len(record.value or b"")
+            + sum(len(name) + len(value) for name, value in record.headers)
+        )
+        is_kept = size <= LARGEST_REQUEST
+        left_out = f"; the original has {size:,} bytes and is only there" if not is_kept else ""
+        key = record.key if record.key is not None and len(record.key) <= LONGEST_KEY else None
         rejection = Rejection(
             code=refused.code,
-            message=refused.message,
+            message=f"{refused.message}{left_out}",
             path=refused.path,
             topic=record.topic,
             partition=record.partition,
             offset=record.offset,
             rejected_at=record.timestamp,
             request_id=refused.request_id,
-            key=record.key,
-            value=record.value,
-            headers=record.headers,
+            key=record.key if is_kept else key,
+            value=record.value if is_kept else None,
+            headers=record.headers if is_kept else (),
         )
-        key = record.key if record.key is not None and len(record.key) <= LONGEST_KEY else None
         write = Write(self._names.rejections, key, self._codec.encode(rejection))
         self._outbox.send(write, self._track)
         self._reached(CrashPoint.INTAKE_REJECTED)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from tasker_kafka.schemas.codec import Codec
 from tasker_kafka.schemas.errors import DecodeError, SchemaUnknown
 from tasker_kafka.schemas.identity import format_id
+from tasker_kafka.schemas.limits import RECORD_BYTES
 from tasker_kafka.schemas.records import FORGOTTEN_KEY, Command, Forget
 from tasker_kafka.schemas.words import RejectionCode
 from tasker_kafka.topics.log import Record
@@ -48,6 +49,10 @@ class CommandWire:
         """
         if record.value is None:
             return Refusal(RejectionCode.UNDECODABLE, "the record has no value")
+        if RECORD_BYTES.is_exceeded(len(record.value)):
+            # What is made of it (transitions, states, dispatches) is larger than the command itself.
+            text = RECORD_BYTES.message(len(record.value), "the command")
+            return Refusal(RejectionCode.OVER_LIMIT, text)
         try:
             command = self._codec.decode(record.value, Command)
         except SchemaUnknown as error:

@@ -1,12 +1,17 @@
 """StartTask: creation, redelivery, duplicates, expiry, not_before, bypassed steps."""
 
+from collections.abc import Callable
+from typing import Any
+
 import pytest
 
 from tasker_kafka.schemas.identity import format_id
+from tasker_kafka.schemas.limits import inline_limit
 from tasker_kafka.schemas.records import NO_LIFE, PayloadRef, RequestPlace, TaskCreated
 from tasker_kafka.schemas.state import Stub
 from tasker_kafka.schemas.words import Cause, Identity, TaskStatus, TransitionEvent
 from tasker_kafka.streams.domain import IgnoredReason
+from tasker_kafka.streams.domain.starting import MOST_TEXT_BYTES
 from tests.support.tasks import CHAIN, DIAMOND, FOUR_STEPS, ONE, REQUEST_ID, START, TASK_ID, Rig, plan_of
 
 OTHER = b"o" * 16
@@ -212,3 +217,31 @@ def test_nothing_to_do_is_complete_only_after_not_before(bypass: tuple[str, ...]
     assert rig.status() is TaskStatus.PENDING
     rig.fire()
     assert rig.status() is TaskStatus.COMPLETE
+
+
+LIMIT = inline_limit(1)
+TEXTS = {"initiator": "", "source_system": "", "reason": ""}
+"""The three texts that are always there count two bytes each besides."""
+
+
+@pytest.mark.parametrize(
+    ("size", "fields"),
+    [
+        (LIMIT, lambda size: {"context": b"x" * size}),
+        (MOST_TEXT_BYTES - 6, lambda size: {**TEXTS, "reason": "x" * size}),
+        (MOST_TEXT_BYTES - 8, lambda size: {**TEXTS, "traceparent": "x" * size}),
+        (MOST_TEXT_BYTES - 8, lambda size: {**TEXTS, "correlation_id": "x" * size}),
+        (MOST_TEXT_BYTES - 8, lambda size: {**TEXTS, "idempotency_key": "x" * size}),
+        (MOST_TEXT_BYTES - 8, lambda size: {**TEXTS, "tags": ("x" * size,)}),
+        (MOST_TEXT_BYTES // 3 - 2, lambda size: {**TEXTS, "bypass_steps": ("a",) * size}),
+    ],
+    ids=["context", "reason", "traceparent", "correlation_id", "idempotency_key", "tags", "bypass_steps"],
+)
+def test_a_start_that_did_not_come_from_intake_has_its_limits(
+    size: int, fields: Callable[[int], dict[str, Any]]
+) -> None:
+    for extra, code in ((-1, None), (0, None), (1, "over_limit")):
+        rig = Rig(plan_of(ONE))
+        rig.do(rig.start_task(**fields(size + extra)))
+        assert (None if rig.record.answer is None else rig.record.answer.code) == code
+        assert (rig.state is None) == (code is not None)

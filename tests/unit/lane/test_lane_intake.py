@@ -16,7 +16,7 @@ from tasker_kafka.schemas.plan import Plan, PlanStep
 from tasker_kafka.schemas.records import Command, PayloadRef, Rejection, StartTask, TaskRequest
 from tasker_kafka.schemas.words import Identity, RejectionCode, TaskStatus
 from tasker_kafka.streams.lane import CrashPoint
-from tasker_kafka.topics.log import Batch, TopicPartition
+from tasker_kafka.topics.log import Batch, TopicPartition, Write
 from tasker_kafka.topics.payloads import Payloads
 from tasker_kafka.topics.plans import publish
 from tests.support.lane_checks import judge
@@ -223,6 +223,42 @@ async def test_a_poison_request_is_rejected(value: bytes | None) -> None:
     [rejection] = rejected(world)
     assert rejection.code == RejectionCode.UNDECODABLE
     assert (rejection.key, rejection.value) == (b"k" * 2000, value)
+    await world.close()
+
+
+@pytest.mark.parametrize(
+    "large", [{"value": bytes(3_000_000)}, {"headers": (("h", bytes(3_000_000)),)}, {"key": bytes(3_000_000)}]
+)
+@virtual
+async def test_a_request_that_was_compressed_to_its_limit_is_rejected_without_its_bytes(
+    large: dict[str, Any],
+) -> None:
+    """The broker's limit is of the compressed batch; the rejection is not compressed with it."""
+    world, owner = await opened()
+    store = world.cluster.store(TopicPartition(world.names.task_requests, 0))
+    store.append([Write(store.topic, **{"key": None, "value": b"{", **large})], now_ms=1, append_time=True)
+    request_id = new_request_id()
+    await world.request(request_id=request_id)
+    await take_in(world, owner)
+    assert not owner.failures
+    [rejection] = rejected(world)
+    assert (rejection.offset, rejection.value, rejection.headers) == (0, None, ())
+    assert "3,000,00" in rejection.message
+    assert [task_id for task_id, _ in started(world)] == [request_id]
+    await world.close()
+
+
+@virtual
+async def test_a_long_trace_header_is_not_handed_on() -> None:
+    world, owner = await opened()
+    value = encode(TaskRequest(name="demo", context=b"{}"))
+    for length in (256, 257, 600_000):
+        header = (("traceparent", b"0" * length),)
+        await world.raw(world.names.task_requests, None, value, partition=0, headers=header)
+    await take_in(world, owner)
+    assert [start.traceparent for _, start in started(world)] == ["0" * 256, None, None]
+    await world.settle(owner)
+    assert not owner.failures
     await world.close()
 
 

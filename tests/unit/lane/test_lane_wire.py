@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import pytest
+from msgspec.structs import replace
 
 from tasker_kafka.schemas.codec import codec, encode
 from tasker_kafka.schemas.errors import SchemaUnknown
 from tasker_kafka.schemas.identity import new_request_id
+from tasker_kafka.schemas.limits import RECORD_BYTES
 from tasker_kafka.schemas.records import Command, Forget, Heartbeat, Rejection, TaskRequest, Transitions
 from tasker_kafka.schemas.words import RejectionCode, TaskStatus
 from tests.support.lane_checks import judge, same_states
@@ -133,6 +135,24 @@ async def test_the_id_of_no_task_gets_no_task() -> None:
     assert following.lane.table.get(bytes(16)) is None
     await world.quiet()
     judge(world)
+    await world.close()
+
+
+@pytest.mark.parametrize(("extra", "is_refused"), [(-1, False), (0, False), (1, True)])
+@virtual
+async def test_a_command_has_at_most_900_kib(extra: int, is_refused: bool) -> None:
+    """Its transitions, and what they make of the task's state, are larger and must be writable, too."""
+    world = await LaneWorld(PLAN).open()
+    owner = await world.owner()
+    task_id = await world.start(PLAN)
+    await owner.pump()
+    body = Heartbeat(life=0, step="a", attempt=1, progress=b"")
+    size = RECORD_BYTES.maximum + extra - len(encode(Command(task_id, body))) - 2
+    value = encode(Command(task_id, replace(body, progress=bytes(size))))
+    assert len(value) == RECORD_BYTES.maximum + extra
+    await world.raw(world.names.commands, task_id, value)
+    await owner.pump()
+    assert owner.lane.metrics.refused == ({"over_limit": 1} if is_refused else {})
     await world.close()
 
 
