@@ -31,6 +31,8 @@ __all__ = [
     "METADATA_BYTES",
     "NAME_LENGTH",
     "TRACEBACK_LENGTH",
+    "WORKER_BYTES",
+    "known_worker",
     "take_result",
     "take_started",
 ]
@@ -38,10 +40,13 @@ __all__ = [
 MESSAGE_LENGTH: Final = 2000
 TRACEBACK_LENGTH: Final = TRACEBACK_BYTES.maximum
 NAME_LENGTH: Final = 256
-"""Characters of a worker id, a failure's type and its code."""
+"""Characters of a failure's type and its code."""
+WORKER_BYTES: Final = 128
+"""Of a worker's id: a state holds one per step, and a state of 1,000 steps must stay writable."""
 METADATA_BYTES: Final = 65536
 """Larger metadata of a result is not kept."""
 
+_MOST_BYTES: Final = 4
 _RESULT: Final = Cause.RESULT
 _SUCCESS: Final = Outcome.SUCCESS
 _ENQUEUED: Final = StepStatus.ENQUEUED
@@ -50,6 +55,13 @@ _COMPLETE: Final = StepStatus.COMPLETE
 _TAKE: Final = TransitionEvent.EXECUTION_REQUESTED
 _COMPLETED: Final = TransitionEvent.COMPLETED
 _CAN_SUCCEED_LATE: Final = frozenset({StepStatus.WAITING_FOR_RETRY, StepStatus.PENDING})
+
+
+def known_worker(worker_id: str) -> str:
+    """The worker's id as it is recorded."""
+    if len(worker_id) * _MOST_BYTES <= WORKER_BYTES:
+        return worker_id
+    return worker_id.encode()[:WORKER_BYTES].decode(errors="ignore")
 
 
 def take_started(draft: Draft, body: StepStarted) -> IgnoredReason | None:
@@ -61,7 +73,7 @@ def take_started(draft: Draft, body: StepStarted) -> IgnoredReason | None:
     if body.attempt != step.attempt or step.state is not _ENQUEUED:
         return _late(step, body.attempt)
     started = _clamp(body.started_at, step.dispatched_at, draft.now)
-    taken = AttemptTaken(body.attempt, body.worker_id[:NAME_LENGTH], started)
+    taken = AttemptTaken(body.attempt, known_worker(body.worker_id), started)
     draft.step(position, _TAKE, _IN_PROGRESS, Cause.STARTED, taken)
     return None
 
@@ -95,7 +107,7 @@ def take_result(draft: Draft, body: StepResult) -> IgnoredReason | None:
 
 def _succeed(draft: Draft, position: int, body: StepResult, *, late: bool) -> None:
     step, now = draft.steps[position], draft.now
-    worker_id = body.worker_id[:NAME_LENGTH]
+    worker_id = known_worker(body.worker_id)
     started = step.started_at if step.reported else None
     if started is None:
         started = _clamp(body.started_at, step.dispatched_at, now)
@@ -163,7 +175,7 @@ def _end(draft: Draft, step: StepState, body: StepResult) -> End:
     return End(
         cause=_RESULT,
         finished_at=_clamp(body.finished_at, started, draft.now),
-        worker_id=body.worker_id[:NAME_LENGTH],
+        worker_id=known_worker(body.worker_id),
         started_at=started,
         metadata=metadata if metadata is None or len(metadata) <= METADATA_BYTES else None,
     )

@@ -27,7 +27,7 @@ from tasker_kafka.schemas.state import StepState, Stub, TaskState
 from tasker_kafka.schemas.words import Cause, Outcome, StepStatus, TaskStatus, TransitionEvent
 
 from .decision import Decision, Moment
-from .results import METADATA_BYTES, NAME_LENGTH
+from .results import METADATA_BYTES, known_worker
 from .retention import stub_of
 
 __all__ = ["decide_success"]
@@ -118,7 +118,7 @@ def _is_expected(step: StepState, body: StepResult, plan: Plan) -> bool:
 
 def _succeed(step: StepState, body: StepResult, now: int, transitions: list[Transition]) -> StepState:
     """Taken and completed at once; a worker's times lie within [dispatch, now]."""
-    name, attempt, worker_id = step.name, body.attempt, body.worker_id[:NAME_LENGTH]
+    name, attempt, worker_id = step.name, body.attempt, known_worker(body.worker_id)
     started, finished, dispatched = body.started_at, body.finished_at, step.dispatched_at
     if dispatched is not None and started < dispatched:
         started = dispatched

@@ -354,7 +354,7 @@ def test_texts_are_bounded() -> None:
     ended = rig.data(TransitionEvent.RETRY_BACKOFF_STARTED, "a")
     assert len(ended.failure.message) == 2000
     assert len(ended.failure.traceback) == 8192
-    assert len(ended.worker_id) == 256
+    assert len(ended.worker_id) == 128
     assert ended.metadata is None
     kept = rig.step("a").failure
     assert kept is not None
