@@ -106,11 +106,13 @@ async def _terminate(rig: Rig, name: str, dice: random.Random) -> None:
 
 
 async def _until_at_work(rig: Rig, name: str) -> None:
-    """Wait until a role that was just started owns something, or runs a handler."""
+    """Wait until a role that was just started decides in what it owns, or runs a handler."""
     if name.startswith("worker"):
         await _until_started(rig, name, b"started")
     else:
         await rig.observer.until(lambda: bool(rig.owned(name)), TAKEOVER_SECONDS)
+        mine = {partition: number - 1 for partition, number in rig.owned(name).items()}
+        await rig.observer.go_on(mine, 0, TAKEOVER_SECONDS)
 
 
 async def _until_started(rig: Rig, worker: str, word: bytes) -> None:
