@@ -13,6 +13,7 @@ from .raw import RawRecord
 from .report import Findings, place_of
 from .tables import Table
 from .tasks import Tasks
+from .wire import Datum
 
 __all__ = ["Accounts"]
 
@@ -24,6 +25,7 @@ class Accounts:
         self._commands = commands
         self._findings = findings
         self._ignored: list[tuple[int, int]] = []
+        self._saved: list[tuple[int, int]] = []
         self._accepted: dict[int, RawRecord] = {}
         self.refused: list[Entry] = []
         """Records that refuse a command for good: a rejection must say so, too."""
@@ -31,7 +33,10 @@ class Accounts:
     def take(self, entry: Entry, tasks: Tasks) -> Command | None:
         """Enter a record before it is folded; its command, if the log still has it."""
         self._accepted[entry.command_offset] = entry.record
-        self._enter(entry.datum["ignored"], tasks, before=entry.command_offset)
+        self._enter(entry.datum["ignored"], self._ignored, before=entry.command_offset)
+        for each in entry.datum["ignored"]:
+            for offset in range(each["first"], each["last"] + 1):
+                self._check_ignored(offset, tasks)
         command = self._commands.at(entry.command_offset)
         if command is None:
             if entry.command_offset >= self._commands.start:
@@ -50,27 +55,29 @@ class Accounts:
         """Every record is folded: settle the accounts. `committed`: where the consumer group stands."""
         saved = table.checkpoints[-1] if table.checkpoints else None
         for checkpoint in table.checkpoints:
-            self._enter(checkpoint.datum["ignored"], None)
+            self._enter(checkpoint.datum["ignored"], self._saved)
         last = history.commands[-1] if history.commands else -1
         for each in saved.datum["ignored"] if saved else ():
             for offset in range(max(each["first"], last + 1), each["last"] + 1):
                 self._check_ignored(offset, tasks)
         self._check_overlaps(history)
-        reached = max(history.commands[-1] + 1 if history.commands else 0, saved.next_command if saved else 0)
-        upto = max(reached, committed or 0)
-        covered = _Ranges(self._ignored)
+        reached = max(last + 1, saved.next_command if saved else 0)
+        recorded, kept = _Ranges(self._ignored), _Ranges(self._saved)
         for record in self._commands.records:
-            if record.offset in self._accepted:
+            offset = record.offset
+            if offset in self._accepted:
                 continue
-            if record.offset in covered:
+            if offset in recorded or (offset > last and offset in kept):
                 self._findings.count("commands_ignored")
-            elif record.offset < upto:
-                text = "neither decided nor ignored, but the partition has gone on"
-                if record.offset >= reached:
-                    text = f"neither decided nor ignored, but the group has committed {committed}"
-                self._add("I12", record.offset, text)
+            elif offset in kept:
+                self._add("I12", offset, "ignored as checkpoints say, but no record lists it")
+            elif offset < reached:
+                self._add("I12", offset, "neither decided nor ignored, but the partition has gone on")
+            elif committed is not None and offset < committed:
+                text = f"neither decided nor ignored, but the group has committed {committed}"
+                self._add("I12", offset, text)
             elif settled:
-                self._add("I12", record.offset, "neither decided nor ignored in a system that has settled")
+                self._add("I12", offset, "neither decided nor ignored in a system that has settled")
         if saved is not None and committed is not None and committed > saved.next_command:
             text = f"the group has committed {committed}, the table ends before {saved.next_command}"
             self._add("I12", None, text)
@@ -94,26 +101,24 @@ class Accounts:
     # ------------------------------------------------------------------------------------------ ignored
 
     def _enter(
-        self, ranges: Iterable[dict[str, int]], tasks: Tasks | None, before: int | None = None
+        self, ranges: Iterable[Datum], known: list[tuple[int, int]], before: int | None = None
     ) -> None:
         for each in ranges:
             first, last = each["first"], each["last"]
             if first > last or (before is not None and last >= before):
                 self._add("I12", first, f"{first} to {last} cannot be ignored commands before {before}")
-                continue
-            self._ignored.append((first, last))
-            for offset in range(first, last + 1) if tasks is not None else ():
-                self._check_ignored(offset, tasks)
+            else:
+                known.append((first, last))
 
-    def _check_ignored(self, offset: int, tasks: Tasks | None) -> None:
+    def _check_ignored(self, offset: int, tasks: Tasks) -> None:
         command = self._commands.at(offset)
-        if tasks is None or command is None or may_be_ignored(command, tasks.lives.get(command.task_id)):
+        if command is None or may_be_ignored(command, tasks.lives.get(command.task_id)):
             return
         what = command.kind or "record that must be refused"
         self._add("I12", offset, f"a {what} was ignored that had an effect to have", command.task_id)
 
     def _check_overlaps(self, history: History) -> None:
-        for first, last in set(self._ignored):
+        for first, last in {*self._ignored, *self._saved}:
             low, high = bisect_left(history.commands, first), bisect_right(history.commands, last)
             for offset in history.commands[low:high]:
                 self._add("I12", offset, "both decided and listed as ignored")

@@ -8,7 +8,7 @@ from typing import Final, TypeAlias
 from .commands import Command
 from .edges import CLOSED_TASK, DONE_STEP
 from .fold import Life
-from .report import Findings
+from .report import Findings, Place
 from .wire import Datum
 
 __all__ = ["Attempt", "Attempts"]
@@ -29,7 +29,7 @@ class Attempts:
         self.redispatched: Counter[tuple[bytes, int, str]] = Counter()
         self._answers: dict[tuple[bytes, int], dict[tuple[str, int], str]] = {}
 
-    def judge(self, life: Life, transition: Datum, command: Command | None, place: str) -> None:
+    def judge(self, life: Life, transition: Datum, command: Command | None, place: Place) -> None:
         """One step's transition, before it is folded."""
         step = life.step(transition["step"])
         if step is None:
@@ -47,7 +47,7 @@ class Attempts:
 
     # ------------------------------------------------------------------------------------------ grants
 
-    def _grant(self, life: Life, step: Datum, data: Datum, place: str) -> None:
+    def _grant(self, life: Life, step: Datum, data: Datum, place: Place) -> None:
         name, attempt = step["name"], data["attempt"]
         self._findings.count("attempts")
         self._findings.peak("max_attempt", attempt)
@@ -82,7 +82,7 @@ class Attempts:
 
     # -------------------------------------------------------------------------------------------- ends
 
-    def _end(self, life: Life, step: Datum, transition: Datum, command: Command | None, place: str) -> None:
+    def _end(self, life: Life, step: Datum, transition: Datum, command: Command | None, place: Place) -> None:
         data, name = transition["data"], step["name"]
         if data["attempt"] != step["attempt"]:
             text = f"step {name}: attempt {data['attempt']} ends, granted is {step['attempt']}"
@@ -102,7 +102,7 @@ class Attempts:
         if command is not None:
             self._sent(name, data, command, place)
 
-    def _sent(self, name: str, data: Datum, command: Command, place: str) -> None:
+    def _sent(self, name: str, data: Datum, command: Command, place: Place) -> None:
         """What is accepted was sent."""
         body = command.body
         same = command.kind == "StepResult" and (name, data["attempt"], data["outcome"], data["result"]) == (
@@ -115,7 +115,7 @@ class Attempts:
             text = f"step {name}: the result of attempt {data['attempt']} is not what the command says"
             self._findings.add("I7", place, text)
 
-    def _retried(self, life: Life, step: Datum, data: Datum, place: str) -> None:
+    def _retried(self, life: Life, step: Datum, data: Datum, place: Place) -> None:
         retry, failure = life.planned(step["name"])["retry"], data["failure"]
         allowed = retry["retryable"] and step["attempt"] - step["base"] < limit_of(life, step)
         if failure is not None:

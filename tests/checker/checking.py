@@ -135,9 +135,8 @@ class _Check:
 
     def _answers(self, commands: Commands) -> None:
         self.commands_whole = self.commands_whole and commands.start == 0
-        for record in commands.records:
-            command = commands.at(record.offset)
-            if command is not None and command.kind in {"StepResult", "StepStarted"}:
+        for command in commands:
+            if command.kind in {"StepResult", "StepStarted"}:
                 body = command.body
                 self.answered.add((command.task_id, body["life"], body["step"], body["attempt"]))
 

@@ -1,7 +1,8 @@
-"""The commands of one partition, decoded when they are needed, and which of them a decider may ignore."""
+"""The commands of one partition, decoded, and which of them a decider may ignore."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 from .fold import Life
@@ -37,12 +38,14 @@ class Commands:
         self.topic, self.number, self.start = partition.topic, partition.partition, partition.start
         self._partitions = partitions
         self._wire = wire
-        self._by_offset = {each.offset: each for each in self.records}
+        self._by_offset = {each.offset: self._decoded(each) for each in self.records}
+
+    def __iter__(self) -> Iterator[Command]:
+        return iter(self._by_offset.values())
 
     def at(self, offset: int) -> Command | None:
         """The command at an offset; None when retention has taken it, or there is none."""
-        record = self._by_offset.get(offset)
-        return None if record is None else self._decoded(record)
+        return self._by_offset.get(offset)
 
     def _decoded(self, record: RawRecord) -> Command:
         key = record.key or b""
@@ -77,8 +80,16 @@ def may_be_ignored(command: Command, life: Life | None) -> bool:
             step = life.step(body["step"])
             if step is None or step["attempt"] != body["attempt"]:
                 return True
-            # A start that is known cannot be returned: it was another delivery that ran.
-            only_before = command.kind == "StepStarted" or body["outcome"] == "returned"
-            return step["state"] not in ({"enqueued"} if only_before else {"enqueued", "in_progress"})
+            return step["state"] not in _takes(command, step)
         case _:
             return True
+
+
+def _takes(command: Command, step: Datum) -> set[str]:
+    """The states of a step in which this start or result of its last attempt counts."""
+    outcome = command.body.get("outcome")
+    if outcome is None or outcome == "returned":
+        return {"enqueued"}  # a start that is known cannot be returned: it was another delivery that ran
+    if outcome == "success" and not step["answered"]:
+        return {"enqueued", "in_progress", "waiting_for_retry", "pending"}  # late, but nothing came between
+    return {"enqueued", "in_progress"}

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
+from typing import Final, TypeAlias
 from uuid import UUID
 
 import msgspec
 
-__all__ = ["Findings", "Report", "Violation", "place_of"]
+__all__ = ["Findings", "Place", "Report", "Violation", "place_of"]
 
-KEPT_PER_INVARIANT = 100
+Place: TypeAlias = str | tuple[str, int, int | None, bytes | None]
+"""A text, or what `place_of` makes one of: put together only if it is needed."""
+
+KEPT_PER_INVARIANT: Final = 100
 """Violations of one invariant that are kept; the others are counted only."""
 
 
@@ -50,11 +54,12 @@ class Findings:
         self._violations: list[Violation] = []
         self._found: Counter[str] = Counter()
 
-    def add(self, invariant: str, place: str, text: str) -> None:
+    def add(self, invariant: str, place: Place, text: str) -> None:
         """A violation."""
         self._found[invariant] += 1
         if self._found[invariant] <= KEPT_PER_INVARIANT:
-            self._violations.append(Violation(invariant, place, text))
+            where = place if isinstance(place, str) else place_of(*place)
+            self._violations.append(Violation(invariant, where, text))
 
     def count(self, figure: str, by: int = 1) -> None:
         """Add to a figure."""

@@ -36,13 +36,12 @@ class Requests:
     def take_commands(self, commands: Commands) -> None:
         """Note which requests intake has turned into commands; repeats must say the same."""
         first: dict[tuple[int, int], Datum] = {}
-        for record in commands.records:
-            command = commands.at(record.offset)
-            if command is None or command.kind != "StartTask":
+        for command in commands:
+            if command.kind != "StartTask":
                 continue
             place = command.body["request"]["partition"], command.body["request"]["offset"]
             known = self._started.setdefault(place, command.task_id)
-            where = place_of(commands.topic, commands.number, record.offset, command.task_id)
+            where = commands.topic, commands.number, command.record.offset, command.task_id
             if known != command.task_id and self._is_request(place):
                 self._findings.add("I9", where, f"request {place} has become another task, too")
             before = first.setdefault(place, command.body)

@@ -13,7 +13,7 @@ from .commands import Command
 from .edges import CLOSED_TASK, FINAL_TASK, fault_of
 from .fold import Life, retire_at
 from .history import Entry
-from .report import Findings, place_of
+from .report import Findings, Place
 from .wire import Datum, partition_of
 
 __all__ = ["Tasks"]
@@ -47,21 +47,22 @@ class Tasks:
         self.horizon = -1
         self.created: list[Datum] = []
         """Data of every task's creation."""
+        self._forgotten: dict[bytes, int] = {}
         self._partition = partition
         self._partitions = partitions
         self._plans = plans
         self._attempts = attempts
         self._findings = findings
-        self._place = ""
+        self._place: Place = ""
 
     def take(self, entry: Entry, command: Command | None, topic: str) -> None:
         """Judge an accepted record and fold it."""
         key = entry.record.key or b""
         if entry.name == "Forgotten":
-            self._place = place_of(topic, self._partition, entry.record.offset)
+            self._place = topic, self._partition, entry.record.offset, None
             self._forget(entry.datum)
             return
-        self._place = place_of(topic, self._partition, entry.record.offset, key)
+        self._place = topic, self._partition, entry.record.offset, key
         if len(key) != 16:
             self._add("raw", f"the key {key!r} is no task's")
         elif entry.datum["seq"] == 0:
@@ -184,6 +185,9 @@ class Tasks:
 
     def _known(self, key: bytes, datum: Datum) -> Life | None:
         life = self.lives.get(key)
+        if life is None and self._forgotten.get(key) == datum["life"]:
+            self._add("I3", f"seq {datum['seq']} follows the end of the task, which is forgotten")
+            return None
         if life is None:
             self._add("I4", f"seq {datum['seq']} of life {datum['life']}, whose beginning is missing")
             return None
@@ -208,6 +212,7 @@ class Tasks:
                 self.dirty.add(key)
             if life.is_stub and life.value["forget_at"] <= until:
                 horizon = max(horizon, life.value["created_at"])
+                self._forgotten[key] = life.value["life"]
                 del self.lives[key]
                 self.dirty.add(key)
                 self._findings.count("tasks_forgotten")

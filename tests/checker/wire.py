@@ -10,7 +10,7 @@ import io
 import json
 import struct
 from collections.abc import Mapping
-from functools import cache
+from functools import cache, lru_cache
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final, TypeAlias
@@ -147,6 +147,7 @@ def plan_of(published: Datum) -> tuple[bytes, Datum]:
     return published["plan_hash"], plan
 
 
+@lru_cache(maxsize=1 << 16)
 def partition_of(key: bytes, count: int) -> int:
     """The partition of a key as Kafka's default partitioner has it (murmur2, sign bit dropped)."""
     return (_murmur2(key) & 0x7FFFFFFF) % count

@@ -112,19 +112,6 @@ class Bench:
             if each.record.key == CHECKPOINT_KEY and number in (None, each.partition.partition)
         ]
 
-    def unused_command(self, found: Found) -> int:
-        """The offset of the next command that was ignored, made free for a record that is put in."""
-        used = {
-            each.datum["command_offset"]
-            for each in self.records("transitions")
-            if "command_offset" in each.datum
-        }
-        commands = self.raw.of("commands")[found.partition.partition]
-        for record in commands.records:
-            if record.offset > found.datum["command_offset"] and record.offset not in used:
-                return record.offset
-        raise LookupError("every later command was decided")
-
     # ------------------------------------------------------------------------------------------ changing
 
     def change(self, found: Found, **fields: Any) -> None:
@@ -144,13 +131,17 @@ class Bench:
             if (each.key, each.value) != (found.record.key, found.record.value)
         ]
 
-    def insert(self, after: Found, **fields: Any) -> None:
-        """A changed copy of a record right behind it; offsets behind it move up by one."""
-        records = after.partition.records
-        value = self.wire.encode(after.name, {**after.datum, **fields})
-        own = msgspec.structs.replace(after.record, value=value)
-        records.insert(after.place + 1, own)
-        self.renumber(after.partition)
+    def add_record(self, like: Found, **fields: Any) -> None:
+        """A changed copy of an accepted record at the end of its partition, by the owner in office.
+
+        Its command is one above the highest that was decided, unless the fields say which.
+        """
+        same = [each for each in self.records("transitions") if each.partition is like.partition]
+        last = max(each.datum.get("command_offset", -1) for each in same)
+        datum = {**like.datum, "command_offset": last + 1, "ignored": [], **fields}
+        self.append(
+            "transitions", like.partition.partition, like.record.key, self.wire.encode(like.name, datum)
+        )
 
     def append(self, name: str, number: int, key: bytes | None, value: bytes | None) -> int:
         """A record at the end of a partition: its offset."""
@@ -161,13 +152,3 @@ class Bench:
         partition.records.append(RawRecord(partition.end, timestamp, key, value, headers))
         partition.end += 1
         return partition.end - 1
-
-    @staticmethod
-    def renumber(partition: RawPartition) -> None:
-        """Make the offsets rise again: what is put in pushes the rest up, where no gap takes it."""
-        last = -1
-        for index, record in enumerate(partition.records):
-            offset = max(record.offset, last + 1)
-            partition.records[index] = msgspec.structs.replace(record, offset=offset)
-            last = offset
-        partition.end = max(partition.end, last + 1)

@@ -36,7 +36,10 @@ def _is_inner(found: Found) -> bool:
 
 
 def drop_a_record(bench: Bench) -> None:
-    bench.drop(bench.one(_is_inner))
+    found = bench.one(_is_inner)
+    if found.datum["seq"] == bench.of_task(found)[-1].datum["seq"]:
+        raise LookupError("nothing follows it: nobody can miss it in the history alone")
+    bench.drop(found)
 
 
 def drop_the_first_record(bench: Bench) -> None:
@@ -60,8 +63,7 @@ def mix_two_lives(bench: Bench) -> None:
 
 def create_a_task_again(bench: Bench) -> None:
     found = bench.one(lambda found: found.datum["seq"] == 1 and not _is_final(found))
-    offset = bench.unused_command(found)
-    bench.insert(found, command_offset=offset, life=offset, ignored=[])
+    bench.add_record(found)
 
 
 def begin_a_life_elsewhere(bench: Bench) -> None:
@@ -88,13 +90,7 @@ def forget_too_much(bench: Bench) -> None:
 def move_to_another_partition(bench: Bench) -> None:
     found = bench.one()
     other = bench.raw.of("transitions")[1 - found.partition.partition]
-    last = max(
-        each.datum["command_offset"]
-        for each in bench.records("transitions")
-        if each.partition is other and "command_offset" in each.datum
-    )
-    value = bench.wire.encode("Transitions", {**found.datum, "command_offset": last + 1, "ignored": []})
-    bench.append("transitions", other.partition, found.record.key, value)
+    bench.add_record(found._replace(partition=other))
 
 
 # ------------------------------------------------------------------------------------------- edges, ends
@@ -135,14 +131,7 @@ def end_twice(bench: Bench) -> None:
 
 def go_on_after_the_end(bench: Bench) -> None:
     found = bench.one(_is_final)
-    bench.insert(
-        found,
-        seq=found.datum["seq"] + 1,
-        command_offset=bench.unused_command(found),
-        transitions=[],
-        answer=None,
-        ignored=[],
-    )
+    bench.add_record(found, seq=found.datum["seq"] + 1, transitions=[], answer=None)
 
 
 def reopen_without_an_order(bench: Bench) -> None:

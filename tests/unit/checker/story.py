@@ -16,6 +16,8 @@ from tasker_kafka.schemas.codec import codec
 from tasker_kafka.schemas.identity import task_id_for
 from tasker_kafka.schemas.plan import Lifecycle, Plan, RetryPolicy
 from tasker_kafka.schemas.records import (
+    CHECKPOINT_KEY,
+    Checkpoint,
     Dispatch,
     Failure,
     Heartbeat,
@@ -35,7 +37,7 @@ from tests.support.lane_world import LaneWorld, Owner, plan_of
 
 from .making import raw_of_cluster
 
-__all__ = ["good_log"]
+__all__ = ["good_log", "running_logs"]
 
 PARTITIONS = 2
 HOUR = 3600
@@ -63,8 +65,17 @@ def good_log(seed: int) -> tuple[RawLog, Ledger]:
     return run_virtual(_Story(seed).tell())
 
 
+def running_logs(seed: int) -> list[tuple[RawLog, Ledger]]:
+    """The same story as somebody saw it who looked in between."""
+    story = _Story(seed, look=True)
+    run_virtual(story.tell())
+    return story.seen
+
+
 class _Story:
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, *, look: bool = False) -> None:
+        self.seen: list[tuple[RawLog, Ledger]] = []
+        self._look = look
         self.dice = random.Random(seed)
         self.world = LaneWorld(*PLANS, partitions=PARTITIONS)
         self.ledger = Ledger()
@@ -77,7 +88,7 @@ class _Story:
         await self.world.open()
         for number in range(PARTITIONS):
             self.owners.append(await self.world.owner(number))
-        for chapter in range(4):
+        for chapter in range(3):
             await self.requests()
             await self.orders(4)
             await self.garbage()
@@ -165,6 +176,8 @@ class _Story:
                 await owner.lane.tick()
                 if self.dice.random() < 0.3:
                     await owner.lane.checkpoint()
+            if self._look and self.dice.random() < 0.05:
+                self.seen.append(self.log())
             for dispatch in await self.world.dispatches():
                 moved += 1
                 await self.run(dispatch)
@@ -301,12 +314,25 @@ class _Story:
         for owner in self.owners:
             await owner.lane.checkpoint()
         await self.world.quiet()
+        log = self.log()
+        await self.world.close()
+        return log
+
+    def log(self) -> tuple[RawLog, Ledger]:
+        """What is there now."""
         raw = raw_of_cluster(self.world.cluster)
         raw.groups["tasker-engine"] = {
-            self.world.names.commands: {n: owner.lane.next_command for n, owner in enumerate(self.owners)},
+            self.world.names.commands: {n: self.saved(n) for n in range(PARTITIONS)},
             self.world.names.task_requests: {
                 n: owner.intake.next_request or 0 for n, owner in enumerate(self.owners)
             },
         }
-        await self.world.close()
-        return raw, self.ledger
+        seen = self.ledger
+        return raw, Ledger(list(seen.acked), list(seen.operator_acked), list(seen.started), list(seen.ended))
+
+    def saved(self, number: int) -> int:
+        """Up to where the last checkpoint of a partition is."""
+        for record in reversed(self.world.records(self.world.names.task_state, number)):
+            if record.key == CHECKPOINT_KEY:
+                return codec.decode(record.value, Checkpoint).next_command
+        return 0
