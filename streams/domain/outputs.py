@@ -49,6 +49,7 @@ EVENT_KEY_BYTES: Final = 4096
 _ENQUEUED: Final = TransitionEvent.ENQUEUE_REQUESTED
 _REDISPATCHED: Final = TransitionEvent.REDISPATCHED
 _CANCELLED: Final = TransitionEvent.CANCELLED
+_SENDING: Final = frozenset({_ENQUEUED, _REDISPATCHED, _CANCELLED})
 _RUNNING: Final = frozenset({StepStatus.ENQUEUED, StepStatus.IN_PROGRESS})
 _UNREPEATED: Final = frozenset({Outcome.SUCCESS, Outcome.FAILURE})
 _ERROR: Final = TaskStatus.ERROR
@@ -101,10 +102,12 @@ def outputs(
     cancellations: list[Cancellation] = []
     for transition in record.transitions:
         event = transition.event
-        if event is _ENQUEUED or event is _REDISPATCHED:
+        if event not in _SENDING:
+            continue
+        if event is not _CANCELLED:
             if isinstance(after, TaskState) and plan is not None:
                 dispatches.append(_dispatch(after, transition, plan))
-        elif event is _CANCELLED and isinstance(before, TaskState) and _was_dispatched(transition):
+        elif isinstance(before, TaskState) and _was_dispatched(transition):
             cancellations.append(_cancellation(before, transition, record, plan))
     events: tuple[DomainEvent, ...] = ()
     if type(body) is StepResult and body.events and isinstance(before, TaskState) and plan is not None:
