@@ -6,11 +6,13 @@ figures. It asserts what holds at any speed; the bounds it is measured against a
 
 from __future__ import annotations
 
+import statistics
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import NamedTuple
 
+from tasker_kafka.schemas.plan import Plan
 from tests.checker.ledger import read_ledger
 from tests.support.system import SESSION_TIMEOUT_MS, chain
 
@@ -23,6 +25,7 @@ WORKER_SESSION_SECONDS = 3.0
 """The workers' session timeout in these runs (TASKER_WORKER__SESSION_TIMEOUT_MS)."""
 HEARTBEAT_SECONDS = 5.0
 PENDING = 10_000
+SAMPLES = 100
 
 Figures = dict[str, float]
 Run = Callable[[str, str, Path], Awaitable[Figures]]
@@ -126,8 +129,35 @@ async def drain(bootstrap: str, prefix: str, folder: Path) -> Figures:
     }
 
 
+async def dying_apart(bootstrap: str, prefix: str, folder: Path) -> Figures:
+    """Steps that end their own child processes, beside steps that do nothing: how long those take with and without."""
+    plan = one_step("neighbour", folder / "ledger")
+    lethal = one_step("lethal", folder / "ledger", handler="recovery.die_apart", config={"how": "segfault"})
+    async with opened(bootstrap, prefix, folder, [plan, lethal]) as scene:
+        scene.start_worker(0)
+        await scene.submit(lethal, 1)
+        await scene.submit(plan, 20)
+        await scene.all_closed()
+        without = await _latency(scene, plan)
+        async with scene.load(lethal, count=1, pause_seconds=0.5):
+            beside = await _latency(scene, plan)
+        await scene.all_closed()
+    return {"p99_without": 1000 * without, "p99_beside": 1000 * beside}
+
+
+async def _latency(scene: Scene, plan: Plan) -> float:
+    """The 99th percentile from submission to the end of a task, in seconds."""
+    seconds: list[float] = []
+    for _ in range(SAMPLES):
+        moment = time.monotonic()
+        ids = await scene.submit(plan, 4)
+        await scene.watch.until_closed(ids)
+        seconds += [scene.watch.closed[each] - moment for each in ids]
+    return statistics.quantiles(seconds, n=100)[-1]
+
+
 RUNS: dict[str, Run] = {
-    each.__name__: each for each in (restart, takeover, handover, short_step, long_step, drain)
+    each.__name__: each for each in (restart, takeover, handover, short_step, long_step, drain, dying_apart)
 }
 FIGURES = (
     Figure("kill −9 of the only orchestrator, restarted: first new transition", "restart", 2.0),
@@ -138,4 +168,6 @@ FIGURES = (
     Figure("worker killed, 10,000 queued: first handler runs", "resumed", WORKER_SESSION_SECONDS + 2.0),
     Figure("worker killed, 10,000 queued: drained from then on", "drain_rate", None, "steps/s"),
     Figure("worker killed, 10,000 queued: handlers started again", "repeated", 5.0, "%"),
+    Figure("steps that do nothing: 99th percentile of a task", "p99_without", None, "ms"),
+    Figure("the same beside two segfaulting child processes a second", "p99_beside", None, "ms"),
 )

@@ -21,7 +21,7 @@ from tests.support.system import PARTITIONS, System, running
 
 from .recovery_watch import Watch, watching
 
-__all__ = ["Scene", "one_step", "opened", "starts_of"]
+__all__ = ["Scene", "one_step", "opened", "starts_of", "starts_of_task"]
 
 MODULE = "tests.faults.recovery_handlers"
 LOAD_SECONDS = 0.05
@@ -36,6 +36,11 @@ def one_step(name: str, ledger: Path, *, handler: str = "recovery.work", **optio
 def starts_of(ledger: Path) -> Counter[tuple[str, int, str, int]]:
     """How often each granted attempt's handler was started."""
     return Counter(map(_attempt, read_ledger(ledger).started))
+
+
+def starts_of_task(starts: Counter[tuple[str, int, str, int]], task_id: bytes) -> int:
+    """How often handlers of this task were started."""
+    return sum(count for (task, *_), count in starts.items() if task == task_id.hex())
 
 
 def _attempt(start: Started) -> tuple[str, int, str, int]:
@@ -63,14 +68,16 @@ class Scene:
         return ids
 
     @asynccontextmanager
-    async def load(self, plan: Plan, *, count: int = 4) -> AsyncIterator[None]:
-        """Submit `count` tasks about twenty times a second until the end of the block."""
+    async def load(
+        self, plan: Plan, *, count: int = 4, pause_seconds: float = LOAD_SECONDS
+    ) -> AsyncIterator[None]:
+        """Submit `count` tasks with a pause after them, again and again until the end of the block."""
         is_over = asyncio.Event()
 
         async def submit() -> None:
             while not is_over.is_set():
                 await self.submit(plan, count)
-                await asyncio.sleep(LOAD_SECONDS)
+                await asyncio.sleep(pause_seconds)
 
         submitting = asyncio.create_task(submit())
         try:
@@ -78,6 +85,23 @@ class Scene:
         finally:
             is_over.set()
             await submitting
+
+    @asynccontextmanager
+    async def supervised(self, *names: str) -> AsyncIterator[list[int]]:
+        """Start these roles again whenever they end, until the end of the block. The exit codes so far."""
+        codes: list[int] = []
+
+        async def watch(name: str) -> None:
+            while True:
+                codes.append(await asyncio.to_thread(self.system.roles[name].wait))
+                self.system.restart(name)
+
+        watchers = [asyncio.create_task(watch(name)) for name in names]
+        try:
+            yield codes
+        finally:
+            for watcher in watchers:
+                watcher.cancel()
 
     async def all_closed(self) -> None:
         """Wait until everything that was submitted is closed."""

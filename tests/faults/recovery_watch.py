@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 from tasker_kafka.schemas.codec import codec
+from tasker_kafka.schemas.errors import LogError
 from tasker_kafka.schemas.records import AttemptGranted, OwnerMarker, Transitions
 from tasker_kafka.schemas.words import CLOSED_TASK_STATES
 from tasker_kafka.topics.history import AcceptedHistory
@@ -58,7 +59,12 @@ class Watch:
         histories = {each: AcceptedHistory() for each in system.transitions()}
         reader = await system.log.reader(dict.fromkeys(system.transitions(), 0))
         while True:
-            for place, batch in (await reader.fetch(timeout=0.5)).items():
+            try:
+                batches = await reader.fetch(timeout=0.5)
+            except LogError:  # the broker is down: that is what is being tested
+                await asyncio.sleep(0.2)
+                continue
+            for place, batch in batches.items():
                 for record in batch.records:
                     self._take(record, histories[place])
             async with self._changed:
