@@ -39,7 +39,6 @@ from tests.support.system import PARTITIONS, chain
 __all__ = ["FULL", "Wanted", "main", "section"]
 
 _MIB = 1024 * 1024
-_IDLE_SECONDS = 5.0
 _LOOK_SECONDS = 0.1
 _STEPS = 5
 _HELD_ALREADY = ("nothing held", "as they came")
@@ -57,6 +56,8 @@ class Wanted:
     drained: int = 10_000
     looped: int = 2_000
     in_flight: int = 64
+    idle_seconds: int = 5
+    """Of looking at the orchestrator while there is nothing to do."""
 
 
 FULL = Wanted()
@@ -160,7 +161,7 @@ async def _look(stage: Stage, what: str, work: Plan, wanted: Wanted, *, live: in
     taken = None if what in _HELD_ALREADY else _taken(stage)
     rss = stage.rss() / _MIB
     before, began = stage.cpu(), time.perf_counter()
-    await asyncio.sleep(_IDLE_SECONDS)
+    await asyncio.sleep(wanted.idle_seconds)
     idle = since(before, stage.cpu())[ORCHESTRATOR] / (time.perf_counter() - began)
     rows = [
         figures_of(await measure(stage, run))
