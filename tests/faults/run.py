@@ -19,7 +19,7 @@ from typing import Any
 import msgspec
 
 from tests.faults.campaign import Campaign, Options
-from tests.faults.injection import CRASH_POINT_FAULT, PLANTED
+from tests.faults.injection import CRASH_POINT_FAULT, PLANTED, all_points
 from tests.faults.report import Report
 from tests.faults.schedule import CLUSTER_ONLY, KINDS
 
@@ -40,7 +40,8 @@ def main(arguments: list[str] | None = None) -> int:
         rate=CI_RATE if wanted.ci else wanted.tasks_per_second,
         kinds=tuple(wanted.kinds),
         is_cluster=wanted.cluster,
-        only_points=wanted.points,
+        only_points=wanted.points is not None,
+        points=tuple(wanted.points or ()),
         wants_all_points=not wanted.ci and CRASH_POINT_FAULT in wanted.kinds,
         planted={} if wanted.planted is None else {PLANTED: wanted.planted},
     )
@@ -72,15 +73,28 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--keep", type=Path, help="folder for logs, ledger and raw log; kept")
     parser.add_argument("--cluster", action="store_true", help="three brokers, replication 3, min ISR 2")
     parser.add_argument("--kinds", type=_kinds, help="kinds of faults, with commas; default all")
-    parser.add_argument("--points", action="store_true", help="every crash point once, and nothing else")
+    parser.add_argument(
+        "--points",
+        nargs="?",
+        const=[],
+        type=_points,
+        help="every crash point once, or only these (with commas), and nothing else",
+    )
     parser.add_argument("--ci", action="store_true", help="the short run with its fixed seed")
     parser.add_argument("--planted", help=argparse.SUPPRESS)
     wanted = parser.parse_args(arguments)
-    if wanted.points:
+    if wanted.points is not None:
         wanted.kinds = [CRASH_POINT_FAULT]
     elif wanted.kinds is None:
         wanted.kinds = [kind for kind in KINDS if wanted.cluster or kind not in CLUSTER_ONLY]
     return wanted
+
+
+def _points(text: str) -> list[str]:
+    unknown = set(text.split(",")) - set(all_points())
+    if unknown:
+        raise argparse.ArgumentTypeError(f"no such crash point: {', '.join(sorted(unknown))}")
+    return text.split(",")
 
 
 def _kinds(text: str) -> list[str]:

@@ -41,6 +41,8 @@ KINDS: Final[Mapping[str, tuple[Inject | None, int]]] = {
     CRASH_POINT_FAULT: (None, 14),
 }
 """What injects each kind, and its weight in the bag."""
+LONGEST_PAUSE: Final = 1.5
+"""Seconds between two faults, at most."""
 CLUSTER_ONLY: Final = frozenset({"kill_leader"})
 _ONCE: Final = frozenset({"reset_workers", "reset_orchestrators"})
 """Only in the first bag: they cost as much as all that has happened before them."""
@@ -59,21 +61,22 @@ class Slot:
 class Schedule:
     """Endless; `points_left` are the declared crash points that were not drawn yet."""
 
-    def __init__(self, seed: int, kinds: Sequence[str], *, longest_pause: float = 1.5) -> None:
+    def __init__(self, seed: int, kinds: Sequence[str], points: Sequence[str] = ()) -> None:
+        """`points`: the crash points to come to; default all that are declared."""
         self._dice = random.Random(f"schedule {seed}")
         self._kinds = kinds
-        self._longest = longest_pause
+        self._all_points = sorted(points or all_points())
         self._bag: list[str] = []
         self._bags = 0
         self._points: list[str] = []
-        self.points_left = set(all_points()) if CRASH_POINT_FAULT in kinds else set()
+        self.points_left = set(self._all_points) if CRASH_POINT_FAULT in kinds else set()
 
     def next(self) -> Slot:
         """The next fault."""
         if not self._bag:
             self._fill()
         kind = self._bag.pop()
-        pause = self._dice.uniform(0.2, self._longest)
+        pause = self._dice.uniform(0.2, LONGEST_PAUSE)
         inject = KINDS[kind][0]
         if inject is not None:
             return Slot(kind, inject, pause)
@@ -82,7 +85,7 @@ class Schedule:
     def point(self, pause: float) -> Slot:
         """The next crash point."""
         if not self._points:
-            self._points = sorted(all_points())
+            self._points = list(self._all_points)
             self._dice.shuffle(self._points)
         point = self._points.pop()
         self.points_left.discard(point)
