@@ -7,7 +7,7 @@ import json
 from typing import Any, Final
 
 from tasker_kafka.schemas.codec import Codec
-from tasker_kafka.schemas.errors import PlanUnknown, WaitTimeout
+from tasker_kafka.schemas.errors import DecodeError, PlanUnknown, WaitTimeout
 from tasker_kafka.schemas.output import evaluate_output, output_steps
 
 from .history import AcceptedHistory
@@ -90,7 +90,7 @@ class Following:
         results: dict[str, Any] = {}
         for name in output_steps(plan):
             data = await self._payloads.resolve(snapshot.results.get(name))
-            results[name] = None if data is None else json.loads(data)
+            results[name] = None if data is None else _value_of(name, data)
         return evaluate_output(plan, results)
 
     # ------------------------------------------------------------------------------------------- inside
@@ -142,3 +142,14 @@ class Following:
                 else "see that an orchestrator runs (`tasker doctor`); the request stays in the log"
             ),
         )
+
+
+def _value_of(step: str, data: bytes) -> Any:
+    """A result as JSON. DecodeError: a worker of another make has sent something else."""
+    try:
+        return json.loads(data)
+    except (ValueError, RecursionError) as error:
+        raise DecodeError(
+            f"the result of step {step} is no JSON: {error}",
+            next_step="look at the worker that sent it; `tasker task show ID` shows the other results",
+        ) from None

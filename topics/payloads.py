@@ -42,8 +42,14 @@ class Payloads:
     async def fetch(self, ref: PayloadRef) -> bytes:
         """The bytes that a reference stands for.
 
-        NotFoundError when retention has removed them, DecodeError when something else lies there.
+        NotFoundError when retention has removed them, DecodeError when something else lies there, or cannot.
         """
+        count = await self._log.partition_count(self._topic)
+        if not 0 <= ref.partition < count or ref.offset < 0:
+            raise DecodeError(
+                f"no payload can lie at {self._topic}-{ref.partition}@{ref.offset}",
+                next_step="who wrote the reference is no client and no worker of Tasker; what it stands for is lost",
+            )
         place = TopicPartitionOffset(self._topic, ref.partition, ref.offset)
         try:
             record = await self._log.fetch_at(place)

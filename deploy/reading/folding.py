@@ -89,7 +89,7 @@ def report_of(
 
     def read(value: Value) -> Any:
         found = payloads.get(value) if isinstance(value, PayloadRef) else value
-        return None if found is None else redact(json.loads(found))
+        return None if found is None else _shown(found)
 
     attempts = _attempts(records)
     steps = tuple(
@@ -110,6 +110,14 @@ def report_of(
         answers=tuple(_answers(records)),
         waiting=(),
     )
+
+
+def _shown(data: bytes) -> Any:
+    """A value as people may see it. A worker of another make may have sent what is no JSON: then its size is."""
+    try:
+        return redact(json.loads(data))
+    except (ValueError, RecursionError):
+        return f"({len(data)} bytes that are no JSON)"
 
 
 def _of_state(state: TaskState) -> dict[str, Any]:
@@ -206,7 +214,7 @@ def _ended(attempt: AttemptReport, transition: Transition, data: AttemptEnded) -
         late=data.late,
         error=attempt.error if data.failure is None else _error(data.failure),
         next_retry_at=data.next_retry_at,
-        metadata=None if data.metadata is None else redact(json.loads(data.metadata)),
+        metadata=None if data.metadata is None else _shown(data.metadata),
     )
 
 

@@ -36,8 +36,11 @@ def jsonable(value: Any) -> Any:
 
 
 def time_text(at: int) -> str:
-    """Milliseconds since 1970 as `2026-01-31T09:30:00.000Z`."""
-    moment = datetime.fromtimestamp(at / 1000, tz=UTC)
+    """Milliseconds since 1970 as `2026-01-31T09:30:00.000Z`; as they are where there is no such year."""
+    try:
+        moment = datetime.fromtimestamp(at / 1000, tz=UTC)
+    except (ValueError, OverflowError, OSError):
+        return f"{at} ms"
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 

@@ -107,6 +107,6 @@ def _request_json(request: TaskRequest) -> dict[str, Any]:
     shown = {name: getattr(request, name) for name in request.__struct_fields__}
     try:
         shown["context"] = redact(json.loads(request.context))
-    except ValueError:
+    except (ValueError, RecursionError):
         shown["context"] = redact_text(request.context.decode(errors="replace"))
     return shown

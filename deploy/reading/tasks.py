@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from msgspec.structs import replace
 
-from tasker_kafka.schemas.errors import NotFoundError, PlanUnknown
+from tasker_kafka.schemas.errors import DecodeError, NotFoundError, PlanUnknown
 from tasker_kafka.schemas.identity import format_id
 from tasker_kafka.schemas.plan import Plan
 from tasker_kafka.schemas.records import PayloadRef, TaskCreated
@@ -70,7 +70,7 @@ async def _plan_of(records: tuple[AcceptedRecord, ...], plans: PlanStore, task_i
 
 
 async def _fetch(payloads: Payloads, wanted: Iterable[PayloadRef]) -> dict[PayloadRef, bytes]:
-    """The large values; one that its topic has dropped is left out and reads as null."""
+    """The large values; one that its topic has dropped, or never had, is left out and reads as null."""
     references = tuple(dict.fromkeys(wanted))
     fetched = await asyncio.gather(*(_fetch_one(payloads, each) for each in references))
     return {each: data for each, data in zip(references, fetched, strict=True) if data is not None}
@@ -79,5 +79,5 @@ async def _fetch(payloads: Payloads, wanted: Iterable[PayloadRef]) -> dict[Paylo
 async def _fetch_one(payloads: Payloads, reference: PayloadRef) -> bytes | None:
     try:
         return await payloads.fetch(reference)
-    except NotFoundError:
+    except (NotFoundError, DecodeError):
         return None
