@@ -26,6 +26,7 @@ from tasker_kafka.schemas.errors import DecodeError, SchemaUnknown, TaskerError
 from tasker_kafka.schemas.records import Cancellation, Dispatch, StepResult, TaskRequest, Value
 from tasker_kafka.topics.crash_points import NO_CRASH_POINTS, CrashPoints
 from tasker_kafka.topics.log import Log, Outbox, Write
+from tasker_kafka.topics.names import TopicNames
 
 from . import replies
 from .answering import Answering
@@ -34,6 +35,7 @@ from .attempt import Attempt, Delivery, Stop
 from .cancellations import Cancellations, is_cancelled_by
 from .crash_points import WorkerCrashPoint
 from .deadlines import Deadlines
+from .poison import leave_out, leave_out_unless_newer
 from .settings import WorkerSettings
 from .steps import PreparedStep, Steps
 from .tasks import BackgroundTasks
@@ -52,7 +54,7 @@ class Equipment:
     log: Log
     codec: Codec
     outbox: Outbox
-    requests_topic: str
+    names: TopicNames
     answering: Answering
     steps: Steps
     values: Values
@@ -133,11 +135,18 @@ class Attempts:
                 raise DecodeError("no value where a Dispatch belongs")
             return self._with.codec.decode(value, Dispatch)
         except SchemaUnknown as error:
-            self._on_fatal(error)
+            self._used += 1
+            self._tasks.start(self._judge(delivery, error))
         except DecodeError as error:
-            _logger.error("%s is no dispatch and is left out: %s", delivery, error.message)
-            delivery.finish()
+            leave_out(delivery, error)
         return None
+
+    async def _judge(self, delivery: Delivery, error: SchemaUnknown) -> None:
+        fatal = await leave_out_unless_newer(self._with.log, self._with.names, delivery, error)
+        if fatal is not None:
+            self._on_fatal(fatal)
+        self._used -= 1
+        self._freed()
 
     def _refusal(self, dispatch: Dispatch, delivery: Delivery) -> StepResult | None:
         """The answer to a dispatch that is not to be run any more."""
@@ -328,7 +337,7 @@ class Attempts:
     async def submit(self, request: TaskRequest) -> None:
         """Write a task request of a handler."""
         data = self._with.codec.encode(request)
-        await self._with.outbox.write(Write(self._with.requests_topic, request.request_id, data))
+        await self._with.outbox.write(Write(self._with.names.task_requests, request.request_id, data))
 
     # ------------------------------------------------------------------------------- from outside
 

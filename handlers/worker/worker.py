@@ -154,7 +154,7 @@ class StepWorker:
             log=self._log,
             codec=self._codec,
             outbox=outbox,
-            requests_topic=self._names.task_requests,
+            names=self._names,
             answering=Answering(
                 sender,
                 self._codec,

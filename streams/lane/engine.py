@@ -19,6 +19,7 @@ from tasker_kafka.schemas.errors import LogError, PartitionLost, SchemaUnknown, 
 from tasker_kafka.topics.log import Batch, Log, Outbox, Record, TopicPartition
 from tasker_kafka.topics.names import TopicNames
 from tasker_kafka.topics.plans import PlanStore
+from tasker_kafka.topics.releases import is_published
 
 from .acquisition import Acquisition, Taken
 from .checkpoint import CheckpointWriter, Cut
@@ -28,7 +29,6 @@ from .loss import newer_release, partition_lost
 from .metrics import EngineMetrics
 from .owned import OwnedPartition
 from .plan_desk import PlanDesk
-from .releases import is_published
 from .settings import LaneSettings
 from .table import PartitionTable
 from .watch import Watch

@@ -24,13 +24,13 @@ from tasker_kafka.topics.log import Batch, Log, Outbox, Record, Write
 from tasker_kafka.topics.names import TopicNames
 from tasker_kafka.topics.payloads import Payloads
 from tasker_kafka.topics.plans import PlanStore
+from tasker_kafka.topics.releases import is_published
 
 from .crash_points import CrashPoint
 from .emit import LONGEST_KEY
 from .loss import newer_release, partition_lost
 from .metrics import IntakeMetrics
 from .plan_search import PlanSearch
-from .releases import is_published
 from .requests import Accepted, Refused, accept, read_request
 from .settings import LaneSettings
 
