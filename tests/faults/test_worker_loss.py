@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tasker_kafka.schemas.records import AttemptEnded
+from tasker_kafka.schemas.template import Retry
 from tasker_kafka.schemas.words import Outcome
 from tasker_kafka.topics.brokers import Broker
 from tests.support.system import PARTITIONS
@@ -91,7 +92,11 @@ async def test_what_a_handler_does_to_its_own_process_its_worker_survives(
 ) -> None:
     ledger = tmp_path / "ledger"
     neighbour = one_step("neighbour", ledger)
-    lethal = [one_step(how, ledger, handler="recovery.die_apart", config={"how": how}) for how in HOW_TO_DIE]
+    once = Retry(max_attempts=1)
+    lethal = [
+        one_step(how, ledger, handler="recovery.die_apart", config={"how": how}, retry=once)
+        for how in HOW_TO_DIE
+    ]
     async with opened(kafka.bootstrap_servers, prefix, tmp_path, [neighbour, *lethal]) as scene:
         worker = scene.start_worker(0)
         killers = {how: await scene.submit(plan, 1) for how, plan in zip(HOW_TO_DIE, lethal, strict=True)}
