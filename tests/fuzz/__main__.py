@@ -6,7 +6,8 @@ import argparse
 import logging
 import sys
 
-from .run import PER_ROUND, fuzz, table
+from .report import table
+from .run import PER_ROUND, fuzz
 
 
 def main() -> int:
@@ -18,8 +19,15 @@ def main() -> int:
         "--per-round", type=int, default=PER_ROUND, help="bad records between two good tasks' ends"
     )
     parser.add_argument("--only", default="", help="only the classes whose name holds this")
+    parser.add_argument("--kafka", action="store_true", help="against a real broker and real processes")
     options = parser.parse_args()
     logging.getLogger("tasker").setLevel(logging.CRITICAL)
+    if options.kafka:
+        from .on_kafka import fuzz_kafka
+
+        report = fuzz_kafka(options.seed, options.count)
+        print(table(report))
+        return 1 if report.faults else 0
     report = fuzz(options.seed, options.count, per_round=options.per_round, only=options.only)
     print(table(report))
     return 1 if report.faults else 0

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from tasker_kafka.schemas.codec import codec
 from tasker_kafka.schemas.errors import DecodeError
@@ -23,15 +24,34 @@ from tasker_kafka.schemas.records import (
 )
 from tasker_kafka.schemas.words import RejectionCode
 from tasker_kafka.topics.history import AcceptedHistory
-from tests.support.lane_world import LaneWorld
+from tasker_kafka.topics.log import Record
+from tasker_kafka.topics.names import TopicNames
 
 from .scene import Ledger
 
-__all__ = ["Accounts", "account"]
+__all__ = ["Accounts", "Logged", "account"]
 
 NO_TASK = bytes(16)
 SOUND = "(sound: of clients, intake, workers, owners)"
 Place = tuple[str, int, int]
+
+
+class Logged(Protocol):
+    """A system's log, to be read: a `LaneWorld`, or what was loaded from a broker."""
+
+    @property
+    def names(self) -> TopicNames:
+        """Its topics."""
+        ...
+
+    @property
+    def partitions(self) -> int:
+        """How many the engine's topics have."""
+        ...
+
+    def records(self, topic: str, partition: int | None = None) -> list[Record]:
+        """Every committed record of a topic, by partition and offset."""
+        ...
 
 
 @dataclass
@@ -46,7 +66,7 @@ class Accounts:
     commands: int = 0
 
 
-def account(world: LaneWorld, ledger: Ledger) -> Accounts:
+def account(world: Logged, ledger: Ledger) -> Accounts:
     """Judge the log of a scene that has come to rest."""
     made = Accounts()
     rejections = _rejections(world, made)
@@ -59,7 +79,7 @@ def account(world: LaneWorld, ledger: Ledger) -> Accounts:
     return made
 
 
-def _rejections(world: LaneWorld, made: Accounts) -> dict[Place, list[Rejection]]:
+def _rejections(world: Logged, made: Accounts) -> dict[Place, list[Rejection]]:
     found: dict[Place, list[Rejection]] = defaultdict(list)
     for record in world.records(world.names.rejections):
         rejection = codec.decode(record.value, Rejection)
@@ -71,7 +91,7 @@ def _rejections(world: LaneWorld, made: Accounts) -> dict[Place, list[Rejection]
     return found
 
 
-def _starts(world: LaneWorld, ledger: Ledger) -> Counter[Place]:
+def _starts(world: Logged, ledger: Ledger) -> Counter[Place]:
     """How many StartTasks intake wrote for each request; noise writes StartTasks, too, and does not count."""
     found: Counter[Place] = Counter()
     for record in world.records(world.names.commands):
@@ -84,7 +104,7 @@ def _starts(world: LaneWorld, ledger: Ledger) -> Counter[Place]:
 
 
 def _requests(  # noqa: PLR0917 - both sides of the account
-    world: LaneWorld,
+    world: Logged,
     ledger: Ledger,
     partition: int,
     starts: Counter[Place],
@@ -105,7 +125,7 @@ def _requests(  # noqa: PLR0917 - both sides of the account
 
 
 def _commands(
-    world: LaneWorld, ledger: Ledger, partition: int, rejections: dict[Place, list[Rejection]], made: Accounts
+    world: Logged, ledger: Ledger, partition: int, rejections: dict[Place, list[Rejection]], made: Accounts
 ) -> None:
     decided, ignored = _decided(world, partition)
     for record in world.records(world.names.commands, partition):
@@ -127,7 +147,7 @@ def _commands(
 
 
 def _decided(
-    world: LaneWorld, partition: int
+    world: Logged, partition: int
 ) -> tuple[dict[int, list[tuple[bytes, Transitions | Forgotten]]], Counter[int]]:
     """Command offset → accepted records, and how often each offset is listed as ignored."""
     history = AcceptedHistory()

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import zip_longest
 
 from tasker_kafka.deploy.reading import verify_rebuild
@@ -13,27 +12,15 @@ from tasker_kafka.topics.memory import run_virtual
 from tasker_kafka.topics.plans import PlanStore
 from tests.support.lane_world import LaneWorld
 
-from .account import Accounts, account
+from .account import account
 from .histories import histories
+from .report import Report
 from .scene import Scene, Stopped
 
-__all__ = ["Report", "fuzz", "table"]
+__all__ = ["fuzz"]
 
 PER_ROUND = 200
 Histories = Mapping[bytes, Sequence[bytes]]
-
-
-@dataclass
-class Report:
-    """What a run has shown. It is good when `faults` is empty."""
-
-    seed: int
-    noise: int
-    accounts: Accounts = field(default_factory=Accounts)
-    good_tasks: int = 0
-    takeovers: int = 0
-    faults: list[str] = field(default_factory=list)
-    cpu_seconds: float = 0.0
 
 
 def fuzz(seed: int, count: int, *, per_round: int = PER_ROUND, only: str = "") -> Report:
@@ -45,7 +32,7 @@ def fuzz(seed: int, count: int, *, per_round: int = PER_ROUND, only: str = "") -
     loud = report.histories
     if not report.report.faults:
         report.report.faults += changed(quiet, loud)
-    report.report.cpu_seconds = time.process_time() - began
+    report.report.seconds = time.process_time() - began
     return report.report
 
 
@@ -120,21 +107,3 @@ async def _rebuilt(scene: Scene) -> list[str]:
                 f"partition {partition.partition}: {owner.lane.metrics.unrepeated} outputs not repeatable"
             )
     return faults
-
-
-def table(report: Report) -> str:
-    """Classes and what came of them, for people."""
-    lines = [
-        f"seed {report.seed}: {report.noise} bad records, {report.good_tasks} good tasks, {report.takeovers} takeovers"
-    ]
-    counted = report.accounts.outcomes
-    for kind in sorted({kind for kind, _ in counted}):
-        outcomes = Counter({outcome: count for (each, outcome), count in counted.items() if each == kind})
-        lines.append(f"  {kind} ({sum(outcomes.values())})")
-        lines += [f"    {count:7} {outcome}" for outcome, count in outcomes.most_common()]
-    lines.append(
-        f"accounted for: {report.accounts.requests} requests, {report.accounts.commands} commands; "
-        f"{report.cpu_seconds:.0f} s CPU; faults: {len(report.faults)}"
-    )
-    lines += [f"FAULT {each}" for each in report.faults[:20]]
-    return "\n".join(lines)

@@ -27,7 +27,7 @@ from tests.support.lane_world import LaneWorld, Owner
 from .noise import Noise, make
 from .samples import CHECKED, DIAMOND, FLAKY, KEYED, LONG, PLANS, Material, request
 
-__all__ = ["PARTITIONS", "Ledger", "Scene", "Stopped"]
+__all__ = ["PARTITIONS", "Ledger", "Scene", "Stopped", "task_id_of"]
 
 PARTITIONS = 3
 GOOD = (DIAMOND, FLAKY, CHECKED, KEYED)
@@ -140,9 +140,9 @@ class Scene:
             made = request(rng, plans=[plan], idempotency_key=None)
             if plan is KEYED:
                 made = replace(made, idempotency_key=rng.randbytes(8).hex())
-            while self.world.partition_of(self._task_id(made)) != partition:
+            while self.world.partition_of(task_id_of(made)) != partition:
                 made = replace(made, request_id=rng.randbytes(16), idempotency_key=self._other_key(made))
-            task_id = self._task_id(made)
+            task_id = task_id_of(made)
             self.good.append(task_id)
             self._good_ids.add(task_id)
             if plan is LONG:
@@ -157,20 +157,6 @@ class Scene:
 
     def _other_key(self, made: TaskRequest) -> str | None:
         return None if made.idempotency_key is None else self._good_rng.randbytes(8).hex()
-
-    @staticmethod
-    def _task_id(made: TaskRequest) -> bytes:
-        plan = next(each for each in PLANS if each.name == made.name)
-        assert made.request_id is not None, "requests of ours have one"
-        return task_id_for(
-            identity=plan.identity,
-            namespace=made.namespace,
-            name=made.name,
-            version_text=made.version,
-            context=made.context,
-            idempotency_key=made.idempotency_key,
-            request_id=made.request_id,
-        )
 
     async def _run_long(self) -> None:
         """Start, keep alive, and at last end the long steps."""
@@ -319,7 +305,7 @@ class Scene:
             await self._write(
                 Noise(kind="a victim's request", topic="task_requests", key=None, value=encode(made))
             )
-            self.material.victims.append(self._task_id(made))
+            self.material.victims.append(task_id_of(made))
         await asyncio.gather(*(self._write(make(rng, self.material, self._only)) for _ in range(count)))
 
     async def _write(self, noise: Noise) -> None:
@@ -340,6 +326,21 @@ class Scene:
             return
         self.ledger.noise[place.topic, place.partition, place.offset] = noise.kind
         self.ledger.kept[place.topic, place.partition, place.offset] = noise
+
+
+def task_id_of(made: TaskRequest) -> bytes:
+    """The task that a request of ours means."""
+    plan = next(each for each in PLANS if each.name == made.name)
+    assert made.request_id is not None, "requests of ours have one"
+    return task_id_for(
+        identity=plan.identity,
+        namespace=made.namespace,
+        name=made.name,
+        version_text=made.version,
+        context=made.context,
+        idempotency_key=made.idempotency_key,
+        request_id=made.request_id,
+    )
 
 
 def _answer(dispatch: Dispatch) -> tuple[Outcome, Failure | None]:

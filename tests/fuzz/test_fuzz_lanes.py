@@ -18,7 +18,8 @@ from tasker_kafka.topics.memory import run_virtual
 from tasker_kafka.topics.plans import PlanStore
 
 from .noise import CLASSES, make
-from .run import fuzz, table
+from .report import table
+from .run import fuzz
 from .samples import Material
 from .scene import Scene
 
