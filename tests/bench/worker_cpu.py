@@ -96,7 +96,7 @@ class _WirelessLog(MemoryLog):
 
     made: _AnswersOutbox | None = None
 
-    async def outbox(  # type: ignore[override]  # narrower: of the outboxes in memory it is another one
+    async def outbox(  # type: ignore[override]  # pyright: ignore[reportIncompatibleMethodOverride] - it is another outbox
         self, *, client_id: str, on_failure: Callable[[LogFailure], None] | None = None
     ) -> _AnswersOutbox:
         self.made = _AnswersOutbox(self.cluster.partitions, on_failure)
