@@ -81,6 +81,8 @@ class Load:
         begun, due = time.monotonic(), 0
         while not self._is_stopped:
             await asyncio.sleep(TURN_SECONDS)
+            if self._is_stopped:
+                return
             if len(self._sending) > UNDER_WAY:
                 begun, due = time.monotonic(), 0
                 continue
@@ -94,8 +96,9 @@ class Load:
     async def stop(self, seconds: float) -> bool:
         """Submit nothing more; wait for the acknowledgements, at most so long: whether all have come."""
         self._is_stopped = True
-        if self._sending:
-            await asyncio.wait(self._sending, timeout=seconds)
+        until = time.monotonic() + seconds
+        while self._sending and time.monotonic() < until:
+            await asyncio.wait(self._sending, timeout=until - time.monotonic())
         return not self._sending
 
     # ---------------------------------------------------------------------------------------- requests

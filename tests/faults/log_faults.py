@@ -153,9 +153,16 @@ async def reset_orchestrators(rig: Rig, dice: random.Random) -> Outcome:
 
 
 async def reset_workers(rig: Rig, dice: random.Random) -> Outcome:
-    """All workers down, their group back to offset 0, all up again: every dispatch is delivered once more."""
+    """All workers down, their group back to offset 0, all up again: every dispatch is delivered once more.
+
+    It lasts until that is done, so that what runs again because of it is not put down to the next fault.
+    """
     at, pids = now_ms(), tuple(rig.fleet.roles[name].pid for name in rig.fleet.names("worker"))
-    proof = await _reset(rig, "worker", rig.names.worker_group(QUEUE), [rig.names.steps(QUEUE)])
+    group, topic = rig.names.worker_group(QUEUE), rig.names.steps(QUEUE)
+    proof = await _reset(rig, "worker", group, [topic])
+    partitions = range(await rig.log.partition_count(topic))
+    ends = [(number, await rig.log.end_offset(TopicPartition(topic, number)) - 1) for number in partitions]
+    proof["read_again"] = await _until_committed(rig, group, topic, [each for each in ends if each[1] >= 0])
     return Outcome(bool(proof["reset"]), proof, at, workers=pids)
 
 
@@ -185,6 +192,7 @@ async def _reset(rig: Rig, kind: str, group: str, topics: list[str]) -> dict[str
 async def _commit_zero(bootstrap: str, group: str, places: list[KafkaPartition]) -> str:
     """Commit offset 0 as tools do, while the group has no member; what the broker said against it."""
     consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap, group_id=group, enable_auto_commit=False)
+    refused = ""
     await consumer.start()
     try:
         consumer.assign(places)
