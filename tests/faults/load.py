@@ -69,7 +69,7 @@ class Load:
         self._outbox: Outbox | None = None
         self._sending: set[asyncio.Task[None]] = set()
         self._recent: list[bytes] = []
-        self._is_stopped = False
+        self._stopping = asyncio.Event()
 
     async def open(self) -> None:
         """Connect."""
@@ -79,9 +79,9 @@ class Load:
     async def run(self) -> None:
         """Submit at the rate until `stop`."""
         begun, due = time.monotonic(), 0
-        while not self._is_stopped:
+        while not self._stopping.is_set():
             await asyncio.sleep(TURN_SECONDS)
-            if self._is_stopped:
+            if self._stopping.is_set():
                 return
             if len(self._sending) > UNDER_WAY:
                 begun, due = time.monotonic(), 0
@@ -95,7 +95,7 @@ class Load:
 
     async def stop(self, seconds: float) -> bool:
         """Submit nothing more; wait for the acknowledgements, at most so long: whether all have come."""
-        self._is_stopped = True
+        self._stopping.set()
         until = time.monotonic() + seconds
         while self._sending and time.monotonic() < until:
             await asyncio.wait(self._sending, timeout=until - time.monotonic())
