@@ -27,6 +27,7 @@ from tasker_kafka.topics.log import Outbox, Record, TopicPartition, Write
 from tasker_kafka.topics.names import TopicNames
 from tasker_kafka.topics.partitioner import partition_for
 from tasker_kafka.topics.plans import PlanStore
+from tests.support.strange_records import batch_with_strange_headers
 from tests.support.system import PARTITIONS, System, chain, running
 
 from .account import account
@@ -58,23 +59,24 @@ class Loaded(msgspec.Struct):
         return [record for number in chosen for record in held.get(number, ())]
 
 
-def fuzz_kafka(seed: int, count: int) -> Report:
-    """Run `count` bad records of a seed against processes."""
-    return asyncio.run(_fuzz(seed, count))
+def fuzz_kafka(seed: int, count: int, bootstrap: str | None = None) -> Report:
+    """Run `count` bad records of a seed against processes; on a broker of its own unless one is given."""
+    if bootstrap is not None:
+        return asyncio.run(_fuzz(seed, count, bootstrap))
+    broker = open_broker()
+    try:
+        return asyncio.run(_fuzz(seed, count, broker.bootstrap_servers))
+    finally:
+        broker.stop()
 
 
-async def _fuzz(seed: int, count: int) -> Report:
+async def _fuzz(seed: int, count: int, bootstrap: str) -> Report:
     report = Report(seed, 0)
     began = time.monotonic()
-    broker = await asyncio.to_thread(open_broker)
-    try:
-        with tempfile.TemporaryDirectory() as folder:
-            prefix = f"fuzz{uuid.uuid4().hex[:8]}"
-            plans = [GOOD, *PLANS]
-            async with running(broker.bootstrap_servers, prefix, Path(folder), plans) as system:
-                await _Run(system, seed, count, report).run()
-    finally:
-        await asyncio.to_thread(broker.stop)
+    with tempfile.TemporaryDirectory() as folder:
+        prefix = f"fuzz{uuid.uuid4().hex[:8]}"
+        async with running(bootstrap, prefix, Path(folder), [GOOD, *PLANS]) as system:
+            await _Run(system, seed, count, report).run()
     report.seconds = time.monotonic() - began
     return report
 
@@ -102,7 +104,8 @@ class _Run:
             if not await self._good_tasks_complete(f"after {begin + SLICE} bad records"):
                 return
         await self._compressed()
-        if await self._good_tasks_complete("after compressed records"):
+        await self._strange_headers()
+        if await self._good_tasks_complete("after compressed records and strange headers"):
             await outbox.close()
             await self._settle()
 
@@ -143,6 +146,19 @@ class _Run:
             for value, headers in ((bytes(BOMB_BYTES), []), (b"{", [("h", bytes(BOMB_BYTES // 2))])):
                 sent = await producer.send_and_wait(topic, value, key=b"k" * 16, headers=headers)
                 self._ledger.noise[topic, sent.partition, sent.offset] = "compressed beyond the limit"
+        await producer.stop()
+
+    async def _strange_headers(self) -> None:
+        """Records with headers whose names are no text, between others."""
+        producer = AIOKafkaProducer(bootstrap_servers=self._system.bootstrap)
+        await producer.start()
+        names, made = self._system.names, request(self._rng)
+        for topic, value in ((names.task_requests, encode(made)), (names.commands, b"poison")):
+            for number in range(PARTITIONS):
+                batch = batch_with_strange_headers(producer, [(None, value, False), (None, value, True)])
+                sent = await (await producer.send_batch(batch, topic, partition=number))
+                for offset in (sent.offset, sent.offset + 1):
+                    self._ledger.noise[topic, number, offset] = "headers that are no text"
         await producer.stop()
 
     async def _find_dispatches(self) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Sequence
 from random import Random
+from typing import Any
 
 from tasker_kafka.schemas.codec import encode
 from tasker_kafka.schemas.plan import Plan, PlanStep, RetryPolicy
@@ -84,10 +85,10 @@ class Material:
         return rng.choice(self.victims) if self.victims and rng.random() < 0.9 else rng.randbytes(16)
 
 
-def request(rng: Random, *, plans: Sequence[Plan] = PLANS, **fields: object) -> TaskRequest:
+def request(rng: Random, *, plans: Sequence[Plan] = PLANS, **fields: Any) -> TaskRequest:
     """A request as a client sends it."""
     plan = rng.choice(plans)
-    made: dict[str, object] = {
+    made: dict[str, Any] = {
         "name": plan.name,
         "request_id": rng.randbytes(16),
         "context": b'{"count": %d}' % rng.randrange(100),
@@ -95,7 +96,7 @@ def request(rng: Random, *, plans: Sequence[Plan] = PLANS, **fields: object) -> 
     }
     if plan.identity is Identity.CALLER_PROVIDED:
         made["idempotency_key"] = rng.randbytes(6).hex()
-    return TaskRequest(**{**made, **fields})  # type: ignore[arg-type]  # a mixture of fields
+    return TaskRequest(**{**made, **fields})
 
 
 def result_for(rng: Random, dispatch: Dispatch) -> StepResult:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tasker_kafka.topics.kafka.forgiving import install
 from tasker_kafka.topics.kafka.log import KafkaLog
 from tasker_kafka.topics.kafka.options import (
     Compression,
@@ -21,3 +22,5 @@ __all__ = [
     "SecurityProtocol",
     "TokenSource",
 ]
+
+install()

@@ -236,7 +236,8 @@ async def test_a_request_that_was_compressed_to_its_limit_is_rejected_without_it
     """The broker's limit is of the compressed batch; the rejection is not compressed with it."""
     world, owner = await opened()
     store = world.cluster.store(TopicPartition(world.names.task_requests, 0))
-    store.append([Write(store.topic, **{"key": None, "value": b"{", **large})], now_ms=1, append_time=True)
+    fields: dict[str, Any] = {"key": None, "value": b"{", **large}
+    store.append([Write(store.topic, **fields)], now_ms=1, append_time=True)
     request_id = new_request_id()
     await world.request(request_id=request_id)
     await take_in(world, owner)
