@@ -35,6 +35,8 @@ class Life:
 
     __slots__ = ("_children", "_index", "is_stub", "plan", "value")
 
+    value: Datum
+
     def __init__(self, task_id: bytes, record: Datum, plan: Datum) -> None:
         self.plan = plan
         self.is_stub = False
@@ -158,7 +160,8 @@ class Life:
         self._move(step, transition["to_state"])
         step["reported"] = False
         if event == "enqueue_requested":
-            step.update(attempt=data["attempt"], base=data["base"], dispatched_at=at, next_retry_at=None)
+            step.update(attempt=data["attempt"], base=data["base"], dispatched_at=at)
+            step.update(next_retry_at=None, requested_delay_ms=None)
             step.update(started_at=None, reported=False, answered=False, worker_id=None)
         elif event == "execution_requested":
             step.update(started_at=data["started_at"], worker_id=data["worker_id"])
@@ -234,7 +237,7 @@ def _cut(text: str, size: int) -> str:
 
 def _again(step: Datum, data: Datum) -> None:
     """Back to pending: its time has come, or an operator says so."""
-    step["next_retry_at"] = step["requested_delay_ms"] = None
+    step["next_retry_at"] = None
     step["marked"] = False
     if data.get("base") is not None:
         step.update(base=data["base"], losses=0)

@@ -11,6 +11,7 @@ import hashlib
 import random
 from collections.abc import Sequence
 from functools import cache
+from typing import Any
 
 from tasker_kafka.schemas.codec import codec
 from tasker_kafka.schemas.identity import task_id_for
@@ -112,7 +113,7 @@ class _Story:
 
     async def request(self, plan: Plan, **fields: object) -> None:
         request_id = self.dice.randbytes(16)
-        given = {
+        given: dict[str, Any] = {
             "name": plan.name,
             "context": b'{"n": %d}' % self.dice.randrange(6),
             "request_id": request_id,
@@ -121,7 +122,7 @@ class _Story:
             "bypass_steps": ("a",) if plan.name == "chain" and self.dice.random() < 0.3 else (),
             **fields,
         }
-        request = TaskRequest(**given)  # type: ignore[arg-type]  # a table of mixed fields
+        request = TaskRequest(**given)
         value, number = codec.encode(request), self.dice.randrange(PARTITIONS)
         topic = self.world.names.task_requests
         for _ in range(self.dice.choice([1, 1, 1, 2])):
@@ -187,7 +188,7 @@ class _Story:
 
     async def run(self, dispatch: Dispatch) -> None:
         """A worker takes a dispatch: now and then it reports the start, dies, fails, or answers twice."""
-        place = {
+        place: dict[str, Any] = {
             "task_id": dispatch.task_id.hex(),
             "life": dispatch.life,
             "step": dispatch.step,
@@ -196,8 +197,8 @@ class _Story:
             "worker": 1,
             "at": self.world.log.now_ms(),
         }
-        self.ledger.started.append(Started(**place))  # type: ignore[arg-type]  # a table of mixed fields
-        if self.dice.random() < 0.15:
+        self.ledger.started.append(Started(**place))
+        if self.dice.random() < 0.15 and not self.is_over:
             started = StepStarted(
                 life=dispatch.life,
                 step=dispatch.step,
@@ -206,7 +207,7 @@ class _Story:
                 started_at=self.world.log.now_ms(),
             )
             await self.world.command(dispatch.task_id, started)
-            if self.dice.random() < 0.3 and not self.is_over:
+            if self.dice.random() < 0.3:
                 return  # the worker is lost
         roll = self.dice.random()
         outcome, failure = Outcome.SUCCESS, None
@@ -217,7 +218,7 @@ class _Story:
         elif roll < 0.23:
             outcome = self.dice.choice([Outcome.GIVEN_BACK, Outcome.RETURNED])
         self.world.answer = lambda _: (outcome, failure)
-        self.ledger.ended.append(Ended(**place, outcome="success"))  # type: ignore[arg-type]  # as above
+        self.ledger.ended.append(Ended(**place, outcome="success"))
         for _ in range(self.dice.choice([1, 1, 1, 2])):
             await self.world.finish(dispatch)
 
