@@ -6,6 +6,8 @@
 | a task of the id of no task was forgotten by the next owner | tests/unit/lane/test_lane_wire.py, test_lane_intake.py |
 | a strange heartbeat made a healthy handler count as lost | tests/unit/lane/test_lane_timers.py |
 | a trace header, a StartTask, a compressed request made records too large | tests/unit/lane, test_starting.py |
+| a header whose name is no text stopped every reader of its partition | tests/unit/topics/test_forgiving_records.py |
+| a dispatch of a schema that nobody knows ended its worker, again and again | test_fuzz_worker.py |
 | a state of 1,000 steps could outgrow its topic | test_fuzz_limits.py |
 | what is no JSON, no time and no place could not be shown | here |
 """

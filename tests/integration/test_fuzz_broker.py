@@ -1,4 +1,4 @@
-"""Bad records as raw bytes against a real orchestrator; the long run is `python -m tests.fuzz --kafka --count 10000`."""
+"""Bad records as raw bytes against a real orchestrator; the long run is `python -m tests.fuzz --kafka`."""
 
 from __future__ import annotations
 
