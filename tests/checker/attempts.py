@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import Final, TypeAlias
+from typing import Final
 
 from .commands import Command
 from .edges import CLOSED_TASK, DONE_STEP
 from .fold import Life
+from .outputs import Attempt, Dispatches, name_of
 from .report import Findings, Place
 from .wire import Datum
 
-__all__ = ["Attempt", "Attempts"]
-
-Attempt: TypeAlias = tuple[bytes, int, str, int]
-"""Task, life, step, attempt."""
+__all__ = ["Attempts"]
 
 _ENDS: Final = frozenset({"completed", "failed", "retry_backoff_started", "timed_out", "returned", "lost"})
 _COUNTED_ENDS: Final = frozenset({"retry_backoff_started", "timed_out"})
@@ -23,7 +21,8 @@ _COUNTED_ENDS: Final = frozenset({"retry_backoff_started", "timed_out"})
 class Attempts:
     """Judges grants and ends as they are folded, and remembers the grants."""
 
-    def __init__(self, findings: Findings) -> None:
+    def __init__(self, dispatches: Dispatches, findings: Findings) -> None:
+        self._dispatches = dispatches
         self._findings = findings
         self.granted: dict[Attempt, None] = {}
         self.redispatched: Counter[tuple[bytes, int, str]] = Counter()
@@ -36,6 +35,7 @@ class Attempts:
             self._findings.add("I4", place, f"the plan has no step {transition['step']}")
         elif transition["event"] == "enqueue_requested":
             self._grant(life, step, transition["data"], place)
+            self._check_dispatch(life, step, transition, place)
         elif transition["event"] == "redispatched":
             self.redispatched[life.value["task_id"], life.value["life"], step["name"]] += 1
         elif transition["event"] in _ENDS:
@@ -79,6 +79,39 @@ class Attempts:
             self._findings.add(
                 "I5", place, f"step {name} is granted beside {running} others, the plan allows {most}"
             )
+
+    def _check_dispatch(self, life: Life, step: Datum, transition: Datum, place: Place) -> None:
+        """What was sent for this grant: everything in it follows from the fold and the plan."""
+        value, planned, data = life.value, life.planned(step["name"]), transition["data"]
+        parents = [life.step(name) for name in planned["parents"]]
+        timeout = planned["queue_timeout_ms"]
+        is_last = data["attempt"] - data["base"] >= limit_of(life, step) or not planned["retry"]["retryable"]
+        expected = {
+            "task_id": value["task_id"],
+            "life": value["life"],
+            "step": step["name"],
+            "attempt": data["attempt"],
+            "last_attempt": is_last,
+            "plan_hash": value["plan_hash"],
+            "handler": planned["handler"],
+            "context": value["context"],
+            "inputs": [{"step": each["name"], "value": each["result"]} for each in parents if each],
+            "dispatched_at": transition["at"],
+            "queue_deadline": None if timeout is None else transition["at"] + timeout,
+            "correlation_id": value["correlation_id"],
+            "traceparent": value["traceparent"],
+        }
+        attempt = value["task_id"], value["life"], step["name"], data["attempt"]
+        self._dispatches.compare(attempt, expected, place)
+
+    def check(self, *, settled: bool) -> None:
+        """Everything is folded: grants and dispatches are the same attempts."""
+        self._dispatches.check(self.granted, self.redispatched, settled=settled)
+        if not settled or not self._dispatches.is_whole:
+            return
+        for attempt in self.granted:
+            if attempt not in self._dispatches.sent:
+                self._findings.add("I5", name_of(attempt), "the attempt was granted and never dispatched")
 
     # -------------------------------------------------------------------------------------------- ends
 

@@ -9,13 +9,13 @@ from __future__ import annotations
 from typing import Final
 
 from .accounts import Accounts
-from .attempts import Attempt, Attempts
+from .attempts import Attempts
 from .commands import Commands
 from .edges import CLOSED_TASK, WAITING_TASK
 from .fold import Life
 from .history import History
 from .ledger import Ledger
-from .outputs import Dispatches, Rejections, check_repeats
+from .outputs import Attempt, Dispatches, Rejections, check_repeats
 from .raw import RawLog, RawPartition
 from .report import Findings, Report, place_of
 from .requests import Requests
@@ -50,7 +50,6 @@ class _Check:
         self.findings = Findings()
         self.wire = Wire()
         self.plans: dict[bytes, Datum] = {}
-        self.attempts = Attempts(self.findings)
         self.answered: set[Attempt] = set()
         self.commands_whole = True
 
@@ -58,19 +57,20 @@ class _Check:
         self._count_records()
         self._learn()
         rejections = Rejections(self.raw, self.wire, self.findings)
-        dispatches = Dispatches(self.raw, self.wire, self.findings)
+        changed = self.rules_changed
+        dispatches = Dispatches(self.raw, self.wire, self.findings, rules_changed=changed)
+        attempts = Attempts(dispatches, self.findings)
         requests = Requests(self.raw, self.wire, rejections, self.findings)
         numbers = sorted({*self.raw.of("transitions"), *self.raw.of("commands"), *self.raw.of("task-state")})
         for number in numbers:
-            self._partition(number, len(numbers), rejections, requests)
-        changed = self.rules_changed
-        dispatches.check(self.attempts, settled=self.settled, rules_changed=changed)
+            self._partition(number, len(numbers), attempts, rejections, requests)
+        attempts.check(settled=self.settled)
         check_repeats(self.raw, self.wire, self.findings, rules_changed=changed)
         read = self._committed("task-requests")
         requests.check_accounts(read, settled=self.settled)
         requests.check_acked(self.ledger, read, settled=self.settled)
         check_starts(
-            self.ledger, dispatches, self.attempts, self.findings, settled=self.settled, rules_changed=changed
+            self.ledger, dispatches, attempts, self.findings, settled=self.settled, rules_changed=changed
         )
         if self.commands_whole:
             check_worker_commits(self.raw, self.wire, self.answered, self.findings)
@@ -106,11 +106,13 @@ class _Check:
 
     # ---------------------------------------------------------------------------------------- a partition
 
-    def _partition(self, number: int, count: int, rejections: Rejections, requests: Requests) -> None:
+    def _partition(
+        self, number: int, count: int, attempts: Attempts, rejections: Rejections, requests: Requests
+    ) -> None:
         transitions = self._raw_partition("transitions", number)
         commands = Commands(self._raw_partition("commands", number), count, self.wire)
         history = History(transitions, self.wire, self.findings)
-        tasks = Tasks(number, count, self.plans, self.attempts, self.findings)
+        tasks = Tasks(number, count, self.plans, attempts, self.findings)
         table = Table(self._raw_partition("task-state", number), count, self.wire, self.findings)
         accounts = Accounts(commands, self.findings)
         self._answers(commands)

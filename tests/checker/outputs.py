@@ -7,22 +7,28 @@ A dispatch that history never granted is the class of the honest limit: it may e
 from __future__ import annotations
 
 from collections import Counter
-from typing import Any
+from collections.abc import Container, Mapping
+from typing import Any, TypeAlias
 
-from .attempts import Attempt, Attempts
 from .history import Entry
 from .raw import RawLog, RawPartition, RawRecord
-from .report import Findings, place_of
+from .report import Findings, Place, place_of
 from .wire import Datum, Wire, WireError
 
-__all__ = ["Dispatches", "Rejections", "check_repeats"]
+__all__ = ["Attempt", "Dispatches", "Rejections", "check_repeats", "name_of"]
+
+StepPlace: TypeAlias = tuple[bytes, int, str]
+"""Task, life, step."""
+Attempt: TypeAlias = tuple[bytes, int, str, int]
+"""Task, life, step, attempt."""
 
 
 class Dispatches:
     """Every dispatch of every queue."""
 
-    def __init__(self, raw: RawLog, wire: Wire, findings: Findings) -> None:
+    def __init__(self, raw: RawLog, wire: Wire, findings: Findings, *, rules_changed: bool) -> None:
         self._findings = findings
+        self.rules_changed = rules_changed
         self.sent: dict[Attempt, int] = {}
         """Attempt → how many different records say so."""
         topics = raw.topics_of("steps.")
@@ -37,47 +43,51 @@ class Dispatches:
     def _read(self, partition: RawPartition) -> None:
         self.is_whole = self.is_whole and partition.start == 0
         for record in partition.records:
-            if not record.committed:
-                continue
-            where = place_of(partition.topic, partition.partition, record.offset)
-            try:
-                datum = self._wire.decode_as(record.value, "Dispatch")
-            except WireError as error:
-                self._findings.add("raw", where, f"a dispatch cannot be read: {error}")
-                continue
-            place = (datum["task_id"], datum["life"], datum["step"], datum["attempt"])
-            value = record.value or b""
-            self._findings.count("dispatches")
-            if place not in self._values:
-                self._values[place] = value
-                self._places[place] = where
-                self.sent[place] = 1
-            elif self._values[place] == value:
-                self._findings.count("dispatches_repeated")
-            else:
-                self.sent[place] += 1
-                self._places[place] = where
+            if record.committed:
+                self.take(record, place_of(partition.topic, partition.partition, record.offset))
 
-    def of(self, place: Attempt) -> Datum | None:
-        """The first dispatch of an attempt."""
+    def take(self, record: RawRecord, where: str) -> None:
+        """Note a dispatch."""
+        try:
+            datum = self._wire.decode_as(record.value, "Dispatch")
+        except WireError as error:
+            self._findings.add("raw", where, f"a dispatch cannot be read: {error}")
+            return
+        place = (datum["task_id"], datum["life"], datum["step"], datum["attempt"])
+        value = record.value or b""
+        self._findings.count("dispatches")
+        if place not in self._values:
+            self._values[place] = value
+            self._places[place] = where
+            self.sent[place] = 1
+        elif self._values[place] == value:
+            self._findings.count("dispatches_repeated")
+        else:
+            self.sent[place] += 1
+            self._places[place] = where
+
+    def compare(self, place: Attempt, expected: Datum, where: Place) -> None:
+        """The first dispatch of an attempt says what follows from its grant, byte for byte."""
         value = self._values.get(place)
-        return None if value is None else self._wire.decode_as(value, "Dispatch")
+        if value is None or self.rules_changed or value == self._wire.encode("Dispatch", expected):
+            return
+        found = self._wire.decode_as(value, "Dispatch")
+        fields = [field for field in expected if found[field] != expected[field]]
+        text = f"{name_of(place)} was dispatched otherwise than was granted: {', '.join(fields)}"
+        self._findings.add("I15", where, text)
 
-    def check(self, attempts: Attempts, *, settled: bool, rules_changed: bool) -> None:
-        """Every granted attempt was dispatched, every dispatch was granted, copies are the same bytes."""
+    def check(
+        self, granted: Container[Attempt], redispatched: Mapping[StepPlace, int], *, settled: bool
+    ) -> None:
+        """Every dispatch was granted, and its copies are the same bytes."""
         for place, different in self.sent.items():
-            if place not in attempts.granted:
+            if place not in granted:
                 self._findings.count("dispatches_unrecorded")
-                if settled and not rules_changed:
+                if settled and not self.rules_changed:
                     self._findings.add("I5", self._places[place], f"{name_of(place)} was never granted")
-            elif different > 1 + attempts.redispatched[place[:3]] and not rules_changed:
+            elif different > 1 + redispatched.get(place[:3], 0) and not self.rules_changed:
                 text = f"{name_of(place)} was dispatched with {different} different contents"
                 self._findings.add("I15", self._places[place], text)
-        if not settled or not self.is_whole:
-            return
-        for place in attempts.granted:
-            if place not in self.sent:
-                self._findings.add("I5", name_of(place), "the attempt was granted and never dispatched")
 
 
 def name_of(place: Attempt) -> str:

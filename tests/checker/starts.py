@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from .attempts import Attempt, Attempts
+from .attempts import Attempts
 from .ledger import Ledger
-from .outputs import Dispatches, name_of
+from .outputs import Attempt, Dispatches, name_of
 from .raw import RawLog
 from .report import Findings, place_of
 from .wire import Wire, WireError

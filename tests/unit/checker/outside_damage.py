@@ -190,6 +190,15 @@ def dispatch_otherwise(bench: Bench) -> None:
     bench.append("steps.default", found.partition.partition, found.record.key, value)
 
 
+def give_another_input(bench: Bench) -> None:
+    """Every copy of a dispatch names another result of a parent than is recorded."""
+    found = bench.one_of("steps.default", lambda found: any(each["value"] for each in found.datum["inputs"]))
+    copies = [each for each in bench.records("steps.default") if each.record.value == found.record.value]
+    for each in copies:
+        each.datum["inputs"][0]["value"] = b'"another"'
+        bench.change(each)
+
+
 def dispatch_what_was_not_granted(bench: Bench) -> None:
     found = bench.one_of("steps.default")
     value = bench.wire.encode("Dispatch", {**found.datum, "attempt": found.datum["attempt"] + 5})
@@ -271,6 +280,7 @@ OUTSIDE: dict[Callable[[Bench], None], str] = {
     lose_an_engines_rejection: "I12",
     reject_in_other_words: "I15",
     dispatch_otherwise: "I15",
+    give_another_input: "I15",
     dispatch_what_was_not_granted: "I5",
     lose_a_dispatch: "I5",
     commit_past_a_dispatch: "I12",

@@ -16,7 +16,8 @@ from tasker_kafka.streams.domain import Decision
 from tests.checker.attempts import Attempts
 from tests.checker.fold import Life, retire_at
 from tests.checker.history import Entry
-from tests.checker.raw import RawRecord
+from tests.checker.outputs import Dispatches
+from tests.checker.raw import RawLog, RawRecord
 from tests.checker.report import Findings
 from tests.checker.tasks import Tasks
 from tests.checker.wire import Wire
@@ -33,13 +34,17 @@ class Beside:
         self.rig = rig
         plan = json.loads(plan_json(rig.plan))
         self.findings = Findings()
-        self.tasks = Tasks(0, 1, {rig.plan.hash: plan}, Attempts(self.findings), self.findings)
+        self.dispatches = Dispatches(RawLog("tasker"), WIRE, self.findings, rules_changed=False)
+        self.attempts = Attempts(self.dispatches, self.findings)
+        self.tasks = Tasks(0, 1, {rig.plan.hash: plan}, self.attempts, self.findings)
 
     def send(self, body: Body, *, after_ms: int) -> None:
         """One command, decided there and folded here."""
         decided = self.rig.send(body, after_ms=after_ms)
         if not isinstance(decided, Decision):
             return
+        for dispatch in self.rig.last.dispatches:
+            self.dispatches.take(RawRecord(0, 0, None, codec.encode(dispatch)), "steps")
         value = codec.encode(decided.record)
         name, datum = WIRE.decode(value)
         record = RawRecord(len(self.rig.records), 0, TASK_ID, value)
