@@ -134,9 +134,10 @@ class Domain:
         return Command(TASK_ID, body)
 
     def _answers_to(self, dispatch: Dispatch) -> tuple[int, ...]:
-        return tuple(self._answer(dispatch, worker) for worker in (TRUSTED, DOUBTED))
+        return tuple(self.answer(dispatch, worker) for worker in (TRUSTED, DOUBTED))
 
-    def _answer(self, dispatch: Dispatch, worker: str) -> int:
+    def answer(self, dispatch: Dispatch, worker: str) -> int:
+        """A worker's success on a dispatch: the command's number."""
         key = (dispatch.step, dispatch.attempt, worker)
         if key not in self._command_of:
             body = StepResult(

@@ -125,6 +125,7 @@ class MemoryTransactionalWriter:
         if not writes:
             return []
         await self._cluster.markers_written(self._id)
+        await self._process.gate()  # who was killed while it waited asks for nothing any more
         self._cluster.begin(self._id, epoch, self._timeout_ms)
         places = self._cluster.write_transaction(self._id, epoch, writes)
         held = self._cluster.faults.held_commit(self._id)
