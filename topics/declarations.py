@@ -59,6 +59,11 @@ class TopicDeclaration(msgspec.Struct, frozen=True):
         return TopicDescription(self.name, self.partitions, replication_factor, config)
 
 
+_PACKED = {"compression.type": "lz4"}
+"""Of what is kept longest and repeats itself most. The broker packs, once: a producer that did would cost the engine
+the time, and the broker would have to unpack it again to check it (docs/benchmarks.md)."""
+
+
 class TopicPlan(msgspec.Struct, frozen=True, kw_only=True):
     """What the operator decides about topics."""
 
@@ -159,9 +164,14 @@ def _engine(names: TopicNames, plan: TopicPlan) -> list[TopicDeclaration]:
             names.transitions,
             "task id, or a reserved key",
             (Transitions, OwnerMarker, Forgotten),
-            _kept(plan.transitions_days),
+            _kept(plan.transitions_days) | _PACKED,
         ),
-        declare(names.task_state, "task id, or a reserved key", (TaskState, Stub, Checkpoint), _compacted()),
+        declare(
+            names.task_state,
+            "task id, or a reserved key",
+            (TaskState, Stub, Checkpoint),
+            _compacted() | _PACKED,
+        ),
     ]
 
 

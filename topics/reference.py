@@ -44,6 +44,8 @@ def _policy(config: dict[str, str]) -> str:
         parts = [f"delete, {int(config['retention.ms']) // _DAY_MS} d"]
     if config.get("message.timestamp.type") == "LogAppendTime":
         parts.append("broker's time")
+    if "compression.type" in config:
+        parts.append(config["compression.type"])
     largest = int(config["max.message.bytes"])
     if largest != _MIB:
         parts.append(f"records up to {largest // 1024} KiB")

@@ -103,12 +103,12 @@ class CheckpointWriter:
         encoded: dict[bytes, bytes | None] = {}
         for count, (task_id, image) in enumerate(images.items(), start=1):
             encoded[task_id] = None if image is None else self._codec.encode(image)
-            if count % self._settings.slice_size == 0:
+            if count % self._settings.states_at_once == 0:
                 await asyncio.sleep(0)
         return encoded
 
     async def _settle(self, images: Images, encoded: dict[bytes, bytes | None]) -> None:
-        table, slice_size = self._taken.owned.table, self._settings.slice_size
+        table, slice_size = self._taken.owned.table, self._settings.states_at_once
         for count, (task_id, image) in enumerate(images.items(), start=1):
             table.settle(task_id, image, encoded[task_id])
             if count % slice_size == 0:

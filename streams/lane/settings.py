@@ -24,9 +24,13 @@ class LaneSettings:
     acquire_timeout_ms: int = 60_000
     """How long taking a partition may wait for the log without any progress; then the partition is lost."""
     slice_size: int = 200
-    """States encoded, or heads decoded, before the loop gets its turn again (about 1 ms)."""
-    decisions_at_once: int = 250
-    """Commands of one batch decided before the loop gets its turn again (about 25 ms)."""
+    """Heads decoded, or tasks looked over, before the loop gets its turn again (about 1 ms)."""
+    decisions_at_once: int = 64
+    """Commands of one batch decided before the loop gets its turn again (about 5 ms). A turn of a drained engine is one
+    slice of every partition, and a checkpoint needs many turns."""
+    states_at_once: int = 1_000
+    """States of a checkpoint encoded before the loop gets its turn again (about 10 ms). Against `decisions_at_once` it
+    is the share of the processor that saving gets: with small slices a checkpoint under load took seconds."""
     decoded_limit: int = 50_000
     """Decoded states kept per partition; older ones go back to bytes. 0 decodes a task for every command."""
     timer_repeat_ms: int = 5_000
