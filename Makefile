@@ -20,7 +20,7 @@ INSTALL_INPUTS := pyproject.toml hatch_build.py package/__init__.py
 
 # Test folders, quick ones first. A folder that is not there yet is left out.
 quick := $(wildcard tests/unit tests/property tests/replay)
-contract := $(wildcard tests/contract tests/behaviour)
+contract := $(wildcard tests/contract tests/behaviour tests/fuzz tests/model)
 packaging := $(wildcard tests/packaging)
 broker := $(wildcard tests/integration tests/faults)
 
@@ -89,6 +89,11 @@ recovery: $(DEV_READY) ## measure how long recovery takes
 faults: $(DEV_READY) ## kill, pause and disturb everything under load, then check every invariant (SEED=, SECONDS=)
 	@PYTHONPATH=. $(PY) -m tests.faults.run --seed $(or $(SEED),1) --seconds $(or $(SECONDS),600) $(ARGS)
 
+.PHONY: faults-short
+faults-short: $(DEV_READY) ## a fault run of two minutes, and runs with planted defects that must be found
+	@PYTHONPATH=. $(PY) -m tests.faults.run --ci
+	$(PYTEST) -m campaign tests/faults
+
 .PHONY: model
 model: $(DEV_READY) ## check acquisition, checkpoint and the readers' rule in every interleaving
 	@PYTHONPATH=. $(PY) -m tests.model $(ARGS)
@@ -124,7 +129,7 @@ test-fast: $(DEV_READY) ## unit, property, replay and in-memory tests
 test: lint types ## all checks and all tests, those on a real broker included
 	$(PYTEST) -n 2 -m "not kafka and not docker" $(quick) $(contract)
 	$(PYTEST) -m "not docker" $(packaging)
-	$(PYTEST) -m "kafka and not docker" $(quick) $(contract) $(broker)
+	$(PYTEST) -m "kafka and not docker and not campaign" $(quick) $(contract) $(broker)
 	@echo "make test: the container path was $(if $(filter testcontainers,$(TASKER_TEST_BROKER)),run,NOT run; make test-docker runs it)"
 
 .PHONY: test-docker
