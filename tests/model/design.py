@@ -1,19 +1,20 @@
 """The protocol as data: the steps of a takeover and of a checkpoint, in order, and what is trusted on the way.
 
-`CODE` is the order of `streams.lane` with every effect a step of its own. `FUSED` makes one step of those between
-which nobody else can tell the difference; that both reach the same logs is tested, not believed. A planted mistake is
-a `Design` that differs in one thing.
+`CODE` is the order of `streams.lane` with every effect a step of its own, and everything that was sent arriving at any
+time. The coarser grains leave out what nobody else can tell (docs/model.md says why); that they show the same is
+tested, not believed. A planted mistake is a `Design` that differs from `CODE` in one thing.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final
 
 from .logs import ReadersRule
 
-__all__ = ["CODE", "FUSED", "MERGED", "Arrival", "Design", "Step"]
+__all__ = ["CODE", "GRAINS", "Arrival", "Design", "Step"]
 
 
 class Step(StrEnum):
@@ -81,11 +82,14 @@ class Design:
 
 
 CODE: Final = Design()
-MERGED: Final = Design(
+SETTLED: Final = replace(CODE, arrival=Arrival.OUTPUTS_SETTLED, drops_late=True)
+MERGED: Final = replace(
+    SETTLED,
     takeover=(Step.TAKE, Step.LOAD_AND_READ),
     checkpoint=(Step.ASK_END, Step.CUT, Step.SAVE),
     crashes=False,
-    arrival=Arrival.OUTPUTS_SETTLED,
-    drops_late=True,
 )
 FUSED: Final = replace(MERGED, checkpoint=(Step.SAVE_AT_ONCE,), arrival=Arrival.SETTLED)
+
+GRAINS: Final[Mapping[str, Design]] = {"code": CODE, "settled": SETTLED, "merged": MERGED, "fused": FUSED}
+"""The product's protocol, from fine to coarse: each shows the same from outside, with fewer states on the way."""

@@ -9,6 +9,7 @@ from tasker_kafka.topics.log import Record
 from .domain import TASK_ID
 from .logs import owner_of_marker
 from .machine import OWNERS_AT, Machine, State
+from .owners import Owner
 from .tape import Effect, Tape
 
 __all__ = ["Follower"]
@@ -32,6 +33,10 @@ class Follower:
             assert fitting, self._explain(tape, number, label)
             assert len(set(fitting)) == 1
             self.state = fitting[0]
+
+    def owner(self, at: int) -> Owner:
+        """What the model says that an owner has in memory."""
+        return self._machine.all_owners[self.state[at]]
 
     def _fits(self, effect: Effect, after: State) -> bool:
         machine, detail = self._machine, effect.detail

@@ -21,6 +21,7 @@ from tests.support.lane_world import LaneWorld, Owner
 
 from .domain import TASK_ID, Domain
 from .rules import DOUBTED, TRUSTED
+from .scope import Scope
 from .tape import DECIDING, Tape, WatchedCluster, WatchedLog, WatchedPoints
 
 __all__ = ["Play"]
@@ -29,13 +30,12 @@ __all__ = ["Play"]
 class Play:
     """One run. `commands` afterwards: what lies in the commands partition, by the domain's numbers."""
 
-    def __init__(self, domain: Domain, releases: tuple[int, ...], length: int, seed: int) -> None:
+    def __init__(self, domain: Domain, scope: Scope, seed: int) -> None:
         self.domain = domain
-        self.tape = Tape(releases)
+        self.scope = scope
+        self.tape = Tape(scope.releases)
         self.commands: list[int] = []
         self.owners: list[Owner] = []
-        self._releases = releases
-        self._length = length
         self._dice = random.Random(seed)
         self._names = TopicNames()
         latency, delay = self._dice.choice([0.0, 0.01]), self._dice.choice([0.0, 0.03])
@@ -44,14 +44,13 @@ class Play:
         self.world.cluster = self.cluster
         self.world.log = MemoryLog(self.cluster)
         self._tasks: list[asyncio.Task[None]] = []
-        self._answered = 0
 
     async def run(self) -> None:
         """Play it to the end."""
         await self.world.open()
         await self.world.quiet()
         self.cluster.tape = self.tape
-        for who in range(len(self._releases)):
+        for who in range(len(self.scope.releases)):
             await self._begin(who)
             for _ in range(self._dice.randrange(1, 9)):
                 await self._disturb(who)
@@ -68,9 +67,9 @@ class Play:
 
     def _is_over(self, lane: EngineLane) -> bool:
         """Whether the last owner has decided and saved everything."""
-        if not lane.is_live or len(self.commands) < self._length:
+        if not lane.is_live or len(self.commands) < self.scope.length:
             return False
-        return lane.next_command == self._length and lane.checkpoint_age == 0
+        return lane.next_command == self.scope.length and lane.checkpoint_age == 0
 
     # ------------------------------------------------------------------------------------------ what happens
 
@@ -81,8 +80,7 @@ class Play:
         owner.log = WatchedLog(self.cluster, self._names, who, self.tape)
         self.owners.append(await owner.prepare())
         self._tasks.append(asyncio.create_task(self._live(who, owner)))
-        while not any(each.who == who for each in self.tape.effects):
-            await asyncio.sleep(0.001)
+        await self.tape.seen(who)
 
     async def _disturb(self, who: int) -> None:
         """A moment passes, and something may go wrong with the newest owner (the last one is spared)."""
@@ -91,7 +89,7 @@ class Play:
         if self._dice.random() < 0.3:
             topic = self._dice.choice([self._names.transitions, self._names.steps("model")])
             self.cluster.faults.delay_writes(self._dice.choice([0.02, 0.1, 0.4]), topic)
-        if who == len(self._releases) - 1 or self._dice.random() < 0.6:
+        if who == len(self.scope.releases) - 1 or self._dice.random() < 0.6:
             return
         owner = self.owners[who]
         wrong: list[Callable[[], object]] = [lambda: self._kill(who), owner.log.pause, owner.log.resume]
@@ -113,7 +111,7 @@ class Play:
 
     async def _live(self, who: int, owner: Owner) -> None:
         """Take the partition, then decide and save until the end."""
-        DECIDING.set((who, self._releases[who]))
+        DECIDING.set((who, self.scope.releases[who]))
         try:
             await owner.lane.acquire()
             await asyncio.gather(self._feed(owner), self._save(owner.lane))
@@ -134,7 +132,7 @@ class Play:
 
     async def _client(self) -> None:
         """The request, or a worker's answer to some dispatch that has arrived."""
-        if len(self.commands) == self._length or self._dice.random() < 0.4:
+        if len(self.commands) == self.scope.length or self._dice.random() < 0.4:
             return
         command = self.domain.start
         if self.commands:

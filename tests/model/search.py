@@ -27,6 +27,8 @@ class Found:
     """Of the settled states, those with an output that no accepted decision has (the honest limit)."""
     seconds: float
     """CPU time."""
+    is_complete: bool
+    """Whether it has seen every state."""
     wrong: str | None = None
     trace: tuple[State, ...] = ()
     """A shortest way to what is wrong."""
@@ -34,10 +36,7 @@ class Found:
 
 
 def explore(machine: Machine, *, keep: bool = False, most_states: int | None = None) -> Found:
-    """Every state, or up to the first wrong one. `keep`: give all states back.
-
-    RuntimeError beyond `most_states`.
-    """
+    """Every state, or up to the first wrong one. `keep`: give all states back. `most_states`: stop beyond."""
     began = time.process_time()
     verdict = Verdict(machine)
     initial = machine.initial()
@@ -65,7 +64,7 @@ def explore(machine: Machine, *, keep: bool = False, most_states: int | None = N
                 if wrong is not None:
                     break
             if most_states is not None and len(parents) > most_states:
-                raise RuntimeError(f"more than {most_states} states: {machine.scope}")
+                break
             level = following
     return Found(
         states=len(parents),
@@ -74,6 +73,7 @@ def explore(machine: Machine, *, keep: bool = False, most_states: int | None = N
         settled=verdict.counts.settled,
         unrecorded_outputs=verdict.counts.unrecorded_outputs,
         seconds=time.process_time() - began,
+        is_complete=not level,
         wrong=wrong,
         trace=() if wrong is None else _way(parents, at),
         reached=frozenset(parents) if keep else frozenset(),

@@ -6,6 +6,7 @@ broker's time is the model's, and each owner decides by its own release, so the 
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from contextvars import ContextVar
 from typing import NamedTuple
@@ -52,10 +53,17 @@ class Tape:
         """Owner number → owner."""
         self.live: set[int] = set()
         self.logs: list[MemoryLog] = []
+        self._events = [asyncio.Event() for _ in releases]
 
     def note(self, who: int, what: str, detail: object = None) -> None:
         """One more."""
         self.effects.append(Effect(who, what, detail))
+        if who >= 0:
+            self._events[who].set()
+
+    async def seen(self, who: int) -> None:
+        """Wait for the first effect of an owner."""
+        await self._events[who].wait()
 
     def fenced(self, who: int) -> None:
         """A writer was refused: its process ends at once."""
@@ -187,9 +195,7 @@ class WatchedPoints:
 def decide_as(tape: Tape) -> object:
     """A `decide` that follows the release of the owner in `DECIDING`, at the model's time."""
 
-    def decide(
-        state: TaskState | Stub | None, command: Command, moment: Moment
-    ) -> Decision | Ignored:
+    def decide(state: TaskState | Stub | None, command: Command, moment: Moment) -> Decision | Ignored:
         who, release = DECIDING.get()
         tape.note(who, "decides the next command", moment.offset)
         return decide_by(release, state, command, replace(moment, timestamp=START_MS + 1000 * moment.offset))

@@ -1,0 +1,103 @@
+"""Which explorations are made: the small ones of the tests, and the large ones of `python -m tests.model`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from itertools import permutations
+from typing import Final, NamedTuple
+
+from .design import GRAINS, Design
+from .machine import Machine
+from .mistakes import MISTAKES
+from .scope import Scope
+from .search import Found, explore
+
+__all__ = ["FULL", "SAME", "SMALL", "Planted", "Row", "explore_row", "find_planted"]
+
+_TWO: Final = (0, 1)
+_THREE: Final = (0, 1, 2)
+
+
+class Row(NamedTuple):
+    """One exploration of the product's design."""
+
+    grain: str
+    scope: Scope
+
+
+class Planted(NamedTuple):
+    """A mistake, and where it was found."""
+
+    mistake: str
+    machine: Machine
+    found: Found
+
+
+SMALL: Final = (
+    Row("code", Scope("chain-2", _TWO, 1)),
+    Row("code", Scope("chain-2", (1, 1), 1)),
+    Row("code", Scope("diamond", (2, 1), 1, prefix=2)),
+    Row("settled", Scope("chain-2", _TWO, 2)),
+    Row("settled", Scope("fan-in-2", (2, 0), 2)),
+    Row("settled", Scope("chain-2", _THREE, 1)),
+    Row("merged", Scope("chain-2", _TWO, 3)),
+    Row("merged", Scope("fan-in-2", (0, 2), 3)),
+    Row("merged", Scope("diamond", (1, 0), 3, prefix=1)),
+    Row("merged", Scope("diamond", (1, 1), 2, prefix=2)),
+    Row("merged", Scope("chain-2", _THREE, 2)),
+    Row("fused", Scope("fan-in-2", _TWO, 4)),
+    Row("fused", Scope("chain-2", _THREE, 3)),
+)
+"""Some ten seconds in all."""
+
+SAME: Final = (
+    (Scope("chain-2", _TWO, 1), tuple(GRAINS)),
+    (Scope("fan-in-2", (2, 1), 1), tuple(GRAINS)),
+    (Scope("diamond", (2, 1), 1, prefix=2), tuple(GRAINS)),
+    (Scope("chain-2", _TWO, 2), ("settled", "merged", "fused")),
+    (Scope("diamond", (1, 0), 1, prefix=3), tuple(GRAINS)),
+    (Scope("chain-2", _THREE, 1), ("settled", "merged", "fused")),
+    (Scope("chain-2", _THREE, 2), ("merged", "fused")),
+)
+"""Where grains are compared by what they show. `python -m tests.model` compares all of them there."""
+
+FULL: Final = (
+    Row("code", Scope("chain-2", _TWO, 2)),
+    Row("code", Scope("fan-in-2", _TWO, 2)),
+    Row("code", Scope("diamond", (2, 1), 2, prefix=2)),
+    Row("code", Scope("chain-2", _THREE, 1)),
+    Row("settled", Scope("chain-2", _THREE, 2)),
+    Row("settled", Scope("fan-in-2", _THREE, 2, prefix=1)),
+    Row("settled", Scope("diamond", _THREE, 2, prefix=2)),
+    *(Row("merged", Scope("chain-2", releases, 3)) for releases in permutations(_THREE)),
+    *(Row("merged", Scope("chain-2", releases, 3)) for releases in ((0, 0, 0), (0, 1, 0), (1, 0, 1))),
+    Row("merged", Scope("fan-in-2", _THREE, 3)),
+    Row("merged", Scope("fan-in-2", _THREE, 3, prefix=1)),
+    Row("merged", Scope("diamond", _THREE, 3)),
+    Row("merged", Scope("diamond", _THREE, 3, prefix=2)),
+    Row("merged", Scope("diamond", (2, 1, 0), 3, prefix=2)),
+)
+"""Some ten minutes on one core."""
+
+_PLACES: Final = (
+    (Scope("chain-2", _TWO, 1, prefix=1), 20_000),
+    (Scope("chain-2", _TWO, 2, prefix=1), 20_000),
+    (Scope("chain-2", _THREE, 1, prefix=1), 20_000),
+    (Scope("chain-2", _TWO, 2, prefix=1), 200_000),
+)
+"""Where a mistake is looked for, in this order, and after how many states the place is left."""
+
+
+def explore_row(row: Row) -> Found:
+    """All states of a row."""
+    return explore(Machine(GRAINS[row.grain], row.scope))
+
+
+def find_planted(mistake: str, designs: Mapping[str, Design] = MISTAKES) -> Planted:
+    """The first place where a mistake shows, with a shortest way to it; else the last place."""
+    for scope, most_states in _PLACES:
+        machine = Machine(designs[mistake], scope)
+        found = explore(machine, most_states=most_states)
+        if found.wrong is not None:
+            break
+    return Planted(mistake, machine, found)
