@@ -27,7 +27,9 @@ _AT_LEAST: Final = frozenset(
     {"retention.ms", "delete.retention.ms", "max.message.bytes", "min.insync.replicas"}
 )
 """Settings of which more is no drift."""
-_ADVICE: Final = frozenset({"segment.bytes", "min.cleanable.dirty.ratio", "max.compaction.lag.ms"})
+_ADVICE: Final = frozenset(
+    {"segment.bytes", "min.cleanable.dirty.ratio", "max.compaction.lag.ms", "compression.type"}
+)
 """Settings that are given at creation and then left to the operator: they change no promise."""
 _FOR_EVER: Final = -1
 
