@@ -19,6 +19,7 @@ from functools import partial
 from typing import Any
 
 from tasker_kafka.schemas.plan import Plan
+from tasker_kafka.schemas.settings import load_settings
 from tests.bench import size, timers
 from tests.bench.arrivals import Found, find_knee, knee_json, knee_text
 from tests.bench.figures import Figures, figures_of
@@ -122,7 +123,8 @@ async def _row(stage: Stage, wanted: Run) -> Figures:
 def _head(chosen: argparse.Namespace) -> dict[str, Any]:
     return heading(
         f"one broker, {chosen.orchestrators} orchestrator and {chosen.workers} worker processes; {PARTITIONS} "
-        "partitions; acks=all, idempotent; no compression; default checkpoint interval; steps that return at once"
+        f"partitions; acks=all, idempotent; compression {load_settings().broker.compression}; default checkpoint "
+        "interval; steps that return at once"
     )
 
 
