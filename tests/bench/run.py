@@ -1,6 +1,6 @@
 """Measures the whole system as users run it: broker, orchestrator and worker in processes of their own.
 
-    make bench                                           every load of every shape, six minutes on a quiet machine
+    make bench                                           every load of every shape, under ten minutes
     make bench ARGS=--quick                              a minute, for a look
     python -m tests.bench.run --loads drained --shapes chain-5,diamond --json figures.json
     python -m tests.bench.run --all --markdown docs/benchmarks.md
