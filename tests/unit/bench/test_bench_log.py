@@ -35,6 +35,7 @@ def test_a_task_is_closed_with_its_start_and_one_record_per_step(shape: str) -> 
         assert not closings.take(b"tasker:owner")
     assert closings.take(one)
     assert closings.take(other)
+    assert not closings.take(b"tasker:owner"), "as many owner markers are no task"
     assert not closings.take(one), "another life is counted from the beginning"
 
 
