@@ -26,6 +26,9 @@ from .tape import DECIDING, Tape, WatchedCluster, WatchedLog, WatchedPoints
 
 __all__ = ["Play"]
 
+_LONGEST_SECONDS = 600
+"""Of the virtual clock: lanes that have not come to an end by then never do."""
+
 
 class Play:
     """One run. `commands` afterwards: what lies in the commands partition, by the domain's numbers."""
@@ -57,9 +60,10 @@ class Play:
         last = self.owners[-1]
         for owner in self.owners[:-1]:
             owner.log.resume()
-        while not self._is_over(last.lane):
-            await self._client()
-            await asyncio.sleep(0.05)
+        async with asyncio.timeout(_LONGEST_SECONDS):
+            while not self._is_over(last.lane):
+                await self._client()
+                await asyncio.sleep(0.05)
         await self.world.quiet()
         for task in self._tasks:
             task.cancel()

@@ -95,9 +95,13 @@ def explore_row(row: Row) -> Found:
 
 def find_planted(mistake: str, designs: Mapping[str, Design] = MISTAKES) -> Planted:
     """The first place where a mistake shows, with a shortest way to it; else the last place."""
-    for scope, most_states in _PLACES:
-        machine = Machine(designs[mistake], scope)
-        found = explore(machine, most_states=most_states)
-        if found.wrong is not None:
-            break
-    return Planted(mistake, machine, found)
+    tried = (_look(mistake, designs[mistake], *place) for place in _PLACES)
+    last = next(tried)
+    while last.found.wrong is None and (following := next(tried, None)) is not None:
+        last = following
+    return last
+
+
+def _look(mistake: str, design: Design, scope: Scope, most_states: int) -> Planted:
+    machine = Machine(design, scope)
+    return Planted(mistake, machine, explore(machine, most_states=most_states))
