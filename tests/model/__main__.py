@@ -22,7 +22,7 @@ from .machine import Machine
 from .mistakes import HARMLESS, MISTAKES
 from .narrate import narrate
 from .rules import RELEASES
-from .runs import FULL, SMALL, Row, find_planted
+from .runs import FULL, SAME, SAME_FULL, SMALL, Row, compare, find_planted
 from .scope import Scope
 from .search import Found, explore
 from .shapes import SHAPES
@@ -41,6 +41,8 @@ def main(words: Sequence[str] | None = None) -> int:
     is_right = True
     if not chosen.mistakes:
         is_right = _explore_all(_rows(chosen), chosen.workers)
+        if chosen.shape is None:
+            is_right = _compare_all(SAME if chosen.quick else SAME_FULL) and is_right
     if chosen.mistakes or chosen.shape is None:
         is_right = _plant_all(traces=chosen.traces) and is_right
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
@@ -126,6 +128,20 @@ def _cells(row: Row, found: Found) -> str:
         f"{found.seconds:.1f}",
     ]
     return f"| {' | '.join(cells)} |"
+
+
+def _compare_all(places: Iterable[tuple[Scope, tuple[str, ...]]]) -> bool:
+    grains = tuple(GRAINS)
+    print(f"\n| explored | can be seen | {' | '.join(f'states, {each}' for each in grains)} | they show |")
+    print(f"| --- | ---: | {' | '.join(['---:'] * len(grains))} | --- |", flush=True)
+    is_right = True
+    for scope, chosen in places:
+        found = compare(scope, chosen)
+        is_right = is_right and found.are_same
+        states = (f"{found.states[each]:,}" if each in found.states else "–" for each in grains)
+        verdict = "the same" if found.are_same else "DIFFERENT THINGS"
+        print(f"| {scope} | {found.shown:,} | {' | '.join(states)} | {verdict} |", flush=True)
+    return is_right
 
 
 def _plant_all(*, traces: bool) -> bool:

@@ -7,7 +7,6 @@ tested, not believed. A planted mistake is a `Design` that differs from `CODE` i
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final
@@ -91,5 +90,5 @@ MERGED: Final = replace(
 )
 FUSED: Final = replace(MERGED, checkpoint=(Step.SAVE_AT_ONCE,), arrival=Arrival.SETTLED)
 
-GRAINS: Final[Mapping[str, Design]] = {"code": CODE, "settled": SETTLED, "merged": MERGED, "fused": FUSED}
+GRAINS: Final[dict[str, Design]] = {"code": CODE, "settled": SETTLED, "merged": MERGED, "fused": FUSED}
 """The product's protocol, from fine to coarse: each shows the same from outside, with fewer states on the way."""

@@ -2,17 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import permutations
 from typing import Final, NamedTuple
 
 from .design import GRAINS, Design
+from .domain import Domain
 from .machine import Machine
 from .mistakes import MISTAKES
+from .observed import observe
 from .scope import Scope
 from .search import Found, explore
 
-__all__ = ["FULL", "SAME", "SMALL", "Planted", "Row", "explore_row", "find_planted"]
+__all__ = [
+    "FULL",
+    "SAME",
+    "SAME_FULL",
+    "SMALL",
+    "Compared",
+    "Planted",
+    "Row",
+    "compare",
+    "explore_row",
+    "find_planted",
+]
 
 _TWO: Final = (0, 1)
 _THREE: Final = (0, 1, 2)
@@ -23,6 +36,16 @@ class Row(NamedTuple):
 
     grain: str
     scope: Scope
+
+
+class Compared(NamedTuple):
+    """What grains show of one scope."""
+
+    states: dict[str, int]
+    """Grain → its states."""
+    shown: int
+    """How many different things an observer can see, in the finest of them."""
+    are_same: bool
 
 
 class Planted(NamedTuple):
@@ -59,7 +82,16 @@ SAME: Final = (
     (Scope("chain-2", _THREE, 1), ("settled", "merged", "fused")),
     (Scope("chain-2", _THREE, 2), ("merged", "fused")),
 )
-"""Where grains are compared by what they show. `python -m tests.model` compares all of them there."""
+"""Where grains are compared by what they show, in the tests."""
+
+SAME_FULL: Final = (
+    *((scope, tuple(GRAINS)) for scope, _ in SAME[:4]),
+    (Scope("chain-2", _TWO, 2), tuple(GRAINS)),
+    (Scope("chain-2", _THREE, 1), tuple(GRAINS)),
+    (Scope("chain-2", _THREE, 2), ("settled", "merged", "fused")),
+    (Scope("diamond", _TWO, 3, prefix=2), ("settled", "merged", "fused")),
+)
+"""The same, with more states."""
 
 FULL: Final = (
     Row("code", Scope("chain-2", _TWO, 2)),
@@ -91,6 +123,19 @@ _PLACES: Final = (
 def explore_row(row: Row) -> Found:
     """All states of a row."""
     return explore(Machine(GRAINS[row.grain], row.scope))
+
+
+def compare(scope: Scope, grains: Sequence[str]) -> Compared:
+    """Explore a scope in several grains, the finest first."""
+    domain, states, first, are_same = Domain(scope.shape), {}, None, True
+    for grain in grains:
+        machine = Machine(GRAINS[grain], scope, domain)
+        found = explore(machine, keep=True)
+        states[grain] = found.states
+        seen = observe(machine, found.reached)
+        first = seen if first is None else first
+        are_same = are_same and seen == first
+    return Compared(states, len(first or ()), are_same)
 
 
 def find_planted(mistake: str, designs: Mapping[str, Design] = MISTAKES) -> Planted:

@@ -8,12 +8,10 @@ import pytest
 
 from tests.model.__main__ import main
 from tests.model.design import CODE, GRAINS, Step
-from tests.model.domain import Domain
 from tests.model.machine import Machine
 from tests.model.mistakes import HARMLESS, MISTAKES
 from tests.model.narrate import narrate
-from tests.model.observed import Observed, observe
-from tests.model.runs import SAME, SMALL, Row, explore_row, find_planted
+from tests.model.runs import SAME, SMALL, Row, compare, explore_row, find_planted
 from tests.model.scope import Scope
 from tests.model.search import explore
 
@@ -51,26 +49,17 @@ def test_coming_to_a_halt_is_found() -> None:
     assert found.wrong == "nothing can happen any more, and the last owner has not come to rest"
 
 
-def shown(grain: str, scope: Scope, domain: Domain) -> set[Observed]:
-    """What can be seen from outside in all states of a grain."""
-    machine = Machine(GRAINS[grain], scope, domain)
-    return observe(machine, explore(machine, keep=True).reached)
-
-
 @pytest.mark.parametrize(("scope", "grains"), SAME, ids=str)
 def test_grains_show_the_same(scope: Scope, grains: tuple[str, ...]) -> None:
-    domain = Domain(scope.shape)
-    first, *others = (shown(grain, scope, domain) for grain in grains)
-    assert len(first) > 10
-    for other in others:
-        assert other == first
+    found = compare(scope, grains)
+    assert found.are_same
+    assert found.shown > 10
+    assert list(found.states.values()) == sorted(found.states.values(), reverse=True)
 
 
-def test_a_coarse_grain_that_hides_something_would_be_noticed() -> None:
-    scope, domain = Scope("chain-2", (0, 1), 1), Domain("chain-2")
-    hiding = replace(GRAINS["fused"], repeats_outputs=False)
-    machine = Machine(hiding, scope, domain)
-    assert observe(machine, explore(machine, keep=True).reached) != shown("code", scope, domain)
+def test_a_coarse_grain_that_hides_something_would_be_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(GRAINS, "fused", replace(GRAINS["fused"], repeats_outputs=False))
+    assert not compare(Scope("chain-2", (0, 1), 1), ("code", "fused")).are_same
 
 
 def test_the_command_prints_counts_and_says_what_is_wrong(
