@@ -80,8 +80,7 @@ async def _worker_lost(scene: Scene, count: int) -> float:
         scene.start_worker(number)
     plan = scene.plans[0]
     await scene.submit(plan, count)
-    await scene.started(count // 4, by="worker-0")
-    seconds = await scene.loss_of_a_worker("worker-0")
+    seconds = await scene.loss_of_a_worker(await scene.busy_worker(count // 4))
     await scene.all_closed()
     return seconds
 

@@ -160,6 +160,15 @@ class Scene:
                     again.setdefault((each.task_id, each.step), each.at)
         return (max(again.values()) - moment_ms) / 1000
 
+    async def busy_worker(self, count: int) -> str:
+        """The first worker that has started `count` handlers; which one that is, depends on who joins first."""
+        while True:
+            started = [each.worker for each in read_ledger(self.ledger).started]
+            for name, role in self.system.roles.items():
+                if started.count(role.pid) >= count:
+                    return name
+            await asyncio.sleep(LOAD_SECONDS)
+
     async def started(self, count: int, *, by: str | None = None) -> None:
         """Wait until handlers have been started `count` times, by one worker or by all."""
         pid = None if by is None else self.system.roles[by].pid
