@@ -90,9 +90,9 @@ faults: $(DEV_READY) ## kill, pause and disturb everything under load, then chec
 	@PYTHONPATH=. $(PY) -m tests.faults.run --seed $(or $(SEED),1) --seconds $(or $(SECONDS),600) $(ARGS)
 
 .PHONY: faults-short
-faults-short: $(DEV_READY) ## a fault run of two minutes, and runs with planted defects that must be found
+faults-short: $(DEV_READY) ## a fault run of two minutes, runs with planted defects that must be found, the measuring tools
 	@PYTHONPATH=. $(PY) -m tests.faults.run --ci
-	$(PYTEST) -m campaign tests/faults
+	$(PYTEST) -m campaign $(broker)
 
 .PHONY: model
 model: $(DEV_READY) ## check acquisition, checkpoint and the readers' rule in every interleaving

@@ -118,5 +118,6 @@ async def test_what_a_handler_does_to_its_own_process_its_worker_survives(
         assert codes == {how: ["memory_limit" if how == "allocate" else "process_died"] for how in HOW_TO_DIE}
 
 
+@pytest.mark.campaign
 async def test_neighbours_of_dying_processes_are_measured(kafka: Broker, prefix: str, tmp_path: Path) -> None:
     print(await RUNS["dying_apart"](kafka.bootstrap_servers, prefix, tmp_path))

@@ -16,7 +16,7 @@ from tests.support.system import ROOT
 
 TIMEOUT_SECONDS = 240
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(TIMEOUT_SECONDS + 30)]
+pytestmark = [pytest.mark.campaign, pytest.mark.timeout(TIMEOUT_SECONDS + 30)]
 
 
 def measured(kafka: Broker, folder: Path, module: str, *options: str, block: str) -> tuple[str, Any]:
@@ -50,7 +50,8 @@ def test_loads_are_measured(kafka: Broker, tmp_path: Path) -> None:
         assert row["steps_per_second"] > 0
         assert row["records_per_step"] > 3
         assert row["cpu_ms_per_step"]["orchestrator"] > 0
-        assert row["checkpoint_ms"]["most"] > 0
+        # Fifty tasks are drained before the first checkpoint.
+        assert row["load"] == "drained" or row["checkpoint_ms"]["most"] > 0
 
 
 def test_timers_are_measured(kafka: Broker, tmp_path: Path) -> None:
