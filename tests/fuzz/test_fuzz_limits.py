@@ -69,12 +69,8 @@ async def answered(**fields: Any) -> StartTask | Rejection:
     """What intake makes of one request."""
     world = await LaneWorld(PLAN).open()
     owner = await world.owner()
-    await world.raw(
-        world.names.task_requests,
-        None,
-        encode(TaskRequest(**{"name": "demo", "context": b"{}", **fields})),
-        partition=0,
-    )
+    wanted: dict[str, Any] = {"name": "demo", "context": b"{}", **fields}
+    await world.raw(world.names.task_requests, None, encode(TaskRequest(**wanted)), partition=0)
     place = TopicPartition(world.names.task_requests, 0)
     reader = await owner.log.reader({place: 0})
     await owner.intake.process((await reader.fetch(timeout=0))[place])

@@ -50,9 +50,7 @@ def explore(machine: Machine, *, keep: bool = False, most_states: int | None = N
             for state in level:
                 successors = machine.successors(state)
                 transitions += len(successors)
-                for _, after in successors:
-                    if after in parents:
-                        continue
+                for after in (each for _, each in successors if each not in parents):
                     parents[after] = state
                     following.append(after)
                     wrong = verdict.judge(state, after)
