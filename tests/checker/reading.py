@@ -118,7 +118,9 @@ async def _read(
         try:
             batches = await consumer.getmany(*left, timeout_ms=500, max_records=20_000)
         except UnicodeDecodeError as error:
-            text = f"a record has a header whose name is no UTF-8, and the driver cannot read past it: {error}"
+            text = (
+                f"a record has a header whose name is no UTF-8, and the driver cannot read past it: {error}"
+            )
             raise ReadingError(text) from error
         for place, records in batches.items():
             _take(records, ends[place], raw.partition(*place), committed.get(place))
