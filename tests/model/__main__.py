@@ -1,6 +1,6 @@
 """Explores the takeover, the checkpoint and the readers' rule in every interleaving, then plants every mistake.
 
-    python -m tests.model                                 everything, some ten minutes on one core
+    python -m tests.model                                 everything, a quarter of an hour on one core
     python -m tests.model --quick                         what the tests explore, some seconds
     python -m tests.model --owners 3 --shape diamond --commands 3 [--prefix 2] [--releases 012] [--grain merged]
     python -m tests.model --mistakes --traces             only the planted mistakes, each with the way to it

@@ -128,6 +128,10 @@ class Domain:
             found = self._offered[landed] = tuple(sorted(each))
         return found
 
+    def is_dispatch(self, topic: str) -> bool:
+        """Whether an output on this topic is a dispatch."""
+        return topic == self._steps
+
     def _start(self) -> Command:
         place = RequestPlace(0, 0, START_MS)
         body = StartTask(plan_hash=self.plan.hash, request_id=TASK_ID, context=b"{}", request=place)
@@ -256,6 +260,8 @@ class Domain:
             self._output_of[output] = len(self.outputs)
             self.outputs.append(output)
             topic, _, value = output
-            is_dispatch = topic == self._steps and value is not None
-            self._answers.append(self._answers_to(codec.decode(value, Dispatch)) if is_dispatch else ())
+            answers: tuple[int, ...] = ()
+            if value is not None and self.is_dispatch(topic):
+                answers = self._answers_to(codec.decode(value, Dispatch))
+            self._answers.append(answers)
         return self._output_of[output]

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import pairwise
 
-from tasker_kafka.schemas.records import StartTask, StepResult
+from tasker_kafka.schemas.codec import codec
+from tasker_kafka.schemas.records import Dispatch, StartTask, StepResult
 
 from .domain import bits
 from .logs import ABORTED, COMMITTED, owner_of_marker
@@ -33,7 +34,7 @@ def _details(machine: Machine, before: State, after: State) -> list[str]:
         found.append(f"Checkpoint: N {saved.next}, read on from {saved.position}")
     if before[3] != after[3]:
         arrived = machine.all_outputs[after[3]] & ~machine.all_outputs[before[3]]
-        found += [f"output {bit}" for bit in bits(arrived)]
+        found += [_output(machine, bit) for bit in bits(arrived)]
     for who in range(machine.count):
         found += _decided(machine, before, after, OWNERS_AT + who)
     return found
@@ -60,6 +61,14 @@ def _command(machine: Machine, command: int) -> str:
         return "the start"
     assert isinstance(body, StepResult)
     return f"a result of {body.step}, attempt {body.attempt}, from {body.worker_id!r}"
+
+
+def _output(machine: Machine, output: int) -> str:
+    topic, _, value = machine.domain.outputs[output]
+    if value is None or not machine.domain.is_dispatch(topic):
+        return f"a record of {topic}"
+    found = codec.decode(value, Dispatch)
+    return f"dispatch of {found.step}, attempt {found.attempt}"
 
 
 def _entry(machine: Machine, entry: int) -> str:

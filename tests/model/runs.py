@@ -96,7 +96,7 @@ SAME_FULL: Final = (
 FULL: Final = (
     Row("code", Scope("chain-2", _TWO, 2)),
     Row("code", Scope("fan-in-2", _TWO, 2)),
-    Row("code", Scope("diamond", (2, 1), 2, prefix=2)),
+    Row("code", Scope("diamond", (2, 1), 2, prefix=3)),
     Row("code", Scope("chain-2", _THREE, 1)),
     Row("settled", Scope("chain-2", _THREE, 2)),
     Row("settled", Scope("fan-in-2", _THREE, 2, prefix=1)),
@@ -108,8 +108,10 @@ FULL: Final = (
     Row("merged", Scope("diamond", _THREE, 3)),
     Row("merged", Scope("diamond", _THREE, 3, prefix=2)),
     Row("merged", Scope("diamond", (2, 1, 0), 3, prefix=2)),
+    Row("fused", Scope("diamond", (2, 0), 5)),
+    Row("fused", Scope("chain-2", (0, 1, 2, 0), 3)),
 )
-"""Some ten minutes on one core."""
+"""A quarter of an hour on one core."""
 
 _PLACES: Final = (
     (Scope("chain-2", _TWO, 1, prefix=1), 20_000),
