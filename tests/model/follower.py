@@ -7,7 +7,7 @@ from tasker_kafka.schemas.records import CHECKPOINT_KEY, OWNER_KEY, Checkpoint
 from tasker_kafka.topics.log import Record
 
 from .domain import TASK_ID
-from .logs import owner_of_marker
+from .logs import number_and_owner, owner_of_marker
 from .machine import OWNERS_AT, Machine, State
 from .owners import Owner
 from .tape import Effect, Tape
@@ -42,7 +42,7 @@ class Follower:
         machine, detail = self._machine, effect.detail
         if effect.what.startswith("its first record"):
             entry = machine.logs.all[after[0]].entries[-1]
-            return machine.domain.records[entry // 8] == detail
+            return machine.domain.records[number_and_owner(entry)[0]] == detail
         if effect.what.startswith("an output"):
             before = self._machine.all_owners[self.state[OWNERS_AT + effect.who]].flying
             gone = before & ~machine.all_owners[after[OWNERS_AT + effect.who]].flying
@@ -70,7 +70,7 @@ class Follower:
             elif found.key == OWNER_KEY:
                 assert machine.logs.all[self.state[0]].numbers[owner_of_marker(entry)] in (offset, -1)
             else:
-                assert machine.domain.records[entry // 8] == found.value
+                assert machine.domain.records[number_and_owner(entry)[0]] == found.value
 
     def compare_changelog(self, records: list[Record]) -> None:
         """The newest Checkpoint and the state beside it."""

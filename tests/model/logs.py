@@ -30,6 +30,7 @@ __all__ = [
     "Place",
     "ReadersRule",
     "marker",
+    "number_and_owner",
     "owner_of_marker",
     "plain_marker",
     "record",
@@ -46,6 +47,11 @@ _MARKER: Final = codec.encode(OwnerMarker(at=0, instance="model", version="0"))
 def record(number: int, owner: int) -> int:
     """Entry: an owner's record."""
     return number * _OWNERS + owner
+
+
+def number_and_owner(entry: int) -> tuple[int, int]:
+    """What `record` has put into an entry."""
+    return divmod(entry, _OWNERS)
 
 
 def marker(owner: int) -> int:

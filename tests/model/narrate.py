@@ -9,7 +9,7 @@ from tasker_kafka.schemas.codec import codec
 from tasker_kafka.schemas.records import Dispatch, StartTask, StepResult
 
 from .domain import bits
-from .logs import ABORTED, COMMITTED, owner_of_marker
+from .logs import ABORTED, COMMITTED, number_and_owner, owner_of_marker
 from .machine import OWNERS_AT, Machine, State
 
 __all__ = ["narrate"]
@@ -76,5 +76,5 @@ def _entry(machine: Machine, entry: int) -> str:
         return "commit" if entry == COMMITTED else "abort"
     if entry < 0:
         return f"marker of owner {owner_of_marker(entry)}"
-    number, owner = divmod(entry, 8)
+    number, owner = number_and_owner(entry)
     return f"record of owner {owner} on command {machine.domain.decoded[number].command_offset}"

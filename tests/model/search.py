@@ -41,7 +41,7 @@ def explore(machine: Machine, *, keep: bool = False, most_states: int | None = N
     verdict = Verdict(machine)
     initial = machine.initial()
     parents: dict[State, State | None] = {initial: None}
-    wrong, at = verdict.judge(None, initial), initial
+    wrong, at = verdict.judge(initial), initial
     level, depth, transitions = [initial], 0, 0
     with _no_collection():
         while level and wrong is None:
@@ -50,10 +50,15 @@ def explore(machine: Machine, *, keep: bool = False, most_states: int | None = N
             for state in level:
                 successors = machine.successors(state)
                 transitions += len(successors)
-                for after in (each for _, each in successors if each not in parents):
-                    parents[after] = state
-                    following.append(after)
-                    wrong = verdict.judge(state, after)
+                for _, after in successors:
+                    if after[2] != state[2]:
+                        wrong = verdict.judge_step(state, after)
+                    if after not in parents:
+                        parents[after] = state
+                        following.append(after)
+                        wrong = wrong or verdict.judge(after)
+                    elif wrong is not None:
+                        parents[after] = state
                     if wrong is not None:
                         at = after
                         break

@@ -12,7 +12,7 @@ from tasker_kafka.topics.log import Isolation, Record, Write
 from tasker_kafka.topics.memory.store import PartitionStore, Transaction, TransactionState
 from tests.model.design import CODE
 from tests.model.domain import TASK_ID
-from tests.model.logs import ABORTED, COMMITTED, Log, owner_of_marker
+from tests.model.logs import ABORTED, COMMITTED, Log, number_and_owner, owner_of_marker
 from tests.model.machine import Machine
 from tests.model.scope import Scope
 from tests.model.search import explore
@@ -41,7 +41,7 @@ def written(machine: Machine, log: Log) -> PartitionStore:
         if entry < 0:
             write, within = Write("transitions", OWNER_KEY, MARKER), transaction
         else:
-            number, owner = divmod(entry, 8)
+            number, owner = number_and_owner(entry)
             own = for_owner(log.numbers[owner])
             write, within = Write("transitions", TASK_ID, machine.domain.records[number], own), None
         store.append([write], now_ms=0, append_time=False, transaction=within)

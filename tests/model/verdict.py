@@ -21,10 +21,11 @@ from tasker_kafka.topics.history import HistoryMark
 from .control import Status
 from .design import Arrival
 from .domain import BROKEN
+from .logs import number_and_owner
 from .machine import Machine, State
 from .owners import DEAD, Checkpoint, Owner
 
-__all__ = ["Verdict"]
+__all__ = ["Counts", "Verdict"]
 
 
 @dataclass
@@ -44,11 +45,10 @@ class Verdict:
         self._checkpoints: dict[tuple[int, int, int, bool], str | None] = {}
         self._beliefs: dict[tuple[int, int, int, int], str | None] = {}
         self._logs: list[str | None] = []
-        self._replaced: dict[tuple[int, int], str | None] = {}
         self.counts = Counts()
 
-    def judge(self, before: State | None, state: State) -> str | None:
-        """What is wrong with a state that follows another; None: nothing."""
+    def judge(self, state: State) -> str | None:
+        """What is wrong with a state; None: nothing."""
         machine = self._machine
         log, _, checkpoint, outputs, control, *_ = state
         while len(self._logs) <= log:
@@ -60,11 +60,16 @@ class Verdict:
             if key not in self._checkpoints:
                 self._checkpoints[key] = self._judge_checkpoint(*key)
             wrong = self._checkpoints[key]
-            if wrong is None and before is not None and before[2] != checkpoint:
-                wrong = self._judge_replacement(before[2], checkpoint)
         if wrong is None:
             wrong = self._judge_newest(state)
         return wrong or self._judge_rest(state)
+
+    def judge_step(self, before: State, after: State) -> str | None:
+        """What is wrong with a step that replaces the Checkpoint, whatever is wrong with the state after it."""
+        old, new = (self._machine.all_checkpoints[state[2]] for state in (before, after))
+        if new.next < old.next or new.owner < old.owner:
+            return f"the Checkpoint with N {old.next} is replaced by an older one with N {new.next}"
+        return None
 
     def _judge_newest(self, state: State) -> str | None:
         """The owner with the newest marker, if it is live."""
@@ -90,7 +95,7 @@ class Verdict:
         if machine.logs.place(found.stable, machine.scope.length).table == BROKEN:
             return "the accepted history does not fold"
         if self._has_one_release:
-            records = {entry // 8 for entry in found.entries if entry >= 0}
+            records = {number_and_owner(entry)[0] for entry in found.entries if entry >= 0}
             offsets = {machine.domain.decoded[each].command_offset for each in records}
             if len(records) != len(offsets):
                 return "two records of one command differ, though all owners have the same rules"
@@ -126,12 +131,6 @@ class Verdict:
                 return (
                     f"who reads on from offset {position} with the Checkpoint's mark accepts another history"
                 )
-        return None
-
-    def _judge_replacement(self, before: int, after: int) -> str | None:
-        old, new = self._machine.all_checkpoints[before], self._machine.all_checkpoints[after]
-        if new.next < old.next or new.owner < old.owner:
-            return f"the Checkpoint with N {old.next} is replaced by an older one with N {new.next}"
         return None
 
     def _judge_belief(self, log: int, outputs: int, who: int, number: int) -> str | None:
