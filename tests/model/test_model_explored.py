@@ -11,9 +11,11 @@ from tests.model.design import CODE, GRAINS, Step
 from tests.model.machine import Machine
 from tests.model.mistakes import HARMLESS, MISTAKES
 from tests.model.narrate import narrate
+from tests.model.owners import NO_CHECKPOINT
 from tests.model.runs import SAME, SMALL, Row, compare, explore_row, find_planted
 from tests.model.scope import Scope
 from tests.model.search import explore
+from tests.model.verdict import Verdict
 
 
 @pytest.mark.parametrize("row", SMALL, ids=lambda row: f"{row.grain}: {row.scope}")
@@ -49,6 +51,18 @@ def test_coming_to_a_halt_is_found() -> None:
     assert found.wrong == "nothing can happen any more, and the last owner has not come to rest"
 
 
+def test_an_older_checkpoint_in_the_place_of_a_newer_one_is_found() -> None:
+    machine = Machine(CODE, Scope("chain-2", (0, 1), 1))
+    log, commands, _, *others = machine.initial()
+    first, second = (
+        (log, commands, machine.all_checkpoints(NO_CHECKPOINT._replace(next=n, owner=owner)), *others)
+        for n, owner in ((1, 0), (2, 4))
+    )
+    verdict = Verdict(machine)
+    assert verdict.judge_step(first, second) is None
+    assert verdict.judge_step(second, first) == "the Checkpoint with N 2 is replaced by an older one with N 1"
+
+
 @pytest.mark.parametrize(("scope", "grains"), SAME, ids=str)
 def test_grains_show_the_same(scope: Scope, grains: tuple[str, ...]) -> None:
     found = compare(scope, grains)
@@ -68,6 +82,8 @@ def test_the_command_prints_counts_and_says_what_is_wrong(
     words = ["--shape", "chain-2", "--owners", "2", "--commands", "1"]
     assert main(words) == 0
     assert "| merged | chain-2 | 1 | 0 1 | 117 | 199 | 10 |" in capsys.readouterr().out
+    assert main([*words, "--releases", "all", "--workers", "2"]) == 0
+    assert len(capsys.readouterr().out.splitlines()) == 2 + 6 + 4
     monkeypatch.setitem(GRAINS, "code", MISTAKES["there is no marker"])
     assert main([*words, "--grain", "code"]) == 1
     assert "WRONG: owner 1 believes" in capsys.readouterr().out
