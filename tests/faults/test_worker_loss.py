@@ -83,8 +83,8 @@ async def test_steps_that_end_their_worker_are_given_up_and_their_neighbours_com
         # One may end the worker before the others of its delivery have begun: those count as delivered all the same.
         assert {starts_of_task(starts, each) for each in killers} <= {1, 2, 3}
         assert max(starts.values()) == 3
-        # Together at first, then each by itself: one, one, and one more for each.
-        assert len(codes) == 2 + len(LETHAL)
+        # One delivery of several can end one worker for all of them; at most three workers go for each.
+        assert len(LETHAL) <= len(codes) <= 3 * len(LETHAL)
 
 
 async def test_what_a_handler_does_to_its_own_process_its_worker_survives(
