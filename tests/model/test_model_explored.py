@@ -12,7 +12,7 @@ from tests.model.machine import Machine
 from tests.model.mistakes import HARMLESS, MISTAKES
 from tests.model.narrate import narrate
 from tests.model.owners import NO_CHECKPOINT
-from tests.model.runs import SAME, SMALL, Row, compare, explore_row, find_planted
+from tests.model.runs import SAME, SMALL, Row, compare, explore_right, explore_row, find_planted
 from tests.model.scope import Scope
 from tests.model.search import explore
 from tests.model.verdict import Verdict
@@ -39,10 +39,9 @@ def test_planted_mistake_is_found(mistake: str) -> None:
 
 @pytest.mark.parametrize("order", HARMLESS)
 def test_orders_that_are_right_too_are_told_from_mistakes(order: str) -> None:
-    scope = Scope("chain-2", (0, 1), 1, prefix=1)
-    found = explore(Machine(HARMLESS[order], scope))
-    assert found.wrong is None, found.wrong
-    assert found.is_complete
+    for found in explore_right(order):
+        assert found.wrong is None, found.wrong
+        assert found.is_complete
 
 
 def test_coming_to_a_halt_is_found() -> None:
