@@ -159,10 +159,10 @@ def _plant_all(*, traces: bool) -> bool:
             print(*(f"  {number}. {line}" for number, line in enumerate(lines, start=1)), sep="\n")
     for order in HARMLESS:
         explored = explore_right(order)
-        wrong = next((each.wrong for each in explored if each.wrong), None)
-        is_right = is_right and wrong is None
+        faults = [each.wrong for each in explored if each.wrong is not None]
+        is_right = is_right and not faults
         states = sum(each.states for each in explored)
-        print(f"| right, too: {order} | – | {states:,} | {wrong or 'nothing'} |", flush=True)
+        print(f"| right, too: {order} | – | {states:,} | {', '.join(faults) or 'nothing'} |", flush=True)
     return is_right
 
 
