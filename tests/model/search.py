@@ -38,49 +38,63 @@ class Found:
 def explore(machine: Machine, *, keep: bool = False, most_states: int | None = None) -> Found:
     """Every state, or up to the first wrong one. `keep`: give all states back. `most_states`: stop beyond."""
     began = time.process_time()
-    verdict = Verdict(machine)
-    initial = machine.initial()
-    parents: dict[State, State | None] = {initial: None}
-    wrong, at = verdict.judge(initial), initial
-    level, depth, transitions = [initial], 0, 0
+    search = _Search(machine)
     with _no_collection():
-        while level and wrong is None:
-            depth += 1
-            following: list[State] = []
-            for state in level:
-                successors = machine.successors(state)
-                transitions += len(successors)
-                for _, after in successors:
-                    if after[2] != state[2]:
-                        wrong = verdict.judge_step(state, after)
-                    if after not in parents:
-                        parents[after] = state
-                        following.append(after)
-                        wrong = wrong or verdict.judge(after)
-                    elif wrong is not None:
-                        parents[after] = state
-                    if wrong is not None:
-                        at = after
-                        break
-                if not successors and wrong is None:
-                    wrong, at = verdict.judge_end(state), state
-                if wrong is not None:
-                    break
-            if most_states is not None and len(parents) > most_states:
+        while search.level and search.wrong is None:
+            search.go_deeper()
+            if most_states is not None and len(search.parents) > most_states:
                 break
-            level = following
+    counts = search.verdict.counts
     return Found(
-        states=len(parents),
-        transitions=transitions,
-        depth=depth - 1,
-        settled=verdict.counts.settled,
-        unrecorded_outputs=verdict.counts.unrecorded_outputs,
+        states=len(search.parents),
+        transitions=search.transitions,
+        depth=search.depth - 1,
+        settled=counts.settled,
+        unrecorded_outputs=counts.unrecorded_outputs,
         seconds=time.process_time() - began,
-        is_complete=not level,
-        wrong=wrong,
-        trace=() if wrong is None else _way(parents, at),
-        reached=frozenset(parents) if keep else frozenset(),
+        is_complete=not search.level,
+        wrong=search.wrong,
+        trace=() if search.wrong is None else _way(search.parents, search.at),
+        reached=frozenset(search.parents) if keep else frozenset(),
     )
+
+
+class _Search:
+    """One exploration, level by level. `at`: the wrong state, once there is one."""
+
+    def __init__(self, machine: Machine) -> None:
+        self.machine = machine
+        self.verdict = Verdict(machine)
+        self.at = machine.initial()
+        self.parents: dict[State, State | None] = {self.at: None}
+        self.level = [self.at]
+        self.wrong = self.verdict.judge(self.at)
+        self.depth = self.transitions = 0
+
+    def go_deeper(self) -> None:
+        """Everything one step further; stops at the first wrong state."""
+        parents, judge, find = self.parents, self.verdict.judge, self.machine.successors
+        following: list[State] = []
+        self.depth += 1
+        for state in self.level:
+            successors = find(state)
+            self.transitions += len(successors)
+            for _, after in successors:
+                wrong = None if after[2] == state[2] else self.verdict.judge_step(state, after)
+                if wrong is None:
+                    if after in parents:
+                        continue
+                    parents[after] = state
+                    following.append(after)
+                    wrong = judge(after)
+                if wrong is not None:
+                    parents[after] = state
+                    self.wrong, self.at = wrong, after
+                    return
+            if not successors and (wrong := self.verdict.judge_end(state)) is not None:
+                self.wrong, self.at = wrong, state
+                return
+        self.level = following
 
 
 def _way(parents: dict[State, State | None], state: State) -> tuple[State, ...]:
