@@ -1,0 +1,1 @@
+"""Ready-made subscribers, each opt-in: alerting, chat, metrics, audit, webhooks."""

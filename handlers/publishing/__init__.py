@@ -1,0 +1,1 @@
+"""Publishing of domain events: from step handlers and from any other business code."""

@@ -1,0 +1,1 @@
+"""What the generators write: projects, step handlers, subscribers, templates, event models."""
