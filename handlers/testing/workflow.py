@@ -29,6 +29,7 @@ from .sources import TemplateSource, check_handlers, plans_from
 from .stages import KafkaStage, MemoryStage, Stage
 from .system import System
 from .task import TaskCondition, WorkflowTask
+from .waiting import answer, asked, poll
 
 __all__ = ["WorkflowTest"]
 
@@ -158,7 +159,7 @@ class WorkflowTest:
     @property
     def now_ms(self) -> int:
         """The test's wall time, ms since 1970: virtual in memory."""
-        return self._run(_answer(self._on_stage()[1].log.now_ms))
+        return self._run(answer(self._on_stage()[1].log.now_ms))
 
     def advance(self, seconds: float) -> None:
         """Let `seconds` pass: skipped in memory, waited for on a broker."""
@@ -170,7 +171,7 @@ class WorkflowTest:
         """Let time pass until `condition` holds; it must not call the workflow test's waiting methods."""
         stage, _ = self._on_stage()
         seconds = stage.patience_seconds if timeout is None else timeout
-        if not self._run(_poll(_asked(condition), seconds, stage.poll_seconds)):
+        if not self._run(poll(asked(condition), seconds, stage.poll_seconds)):
             raise WaitTimeout(f"{what} did not come about within {seconds:g} s of the test's clock")
 
     # ------------------------------------------------------------------------------------- handlers
@@ -249,7 +250,7 @@ class WorkflowTest:
                 return False
             return condition(await self._result(handle)) if callable(condition) else state == condition
 
-        if not await _poll(is_so, seconds, poll_seconds):
+        if not await poll(is_so, seconds, poll_seconds):
             story = (await self._result(handle)).story()
             wanted = "as the test wants it" if callable(condition) else condition
             raise WaitTimeout(f"within {seconds:g} s of the test's clock the task was not {wanted}\n{story}")
@@ -274,28 +275,3 @@ class WorkflowTest:
                 "the workflow test is not entered", next_step="use `with WorkflowTest(…) as workflow:`"
             )
         return self._stage, self._system
-
-
-async def _answer(ask: Callable[[], T]) -> T:
-    return ask()
-
-
-def _asked(condition: Callable[[], bool]) -> Callable[[], Coroutine[Any, Any, bool]]:
-    async def ask() -> bool:
-        return condition()
-
-    return ask
-
-
-async def _poll(
-    condition: Callable[[], Coroutine[Any, Any, bool]], seconds: float, poll_seconds: float
-) -> bool:
-    """Ask until the answer is yes, or the time is over; the longer it takes, the more rarely."""
-    loop = asyncio.get_running_loop()
-    began = loop.time()
-    while not await condition():
-        waited = loop.time() - began
-        if waited >= seconds:
-            return False
-        await asyncio.sleep(min(max(poll_seconds, 0.01 * waited), seconds - waited))
-    return True
