@@ -334,8 +334,13 @@ class Log(Protocol):
         instance_id: str | None = None,
         session_timeout_ms: int = 10_000,
         heartbeat_ms: int = 1_000,
+        co_partitioned: bool = False,
     ) -> GroupConsumer:
-        """A member of a group, not yet started. With `instance_id` it is a static member."""
+        """A member of a group, not yet started. With `instance_id` it is a static member.
+
+        With `co_partitioned` (all members alike) partition p of every topic goes to the same member: the one at
+        p modulo their number, in the order of their ids. Where that one does not read the topic, nobody does.
+        """
         ...
 
     async def partition_count(self, topic: str) -> int:

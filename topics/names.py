@@ -121,6 +121,14 @@ class TopicNames(msgspec.Struct, frozen=True, dict=True):
         """Domain events that a subscriber group takes again after a delay, e.g. `30s`."""
         return self._topic(f"retry.{checked_name('group', group)}.{checked_name('delay', delay)}")
 
+    def group_dlq(self, group: str) -> str:
+        """What a subscriber group could not take of topics that are not Tasker's."""
+        return self._topic(f"dlq.{checked_name('group', group)}")
+
+    def subscriber_group(self, group: str) -> str:
+        """Consumer group of a subscriber group's members."""
+        return f"{self.prefix}-subscriber-{checked_name('group', group)}"
+
     def worker_group(self, queue: str) -> str:
         """Consumer group of a queue's step workers."""
         return f"{self.prefix}-worker-{checked_name('queue', queue)}"
@@ -132,6 +140,10 @@ class TopicNames(msgspec.Struct, frozen=True, dict=True):
     def namespace_of(self, topic: str) -> str | None:
         """The namespace of which this topic holds the domain events, if it does."""
         return self._part(topic, "domain-events.")
+
+    def retry_delay_of(self, group: str, topic: str) -> str | None:
+        """The delay for which this topic is the group's retry topic, if it is one."""
+        return self._part(topic, f"retry.{group}.")
 
     @property
     def templates_writer(self) -> str:

@@ -18,6 +18,7 @@ import contextlib
 import logging
 from collections.abc import Iterable
 
+from tasker_kafka.handlers.watermark import Restored, decode_metadata
 from tasker_kafka.schemas.errors import FencedError, LogError
 from tasker_kafka.topics.crash_points import NO_CRASH_POINTS, CrashPoints
 from tasker_kafka.topics.log import Committed, GroupConsumer, Log, TopicPartition
@@ -29,7 +30,6 @@ from .replies import MAX_DELIVERIES
 from .settings import WorkerSettings
 from .suspects import SuspectTurn
 from .tasks import BackgroundTasks
-from .watermark import Restored, decode_metadata
 
 __all__ = ["QueueLane"]
 

@@ -2,7 +2,8 @@
 
 Pure but for its own state. A record passes: taken in (unfinished) → waiting → started → finished. It may be
 started only below `reach`, which the last commit has named: so whoever finds the partition in use knows what may
-have been running. Reach grows with the pace of the partition, from a few records to `lookahead`.
+have been running. Reach grows with the pace of the partition, from a few records to `lookahead`; answers that wait for
+their acknowledgement count towards it, for a crash runs their handlers again, too.
 """
 
 from __future__ import annotations
@@ -10,9 +11,8 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 
+from tasker_kafka.handlers.watermark import Restored, Watermark
 from tasker_kafka.topics.log import Batch, Committed, Record, TopicPartition
-
-from .watermark import Restored, Watermark
 
 __all__ = ["PartitionWork", "QueueDelivery"]
 
@@ -37,6 +37,8 @@ class PartitionWork:
         self.waiting: deque[Record] = deque()
         self.in_flight = 0
         """Records started and not finished."""
+        self.unheard = 0
+        """Of those in flight: handlers that have ended, and whose answers are not acknowledged."""
         self.on_finished = on_finished
         self.is_closed = False
         """Nothing more is taken in or started."""
@@ -81,9 +83,12 @@ class PartitionWork:
     def wants_reach(self) -> bool:
         """A commit is wanted now: the next record may not be started before it, or soon will not."""
         following = self.waiting[0].offset if self.waiting else self.watermark.position
-        if self.waiting and following >= self._reach:
-            return True
-        return self._started > 0 and self._reach - following <= self._ahead() // 2
+        ahead = self._ahead()
+        left = max(0, self._reach - following)
+        if left > ahead // 2 or not (self._started or self.waiting):
+            return False
+        # A commit must help: as long as too many answers are unheard of, it would name the same reach.
+        return max(0, ahead - self.unheard) >= left + max(1, ahead // 4)
 
     def start(self) -> QueueDelivery:
         """Take the next waiting record."""
@@ -105,7 +110,9 @@ class PartitionWork:
         # Suspects that have not been run yet stay suspects, also when this owner leaves in peace.
         is_open = is_open or self.watermark.offset < self._suspects_end
         reach = (
-            self.watermark.lookahead(self.in_flight + self._ahead()) if is_open and not self.is_closed else 0
+            self.watermark.lookahead(self.in_flight + max(0, self._ahead() - self.unheard))
+            if is_open and not self.is_closed
+            else 0
         )
         reach = max(self._suspects_end, reach)
         text = self.watermark.metadata(is_open=is_open, reach=reach)
@@ -135,13 +142,13 @@ class PartitionWork:
 class QueueDelivery:
     """One record that was started."""
 
-    __slots__ = ("_is_counted", "_is_done", "count", "record", "work")
+    __slots__ = ("_has_ended", "_is_counted", "_is_done", "count", "record", "work")
 
     def __init__(self, work: PartitionWork, record: Record) -> None:
         self.work = work
         self.record = record
         self.count = work.watermark.deliveries(record.offset)
-        self._is_done = self._is_counted = False
+        self._is_done = self._is_counted = self._has_ended = False
 
     @property
     def is_closing(self) -> bool:
@@ -153,12 +160,16 @@ class QueueDelivery:
         """Its partition is somebody else's now."""
         return self.work.is_lost
 
+    def handler_ended(self) -> None:
+        """Its handler has ended; the answer is on its way."""
+        if not (self._is_done or self._has_ended):
+            self._has_ended = True
+            self.work.unheard += 1
+
     def finish(self) -> None:
         """It need not be delivered again."""
         if not self._is_done:
-            self._is_done = True
-            work = self.work
-            work.in_flight -= 1
+            work = self._done()
             work.watermark.finish(self.record.offset)
             work.on_finished(self)
 
@@ -170,11 +181,18 @@ class QueueDelivery:
     def drop(self) -> None:
         """It is left unfinished, to the next owner. Nobody was lost with it, so this delivery does not count."""
         if not self._is_done:
-            self._is_done = True
+            work = self._done()
             if self._is_counted:
-                self.work.watermark.uncount_delivery(self.record.offset)
-            self.work.in_flight -= 1
-            self.work.on_finished(self)
+                work.watermark.uncount_delivery(self.record.offset)
+            work.on_finished(self)
+
+    def _done(self) -> PartitionWork:
+        self._is_done = True
+        work = self.work
+        work.in_flight -= 1
+        if self._has_ended:
+            work.unheard -= 1
+        return work
 
     def __str__(self) -> str:
         return f"{self.record.topic}/{self.record.partition}@{self.record.offset}"

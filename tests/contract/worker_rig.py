@@ -13,8 +13,8 @@ from typing import Any, TypeVar
 import msgspec
 
 from tasker_kafka.handlers import HandlerRegistry
+from tasker_kafka.handlers.watermark import decode_metadata
 from tasker_kafka.handlers.worker import StepWorker, WorkerSettings
-from tasker_kafka.handlers.worker.watermark import decode_metadata
 from tasker_kafka.schemas.codec import decode, encode
 from tasker_kafka.schemas.errors import LogError
 from tasker_kafka.schemas.identity import dispatch_key

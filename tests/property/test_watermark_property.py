@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from tasker_kafka.handlers.worker.watermark import (
+from tasker_kafka.handlers.watermark import (
     MAX_METADATA_CHARACTERS,
     Restored,
     Watermark,

@@ -11,10 +11,12 @@ from typing import Any, Protocol, TypeVar
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.client import AIOKafkaClient
+from aiokafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssignor as _DEFAULT_ASSIGNOR
 from aiokafka.errors import KafkaError
 
 from tasker_kafka.schemas.errors import LogError
 from tasker_kafka.topics.kafka.admin import KafkaAdmin
+from tasker_kafka.topics.kafka.assignor import CoPartitionedAssignor
 from tasker_kafka.topics.kafka.diagnosis import diagnose
 from tasker_kafka.topics.kafka.group import KafkaGroupConsumer
 from tasker_kafka.topics.kafka.lookup import EARLIEST, LATEST, Lookup
@@ -149,6 +151,7 @@ class KafkaLog:
         instance_id: str | None = None,
         session_timeout_ms: int = 10_000,
         heartbeat_ms: int = 1_000,
+        co_partitioned: bool = False,
     ) -> KafkaGroupConsumer:
         """A member of a group, not yet started."""
         consumer = self._consumer(
@@ -160,6 +163,7 @@ class KafkaLog:
             heartbeat_interval_ms=heartbeat_ms,
             rebalance_timeout_ms=max(session_timeout_ms, _REBALANCE_MS),
             max_poll_interval_ms=_MAX_POLL_MS,
+            partition_assignment_strategy=(CoPartitionedAssignor if co_partitioned else _DEFAULT_ASSIGNOR,),
         )
         return self._remember(KafkaGroupConsumer(group, consumer, self._lookup, instance_id=instance_id))
 

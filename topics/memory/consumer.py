@@ -28,6 +28,7 @@ class MemoryGroupConsumer:
         instance_id: str | None,
         session_seconds: float,
         heartbeat_seconds: float,
+        co_partitioned: bool = False,
     ) -> None:
         self._cluster = cluster
         self._process = process
@@ -36,6 +37,7 @@ class MemoryGroupConsumer:
         self._instance_id = instance_id
         self._session_seconds = session_seconds
         self._heartbeat_seconds = heartbeat_seconds
+        self._co_partitioned = co_partitioned
         self._topics: tuple[str, ...] = ()
         self._listener: RebalanceListener | None = None
         self._member_id: str | None = None
@@ -161,6 +163,7 @@ class MemoryGroupConsumer:
             instance_id=self._instance_id,
             topics=self._topics,
             session_seconds=self._session_seconds,
+            co_partitioned=self._co_partitioned,
         )
 
     async def _take(self, joined: Joined) -> None:

@@ -61,6 +61,7 @@ class GroupCoordinator:
         self._rebalancing = False
         self._deadline: asyncio.TimerHandle | None = None
         self._counter = 0
+        self._co_partitioned = False
 
     async def join(
         self,
@@ -70,10 +71,12 @@ class GroupCoordinator:
         instance_id: str | None,
         topics: Iterable[str],
         session_seconds: float,
+        co_partitioned: bool = False,
     ) -> Joined:
         """Join, or join again, and wait for the next generation. FencedError for a static member's old id."""
         if member_id in self._fenced:
             raise FencedError(f"another process has joined group {self.name!r} as {instance_id!r}")
+        self._co_partitioned = co_partitioned
         member = self._members.get(member_id or "")
         if member is None:
             former = self._static(instance_id)
@@ -209,6 +212,9 @@ class GroupCoordinator:
     def _assign(self) -> None:
         """Round robin over all partitions, in the order of member ids, as the driver's default."""
         members = sorted(self._members.values(), key=lambda member: member.member_id)
+        if self._co_partitioned:
+            self._assign_together(members)
+            return
         given: dict[str, set[TopicPartition]] = {member.member_id: set() for member in members}
         turn = 0
         for topic in sorted({topic for member in members for topic in member.topics}):
@@ -219,3 +225,12 @@ class GroupCoordinator:
                 turn += 1
         for member in members:
             member.assignment = frozenset(given[member.member_id])
+
+    def _assign_together(self, members: list[_Member]) -> None:
+        """Partition p of all topics to one member."""
+        for place, member in enumerate(members):
+            member.assignment = frozenset(
+                TopicPartition(topic, partition)
+                for topic in member.topics
+                for partition in range(place, self._partitions_of(topic), len(members))
+            )

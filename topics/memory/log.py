@@ -111,6 +111,7 @@ class MemoryLog:
         instance_id: str | None = None,
         session_timeout_ms: int = 10_000,
         heartbeat_ms: int = 1_000,
+        co_partitioned: bool = False,
     ) -> MemoryGroupConsumer:
         """A member of a group, not yet started."""
         consumer = MemoryGroupConsumer(
@@ -121,6 +122,7 @@ class MemoryLog:
             instance_id=instance_id,
             session_seconds=session_timeout_ms / 1000,
             heartbeat_seconds=heartbeat_ms / 1000,
+            co_partitioned=co_partitioned,
         )
         return self._remember(consumer)
 

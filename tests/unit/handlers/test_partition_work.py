@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from tasker_kafka.handlers.watermark import Restored, decode_metadata
 from tasker_kafka.handlers.worker.partition import PartitionWork, QueueDelivery
-from tasker_kafka.handlers.worker.watermark import Restored, decode_metadata
 from tasker_kafka.topics.log import Batch, Record, TopicPartition
 
 PLACE = TopicPartition("q", 0)

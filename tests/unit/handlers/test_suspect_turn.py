@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 
+from tasker_kafka.handlers.watermark import Restored
 from tasker_kafka.handlers.worker.partition import PartitionWork, QueueDelivery
 from tasker_kafka.handlers.worker.suspects import SuspectTurn
-from tasker_kafka.handlers.worker.watermark import Restored
 from tasker_kafka.topics.log import Batch, Record, TopicPartition
 from tests.support.lane_world import virtual
 

@@ -1,4 +1,4 @@
-"""What is finished in one partition of a queue, and how a commit says it.
+"""What is finished in one partition, and how a commit says it: for step workers and for subscribers.
 
 The committed offset is the watermark: everything below it is finished. Offsets finish out of order, so the
 commit's metadata tells the rest: which offsets above are finished, how far the worker may have started records
