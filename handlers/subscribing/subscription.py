@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -11,10 +12,13 @@ from tasker_kafka.schemas.words import Delivery
 
 from .event import DomainEvent
 
-__all__ = ["Ordering", "SubscriberSpec", "Subscription"]
+__all__ = ["Lifespan", "Ordering", "SubscriberSpec", "Subscription"]
 
 Ordering = Literal["key", "partition", "none"]
 """What waits for what: events of a key for each other, all of a partition, or nothing."""
+
+Lifespan = Callable[[], AbstractAsyncContextManager[object]]
+"""Opens what handlers need (clients, pools) before the first event, and closes it after the last."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,3 +63,13 @@ class SubscriberSpec:
     """Handlers of this group that run at once in one process."""
     queued: int = 1000
     """Records that may wait in memory; above it partitions are paused."""
+    lifespans: tuple[Lifespan, ...] = ()
+    """Around everything; whoever runs the handlers enters `opened`."""
+
+    @asynccontextmanager
+    async def opened(self) -> AsyncIterator[None]:
+        """With what the handlers need: every lifespan, closed in reverse order, also after an error."""
+        async with AsyncExitStack() as stack:
+            for lifespan in self.lifespans:
+                await stack.enter_async_context(lifespan())
+            yield

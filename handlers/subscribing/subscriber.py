@@ -1,0 +1,154 @@
+"""`Subscriber`: a consumer group and its handlers, declared by decorating functions.
+
+    subscriber = Subscriber("billing-audit")
+
+    @subscriber.on("payment.*", delivery="durable")
+    async def record(event: DomainEvent[PaymentEvent]) -> None: ...
+
+Declaring has no effect on anything global: whoever serves the subscriber is given it.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
+
+from tasker_kafka.handlers.delivery.policy import DeliveryPolicy
+from tasker_kafka.schemas.errors import ConfigurationError
+
+from .declaring import DeliveryName, Handler, Options, checked_group, declare
+from .event import DomainEvent
+from .subscription import Lifespan, Ordering, SubscriberSpec, Subscription
+
+if TYPE_CHECKING:
+    from .base import BaseSubscriber
+
+__all__ = ["Subscriber"]
+
+HandlerT = TypeVar("HandlerT", bound=Handler)
+
+
+class Subscriber:
+    """A consumer group. Each of its members takes a share of the partitions; each event reaches one of them.
+
+    namespaces: whose events; default those of every namespace, unless `topics` are given
+    topics: further topics, of records in CloudEvents form
+    ordering: what waits for what; `key`: events of one key for each other
+    concurrency: handlers of this group that run at once in one process
+    queued: records that may wait in memory in one process; above it reading pauses
+    retry: of every subscription that has none of its own; default the settings'
+    lifespan: opens what handlers need before the first event, and closes it after the last
+    """
+
+    def __init__(
+        self,
+        group: str,
+        *,
+        namespaces: Sequence[str] = (),
+        topics: Sequence[str] = (),
+        ordering: Ordering = "key",
+        concurrency: int = 100,
+        queued: int = 1000,
+        retry: DeliveryPolicy | None = None,
+        lifespan: Lifespan | None = None,
+    ) -> None:
+        self.group = checked_group(group)
+        self._namespaces = _several("namespaces", namespaces)
+        self._topics = _several("topics", topics)
+        if ordering not in {"key", "partition", "none"}:
+            raise ConfigurationError(f"the ordering {ordering!r} is none of 'key', 'partition' and 'none'")
+        if concurrency < 1 or queued < 1:
+            raise ConfigurationError(f"group {group}: concurrency and queued must be at least 1")
+        self._ordering: Ordering = ordering
+        self._concurrency = concurrency
+        self._queued = queued
+        self._retry = retry
+        self._lifespans: list[Lifespan] = [] if lifespan is None else [lifespan]
+        self._subscriptions: dict[str, Subscription] = {}
+
+    def on(
+        self,
+        *patterns: str,
+        delivery: DeliveryName | None = None,
+        model: Any = None,
+        headers: Mapping[str, str] | None = None,
+        fields: Mapping[str, object] | None = None,
+        should_process: Callable[[DomainEvent[Any]], bool] | None = None,
+        retry: DeliveryPolicy | None = None,
+        isolation: Literal["worker", "process"] = "worker",
+        name: str | None = None,
+    ) -> Callable[[HandlerT], HandlerT]:
+        """Declare a function, async or plain, as handler of the events that fit one of the patterns.
+
+        delivery: the promise; default the one each event was published with
+        model: of the payload; default that of the annotation `DomainEvent[Model]`
+        headers, fields: only events with these headers, and these values at these paths of the payload (`a.b`)
+        should_process: the last filter, a plain function; False: the event is done with
+        isolation: `process` runs it in a child process, which the subscriber's own process survives
+        name: of the subscription, by which its retries and dead letters are known; default the function's
+        """
+        options = Options(
+            delivery=delivery,
+            model=model,
+            headers=headers or {},
+            fields=fields or {},
+            should_process=should_process,
+            retry=retry or self._retry,
+            isolation=isolation,
+        )
+        frame = inspect.currentframe()
+        names = frame.f_back.f_locals if frame is not None and frame.f_back is not None else {}
+
+        def decorate(handler: HandlerT) -> HandlerT:
+            own = name or getattr(handler, "__name__", "")
+            made = declare(own, patterns, handler, options, is_foreign=self._is_foreign, names=names)
+            self._take(made)
+            return handler
+
+        return decorate
+
+    def add(self, subscriber: BaseSubscriber) -> Self:
+        """Let a class's subscriptions run in this group: `Subscriber("alerts").add(PaymentAlerts())`."""
+        for each in subscriber.subscriptions(is_foreign=self._is_foreign, retry=self._retry):
+            self._take(each)
+        self._lifespans.append(subscriber.lifespan)
+        return self
+
+    @property
+    def spec(self) -> SubscriberSpec:
+        """What was declared. ConfigurationError when nothing was."""
+        if not self._subscriptions:
+            raise ConfigurationError(
+                f"the subscriber {self.group} has no handler",
+                next_step='decorate a function with @subscriber.on("payment.*")',
+            )
+        return SubscriberSpec(
+            group=self.group,
+            subscriptions=tuple(self._subscriptions.values()),
+            namespaces=self._namespaces,
+            topics=self._topics,
+            ordering=self._ordering,
+            concurrency=self._concurrency,
+            queued=self._queued,
+            lifespans=tuple(self._lifespans),
+        )
+
+    @property
+    def _is_foreign(self) -> bool:
+        """It reads others' events only."""
+        return bool(self._topics) and not self._namespaces
+
+    def _take(self, made: Subscription) -> None:
+        if made.name in self._subscriptions:
+            raise ConfigurationError(
+                f"the group {self.group} has two subscriptions named {made.name}",
+                next_step="give one of them another name: on(…, name=…)",
+            )
+        self._subscriptions[made.name] = made
+
+
+def _several(what: str, values: Sequence[str]) -> tuple[str, ...]:
+    if isinstance(values, str):
+        raise ConfigurationError(f"{what}={values!r} is one text", next_step=f"write {what}=[{values!r}]")
+    return tuple(dict.fromkeys(values))
