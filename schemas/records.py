@@ -55,6 +55,12 @@ from .requests import (
     RequestPlace,
     TaskRequest,
 )
+from .subscriptions import (
+    DeadLetterAct,
+    GroupSubscription,
+    Receipt,
+    SubscriberGroup,
+)
 from .values import (
     PayloadRef,
     Value,
@@ -74,6 +80,7 @@ __all__ = [
     "Cancellation",
     "Checkpoint",
     "Command",
+    "DeadLetterAct",
     "Dispatch",
     "DlqEntry",
     "DomainEvent",
@@ -81,11 +88,13 @@ __all__ = [
     "Failure",
     "Forget",
     "Forgotten",
+    "GroupSubscription",
     "Heartbeat",
     "IgnoredRange",
     "OperatorCommand",
     "OwnerMarker",
     "PayloadRef",
+    "Receipt",
     "Reconcile",
     "Rejection",
     "RequestPlace",
@@ -93,6 +102,7 @@ __all__ = [
     "StepInput",
     "StepResult",
     "StepStarted",
+    "SubscriberGroup",
     "TaskClosed",
     "TaskCreated",
     "TaskRequest",

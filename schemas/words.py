@@ -15,11 +15,13 @@ __all__ = [
     "FINAL_TASK_STATES",
     "AnswerCode",
     "Cause",
+    "DeadLetterActKind",
     "Delivery",
     "EventCondition",
     "Identity",
     "OperatorAction",
     "Outcome",
+    "ReceiptOutcome",
     "RejectionCode",
     "StepStatus",
     "TaskStatus",
@@ -163,6 +165,27 @@ class Delivery(StrEnum):
     FIRE_AND_FORGET = "fire_and_forget"
     DURABLE = "durable"
     ACKNOWLEDGED = "acknowledged"
+
+
+class ReceiptOutcome(StrEnum):
+    """What became of an acknowledged event."""
+
+    HANDLED = "handled"
+    FILTERED = "filtered"
+    """The subscription's own filters said that it is none of its business: acknowledged, too."""
+    DEAD = "dead"
+    """It is in the dead letter queue."""
+    MISSING = "missing"
+    """Nobody acknowledged it before its deadline."""
+
+
+class DeadLetterActKind(StrEnum):
+    """What was done about a dead letter."""
+
+    REDRIVEN = "redriven"
+    PURGED = "purged"
+    ACKNOWLEDGED = "acknowledged"
+    """Its receipt came after all."""
 
 
 class EventCondition(StrEnum):

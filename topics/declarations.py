@@ -15,12 +15,15 @@ from tasker_kafka.schemas.records import (
     Cancellation,
     Checkpoint,
     Command,
+    DeadLetterAct,
     Dispatch,
     DlqEntry,
     DomainEvent,
     Forgotten,
     OwnerMarker,
+    Receipt,
     Rejection,
+    SubscriberGroup,
     TaskRequest,
     Transitions,
     WorkerAnnouncement,
@@ -31,7 +34,15 @@ from tasker_kafka.schemas.template_records import PublishedTemplate, TemplatePoi
 from .log import TopicDescription
 from .names import TopicNames
 
-__all__ = ["TopicDeclaration", "TopicPlan", "declarations", "declared_for", "retry_declaration"]
+__all__ = [
+    "TopicDeclaration",
+    "TopicPlan",
+    "declarations",
+    "declared_for",
+    "group_dlq_declaration",
+    "group_tables",
+    "retry_declaration",
+]
 
 _DAY: Final = 86_400_000
 _HOUR: Final = 3_600_000
@@ -50,6 +61,8 @@ class TopicDeclaration(msgspec.Struct, frozen=True):
     config: dict[str, str]
     co_partitioned: bool = False
     """Of the same partition count as the other topics of the engine, to the partition."""
+    holds_originals: bool = False
+    """Holds records of other topics, byte for byte, beside the `values`."""
 
     def described(self, replication_factor: int) -> TopicDescription:
         """The topic to create; with three replicas or more, a write needs two."""
@@ -89,7 +102,7 @@ def declarations(
     namespaces: Iterable[str] = (),
 ) -> list[TopicDeclaration]:
     """Every topic of a system, with those of these queues and namespaces."""
-    found = [*_engine(names, plan), *_records(names, plan), *_tables(names)]
+    found = [*_engine(names, plan), *_records(names, plan), *_tables(names, plan)]
     for queue in sorted(set(queues)):
         found.append(_queue(names, plan, queue))
     for namespace in sorted(set(namespaces)):
@@ -115,6 +128,34 @@ def retry_declaration(
     return TopicDeclaration(
         names.retry(group, delay), "event key", (), partitions, _kept(days, _MIB + _HEADROOM)
     )
+
+
+def group_dlq_declaration(
+    names: TopicNames, group: str, *, partitions: int, days: int = 7
+) -> TopicDeclaration:
+    """Dead letters of a subscriber group whose events come from topics that are not Tasker's."""
+    return _dead_letters(names.group_dlq(group), partitions, days)
+
+
+def group_tables(names: TopicNames, plan: TopicPlan = TopicPlan()) -> list[TopicDeclaration]:  # noqa: B008 - immutable
+    """What acknowledged delivery needs beside its events: the registry of groups, and their receipts.
+
+    A receipt is kept as long as events are. Its partition is the event's, modulo the count here.
+    """
+    receipts = _compacted() | {
+        "cleanup.policy": "compact,delete",
+        "retention.ms": str(plan.events_days * _DAY),
+    }
+    return [
+        TopicDeclaration(names.receipts, "event id, group and subscription", (Receipt,), 8, receipts),
+        TopicDeclaration(names.groups, "group", (SubscriberGroup,), 1, _compacted()),
+    ]
+
+
+def _dead_letters(name: str, partitions: int, days: int) -> TopicDeclaration:
+    """A dead letter is as large as its original and its journey; acts about it lie beside it."""
+    config = _kept(days, _MIB + _HEADROOM)
+    return TopicDeclaration(name, "event key", (DeadLetterAct,), partitions, config, holds_originals=True)
 
 
 def _kept(days: int | None, largest: int = _MIB, *, broker_time: bool = False) -> dict[str, str]:
@@ -186,7 +227,7 @@ def _records(names: TopicNames, plan: TopicPlan) -> list[TopicDeclaration]:
     ]
 
 
-def _tables(names: TopicNames) -> list[TopicDeclaration]:
+def _tables(names: TopicNames, plan: TopicPlan) -> list[TopicDeclaration]:
     """Tables that every reader loads whole. One partition where the order of all records matters."""
     templates = (PublishedTemplate, TemplatePointer)
     return [
@@ -198,8 +239,7 @@ def _tables(names: TopicNames) -> list[TopicDeclaration]:
             _compacted(largest=3 * _MIB),
         ),
         TopicDeclaration(names.workers, "worker id", (WorkerAnnouncement,), 1, _compacted(tombstones_days=1)),
-        TopicDeclaration(names.receipts, "event id and group", (), 8, _compacted()),
-        TopicDeclaration(names.groups, "group", (), 1, _compacted()),
+        *group_tables(names, plan),
         TopicDeclaration(names.task_dlq, "task id", (DlqEntry,), 8, _compacted(largest=_MIB + _HEADROOM)),
         TopicDeclaration(names.schemas, "fingerprint, 8 bytes", (), 1, _compacted()),
     ]
@@ -221,11 +261,5 @@ def _namespace(names: TopicNames, plan: TopicPlan, namespace: str) -> list[Topic
             plan.partitions,
             _kept(plan.events_days),
         ),
-        TopicDeclaration(
-            names.domain_events_dlq(namespace),
-            "event key",
-            (),
-            plan.partitions,
-            _kept(plan.events_dlq_days, _MIB + _HEADROOM),
-        ),
+        _dead_letters(names.domain_events_dlq(namespace), plan.partitions, plan.events_dlq_days),
     ]

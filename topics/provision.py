@@ -137,6 +137,7 @@ def _partitions_drift(declared: TopicDeclaration, topic: TopicDescription) -> li
 
 
 def _settings_drift(declared: TopicDeclaration, topic: TopicDescription) -> list[Drift]:
+    kept = _kept_for_ever(declared.config, topic.config)
     return [
         Drift(
             topic.name,
@@ -147,9 +148,20 @@ def _settings_drift(declared: TopicDeclaration, topic: TopicDescription) -> list
         )
         for setting, expected in declared.config.items()
         if setting not in _ADVICE
+        and setting not in kept
         and (found := topic.config.get(setting, "unset")) != expected
         and not _is_enough(setting, expected, found)
     ]
+
+
+def _kept_for_ever(expected: dict[str, str], found: dict[str, str]) -> frozenset[str]:
+    """Settings that do not matter because the topic is only compacted where it may delete, too: it keeps more.
+
+    So were receipts before they had an age limit.
+    """
+    policies = set(expected.get("cleanup.policy", "").split(","))
+    is_more = policies == {"compact", "delete"} and found.get("cleanup.policy") == "compact"
+    return frozenset({"cleanup.policy", "retention.ms"}) if is_more else frozenset()
 
 
 def _is_enough(setting: str, expected: str, found: str) -> bool:

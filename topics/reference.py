@@ -8,7 +8,13 @@ from __future__ import annotations
 import re
 import sys
 
-from .declarations import TopicDeclaration, TopicPlan, declarations, retry_declaration
+from .declarations import (
+    TopicDeclaration,
+    TopicPlan,
+    declarations,
+    group_dlq_declaration,
+    retry_declaration,
+)
 from .names import TopicNames
 
 __all__ = ["generated"]
@@ -24,24 +30,26 @@ def generated() -> str:
     plan = TopicPlan()
     declared = declarations(_NAMES, plan, queues=["queue"], namespaces=["namespace"])
     declared.append(retry_declaration(_NAMES, "group", "delay", partitions=plan.partitions))
+    declared.append(group_dlq_declaration(_NAMES, "group", partitions=plan.partitions))
     lines = ["| topic | key | value | partitions | policy |", "|---|---|---|---|---|"]
     return "\n".join([*lines, *map(_row, declared)]) + "\n"
 
 
 def _row(topic: TopicDeclaration) -> str:
     name = _PLACEHOLDER.sub(r"<\1>", topic.name)
-    values = ", ".join(
-        f"[`{each.__name__}`](../../schemas/avro/{each.__name__}.avsc)" for each in topic.values
-    )
-    return f"| `{name}` | {topic.key} | {values or 'bytes'} | {topic.partitions} | {_policy(topic.config)} |"
+    values = [f"[`{each.__name__}`](../../schemas/avro/{each.__name__}.avsc)" for each in topic.values]
+    if topic.holds_originals or not values:
+        values.insert(0, "bytes")
+    return f"| `{name}` | {topic.key} | {', '.join(values)} | {topic.partitions} | {_policy(topic.config)} |"
 
 
 def _policy(config: dict[str, str]) -> str:
-    if config["cleanup.policy"] == "compact":
-        days = int(config["delete.retention.ms"]) // _DAY_MS
-        parts = [f"compact, tombstones {days} d"]
-    else:
-        parts = [f"delete, {int(config['retention.ms']) // _DAY_MS} d"]
+    parts = []
+    policies = config["cleanup.policy"].split(",")
+    if "compact" in policies:
+        parts.append(f"compact, tombstones {int(config['delete.retention.ms']) // _DAY_MS} d")
+    if "delete" in policies:
+        parts.append(f"delete, {int(config['retention.ms']) // _DAY_MS} d")
     if config.get("message.timestamp.type") == "LogAppendTime":
         parts.append("broker's time")
     if "compression.type" in config:

@@ -91,6 +91,8 @@ def test_a_missing_topic_is_drift() -> None:
         (NAMES.transitions, "retention.ms", "3600000"),
         (NAMES.rejections, "max.message.bytes", "1048576"),
         (NAMES.task_state, "delete.retention.ms", "1000"),
+        (NAMES.receipts, "cleanup.policy", "delete"),
+        (NAMES.receipts, "retention.ms", "1000"),
     ],
 )
 def test_a_topic_that_promises_less_is_drift(topic: str, setting: str, value: str) -> None:
@@ -103,6 +105,8 @@ def test_a_topic_that_promises_more_is_none() -> None:
     assert drift_of(NAMES.transitions, {"retention.ms": "-1", "max.message.bytes": "9000000"}) == []
     assert drift_of(NAMES.task_state, {"segment.bytes": "1000000", "compression.type": "zstd"}) == []
     assert drift_of(NAMES.steps("shop"), {}, 12) == []
+    # Receipts had no age limit once; what keeps all of them is enough.
+    assert drift_of(NAMES.receipts, {"cleanup.policy": "compact", "retention.ms": "1000"}) == []
 
 
 def test_finite_history_where_it_should_be_endless_is_drift() -> None:

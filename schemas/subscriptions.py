@@ -1,0 +1,78 @@
+"""What subscriber groups and those who watch them write down: receipts, the registry, acts about dead letters."""
+
+from __future__ import annotations
+
+import msgspec
+
+from .words import DeadLetterActKind, Delivery, ReceiptOutcome
+
+__all__ = ["DeadLetterAct", "GroupSubscription", "Receipt", "SubscriberGroup"]
+
+
+class Receipt(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of one acknowledged event at one subscription of one group (receipts topic, compacted).
+
+    A later receipt of the same event, group and subscription replaces an earlier one.
+    """
+
+    event_id: str
+    """UUID text, or what a foreign publisher gave it."""
+    event_name: str
+    group: str
+    subscription: str
+    outcome: ReceiptOutcome
+    topic: str
+    """Where the event's original lies."""
+    partition: int
+    offset: int
+    at: int
+    deliveries: int
+    """Deliveries it took; 0 when it was never delivered."""
+    written_by: str
+    was_missing: bool = False
+    """It came after its deadline: a receipt `missing` and a dead letter lie before it."""
+
+
+class GroupSubscription(msgspec.Struct, frozen=True, kw_only=True):
+    """One subscription of a group, as the registry tells it."""
+
+    name: str
+    patterns: tuple[str, ...]
+    since: int
+    """It owes receipts for events from then on."""
+    delivery: Delivery | None = None
+    """How it takes every event; None: as each was published."""
+
+
+class SubscriberGroup(msgspec.Struct, frozen=True, kw_only=True):
+    """A subscriber group's word of itself (groups topic, compacted; tombstone: forgotten)."""
+
+    group: str
+    subscriptions: tuple[GroupSubscription, ...]
+    namespaces: tuple[str, ...]
+    topics: tuple[str, ...]
+    retry_topics: tuple[str, ...]
+    ordering: str
+    version: str
+    announced_by: str
+    announced_at: int
+
+
+class DeadLetterAct(msgspec.Struct, frozen=True, kw_only=True):
+    """What was done about a dead letter; lies in the same topic and partition after it, under its key."""
+
+    kind: DeadLetterActKind
+    group: str
+    subscription: str
+    """Empty: the whole group's, as of a record that could not be decoded."""
+    at: int
+    actor: str
+    reason: str
+    letter_offset: int | None = None
+    """None: every letter before this act of the same group, subscription and event of class `unacknowledged`."""
+    event_id: str | None = None
+    changes: tuple[str, ...] = ()
+    """Paths in the payload that were edited before it was redriven."""
+    redriven_topic: str | None = None
+    redriven_partition: int | None = None
+    redriven_offset: int | None = None
