@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from .words import DeadLetterActKind, Delivery, ReceiptOutcome
+from .words import DeadLetterAction, Delivery, ReceiptOutcome
 
 __all__ = ["DeadLetterAct", "GroupSubscription", "Receipt", "SubscriberGroup"]
 
@@ -61,15 +61,15 @@ class SubscriberGroup(msgspec.Struct, frozen=True, kw_only=True):
 class DeadLetterAct(msgspec.Struct, frozen=True, kw_only=True):
     """What was done about a dead letter; lies in the same topic and partition after it, under its key."""
 
-    kind: DeadLetterActKind
+    action: DeadLetterAction
+    offset: int
+    """Of the dead letter."""
     group: str
     subscription: str
     """Empty: the whole group's, as of a record that could not be decoded."""
     at: int
     actor: str
     reason: str
-    letter_offset: int | None = None
-    """None: every letter before this act of the same group, subscription and event of class `unacknowledged`."""
     event_id: str | None = None
     changes: tuple[str, ...] = ()
     """Paths in the payload that were edited before it was redriven."""

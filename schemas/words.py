@@ -15,7 +15,7 @@ __all__ = [
     "FINAL_TASK_STATES",
     "AnswerCode",
     "Cause",
-    "DeadLetterActKind",
+    "DeadLetterAction",
     "Delivery",
     "EventCondition",
     "Identity",
@@ -179,7 +179,7 @@ class ReceiptOutcome(StrEnum):
     """Nobody acknowledged it before its deadline."""
 
 
-class DeadLetterActKind(StrEnum):
+class DeadLetterAction(StrEnum):
     """What was done about a dead letter."""
 
     REDRIVEN = "redriven"
