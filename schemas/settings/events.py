@@ -9,7 +9,13 @@ from pydantic import model_validator
 from .roles import check_buckets
 from .section import Section, setting
 
-__all__ = ["DurableSettings", "EventSettings", "FireAndForgetSettings", "MetricSettings"]
+__all__ = [
+    "AcknowledgedSettings",
+    "DurableSettings",
+    "EventSettings",
+    "FireAndForgetSettings",
+    "MetricSettings",
+]
 
 
 class FireAndForgetSettings(Section):
@@ -39,6 +45,23 @@ class DurableSettings(Section):
     dlq_retention_days: int = setting(7, "Days that dead letters are kept.", zero="refused", ge=1)
 
 
+class AcknowledgedSettings(Section):
+    """Durable events of which every group that takes them leaves a receipt."""
+
+    receipt_deadline_seconds: float = setting(
+        300.0,
+        "Seconds after which a missing receipt is an alert and a dead letter.",
+        zero="refused: every event would be missing at once",
+        gt=0,
+    )
+    dedup_ttl_seconds: float = setting(
+        86_400.0,
+        "Seconds in which a repeat of an acknowledged event is not handled again; receipts are kept as long as events.",
+        zero="refused",
+        gt=0,
+    )
+
+
 class MetricSettings(Section):
     """Metrics of delivery."""
 
@@ -64,4 +87,5 @@ class EventSettings(Section):
     )
     fire_and_forget: FireAndForgetSettings = FireAndForgetSettings()
     durable: DurableSettings = DurableSettings()
+    acknowledged: AcknowledgedSettings = AcknowledgedSettings()
     metrics: MetricSettings = MetricSettings()

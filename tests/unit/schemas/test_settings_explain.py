@@ -58,6 +58,8 @@ def test_zero_does_what_is_said(key: str) -> None:
         ("events.fire_and_forget.buffer_size", "whole number", 1_000),
         ("events.fire_and_forget.overflow_strategy", "one of drop_oldest, drop_newest, block", "drop_oldest"),
         ("events.durable.visibility_timeout", "number", 30.0),
+        ("events.acknowledged.receipt_deadline_seconds", "number", 300.0),
+        ("events.acknowledged.dedup_ttl_seconds", "number", 86_400.0),
         ("events.durable.max_delivery_attempts", "whole number", 3),
         ("events.durable.dlq_enabled", "true or false", True),
         ("events.durable.dlq_retention_days", "whole number", 7),
