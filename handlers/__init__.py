@@ -1,18 +1,29 @@
-"""The SDK of step handlers: declare them, say how they end, and ask for what they need.
+"""The SDK of step handlers and of subscribers: declare them, say how they end, and ask for what they need.
 
 @step_handler("checkout.charge_card")
 async def charge_card(context: StepContext, cart: Annotated[Cart, result_of("validate_cart")]) -> Charge: ...
+
+subscriber = Subscriber("billing-audit")
+
+@subscriber.on("payment.*", delivery="durable")
+async def record(event: DomainEvent[Payment]) -> None: ...
 """
 
 from .binding import result_of, task_context
 from .context import StepContext
 from .definition import HandlerDefinition, StepHandler, step_handler
+from .delivery.policy import DeliveryPolicy
 from .errors import PermanentError, RetryableError, StepCancelled, StepError
 from .lint import Finding, check_handler
 from .registry import HandlerRegistry
 from .results import StepFailure, Success, failure, success
+from .subscribing import BaseSubscriber, DomainEvent, EventMetadata, Subscriber, safe_get
 
 __all__ = [
+    "BaseSubscriber",
+    "DeliveryPolicy",
+    "DomainEvent",
+    "EventMetadata",
     "Finding",
     "HandlerDefinition",
     "HandlerRegistry",
@@ -23,10 +34,12 @@ __all__ = [
     "StepError",
     "StepFailure",
     "StepHandler",
+    "Subscriber",
     "Success",
     "check_handler",
     "failure",
     "result_of",
+    "safe_get",
     "step_handler",
     "success",
     "task_context",

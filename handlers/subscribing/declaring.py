@@ -102,7 +102,7 @@ def _is_async(handler: Handler) -> bool:
     )
 
 
-def _check_handler(name: str, handler: object) -> None:
+def _check_handler(name: str, handler: Any) -> None:
     if not callable(handler) or isinstance(handler, type):
         raise ConfigurationError(
             f"subscription {name}: {handler!r} is no function",
@@ -136,19 +136,22 @@ def _check_isolation(name: str, handler: Handler, isolation: str) -> None:
 
 
 def _check_filters(name: str, options: Options) -> None:
-    for header, value in options.headers.items():
+    # Not every caller has a type checker, and a filter that is no text would fit nothing.
+    headers: Mapping[Any, Any] = options.headers
+    fields: Mapping[Any, object] = options.fields
+    hook: Any = options.should_process
+    for header, value in headers.items():
         if not isinstance(header, str) or not isinstance(value, str):
             raise ConfigurationError(
                 f"subscription {name}: the header filter {header!r}: {value!r} is not text",
                 next_step='write text on both sides, as headers={"ce_source": "/tasker/payments"}',
             )
-    for path in options.fields:
+    for path in fields:
         if not isinstance(path, str) or not all(path.split(".")):
             raise ConfigurationError(
                 f"subscription {name}: the field filter {path!r} is no path",
                 next_step='write names joined by dots, as fields={"card.country": "FR"}',
             )
-    hook = options.should_process
     if hook is not None and (not callable(hook) or _is_async(hook)):
         raise ConfigurationError(
             f"subscription {name}: should_process must be a plain function that answers at once",

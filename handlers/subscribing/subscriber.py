@@ -101,7 +101,7 @@ class Subscriber:
         names = frame.f_back.f_locals if frame is not None and frame.f_back is not None else {}
 
         def decorate(handler: HandlerT) -> HandlerT:
-            own = name or getattr(handler, "__name__", "")
+            own = name or str(getattr(handler, "__name__", ""))
             made = declare(own, patterns, handler, options, is_foreign=self._is_foreign, names=names)
             self._take(made)
             return handler
