@@ -32,6 +32,10 @@ class Delivery(Protocol):
     count: int
     """How often it is known to have been delivered."""
 
+    def handler_ended(self) -> None:
+        """Its handler has ended: what follows is waiting for the log. Repeats are harmless."""
+        ...
+
     def finish(self) -> None:
         """The record need not be delivered again: it is answered, or the engine watches it. Repeats are harmless."""
         ...

@@ -234,6 +234,8 @@ class Attempts:
     def _leave(self, attempt: Attempt) -> None:
         """The attempt holds no place any more."""
         attempt.is_over = True
+        for delivery in attempt.deliveries:
+            delivery.handler_ended()
         del self._running[attempt.key]
         self._used -= 1
         self._freed()

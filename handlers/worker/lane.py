@@ -172,6 +172,8 @@ class QueueLane:
         """A record is finished."""
         self._turn.end(delivery)
         self._settling.set()
+        if delivery.work.wants_reach:
+            self._urgent.set()
         if not self._changed.is_set():
             self._changed.set()
 
@@ -257,6 +259,7 @@ class QueueLane:
     async def _load(self, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, PartitionWork]:
         places = sorted(partitions)
         committed = await self._consumer.committed(places)
+        lookahead = max(1, self._settings.lookahead // max(1, len(places)))
         found = {}
         for place in places:
             begin = await self._log.begin_offset(place)
@@ -274,7 +277,7 @@ class QueueLane:
                 position=position,
                 end=end,
                 restored=restored or Restored(),
-                lookahead=self._settings.lookahead,
+                lookahead=lookahead,
                 on_finished=self._finished,
             )
         return found

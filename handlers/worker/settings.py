@@ -32,8 +32,9 @@ class WorkerSettings(msgspec.Struct, frozen=True, kw_only=True):
     """How long a rebalance waits for handlers that are neither finished nor reported."""
     commit_seconds: float = 0.25
     """Finished dispatches are committed at least this often."""
-    lookahead: int = 200
-    """Dispatches of a partition that may be started ahead of a commit, at most."""
+    lookahead: int = 400
+    """Dispatches of a queue that may be started ahead of a commit, at most: what may run again after a kill, beside
+    those in flight. The partitions in hand share it."""
     answer_cache_bytes: int = 64 * 1024 * 1024
     """Answers kept, in bytes, to be sent again when their dispatch is delivered again."""
     announce_seconds: float = 10.0

@@ -95,7 +95,10 @@ class WorkerSettings(Section):
         2, "Child processes for handlers with isolation: process that run at once.", zero="refused", ge=1
     )
     lookahead: int = setting(
-        200, "Dispatches of a partition that may be started ahead of a commit.", zero="refused", ge=1
+        400,
+        "Dispatches of a queue that may be started ahead of a commit; after a kill they may run again.",
+        zero="refused",
+        ge=1,
     )
     start_report_seconds: float = setting(
         2.0,

@@ -21,7 +21,7 @@ from tests.support.system import PARTITIONS, System, running
 
 from .recovery_watch import Watch, watching
 
-__all__ = ["Scene", "one_step", "opened", "starts_of", "starts_of_task"]
+__all__ = ["Scene", "one_step", "opened", "repeats_across", "starts_of", "starts_of_task"]
 
 MODULE = "tests.faults.recovery_handlers"
 LOAD_SECONDS = 0.05
@@ -36,6 +36,14 @@ def one_step(name: str, ledger: Path, *, handler: str = "recovery.work", **optio
 def starts_of(ledger: Path) -> Counter[tuple[str, int, str, int]]:
     """How often each granted attempt's handler was started."""
     return Counter(map(_attempt, read_ledger(ledger).started))
+
+
+def repeats_across(ledger: Path) -> int:
+    """How many granted attempts' handlers were started by more than one process."""
+    processes: dict[tuple[str, int, str, int], set[int]] = {}
+    for start in read_ledger(ledger).started:
+        processes.setdefault(_attempt(start), set()).add(start.worker)
+    return sum(len(each) > 1 for each in processes.values())
 
 
 def starts_of_task(starts: Counter[tuple[str, int, str, int]], task_id: bytes) -> int:

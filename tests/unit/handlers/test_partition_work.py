@@ -186,3 +186,47 @@ def test_a_closed_partition_takes_nothing_in_and_keeps_nothing_waiting() -> None
     fill(work, 3, 6)
     assert not work.waiting
     assert work.watermark.position == 3
+
+
+def test_answers_that_nobody_has_acknowledged_take_from_the_reach() -> None:
+    work = make(lookahead=40)
+    fill(work, 0, 1000)
+    for _ in range(4):
+        commit(work)
+        for delivery in start_all(work):
+            delivery.finish()
+    first = commit(work).reach
+    started = start_all(work)
+    for delivery in started[:30]:
+        delivery.handler_ended()
+    assert commit(work).reach == first + 10, "forty beyond those that run still, thirty of them used"
+    more = start_all(work)
+    for delivery in (*started, *more):
+        delivery.handler_ended()
+    assert not work.wants_reach, "a commit would name the same reach"
+    for delivery in (*started, *more):
+        delivery.finish()
+    assert work.unheard == 0
+    assert work.wants_reach
+
+
+def test_a_worker_lost_at_any_moment_leaves_no_more_than_the_lookahead_to_run_again() -> None:
+    work = make(lookahead=60)
+    fill(work, 0, 5000)
+    most = 0
+    known, base = commit(work), 0
+    unheard: list[QueueDelivery] = []
+    for turn in range(300):
+        for delivery in start_all(work):
+            delivery.handler_ended()
+            unheard.append(delivery)
+        begun = range(base, unheard[-1].record.offset + 1) if unheard else range(0)
+        most = max(most, sum(not any(run[0] <= each < run[1] for run in known.finished) for each in begun))
+        if turn % 3 == 2:  # the log has them
+            for delivery in unheard:
+                delivery.finish()
+            unheard.clear()
+        if work.wants_reach:
+            known, base = commit(work), work.watermark.offset
+    assert 40 <= most <= 60
+    assert base > 3000
