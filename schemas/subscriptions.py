@@ -12,7 +12,8 @@ __all__ = ["DeadLetterAct", "GroupSubscription", "Receipt", "SubscriberGroup"]
 class Receipt(msgspec.Struct, frozen=True, kw_only=True):
     """What became of one acknowledged event at one subscription of one group (receipts topic, compacted).
 
-    A later receipt of the same event, group and subscription replaces an earlier one.
+    A later receipt of the same event, group and subscription replaces an earlier one; that it was missing is a fact
+    of its own, which a receipt that comes late does not replace.
     """
 
     event_id: str
@@ -29,8 +30,6 @@ class Receipt(msgspec.Struct, frozen=True, kw_only=True):
     deliveries: int
     """Deliveries it took; 0 when it was never delivered."""
     written_by: str
-    was_missing: bool = False
-    """It came after its deadline: a receipt `missing` and a dead letter lie before it."""
 
 
 class GroupSubscription(msgspec.Struct, frozen=True, kw_only=True):
