@@ -136,7 +136,7 @@ async def _work(
     crash_points: CrashPoints[WorkerCrashPoint],
 ) -> None:
     from tasker_kafka.handlers.worker import StepWorker
-    from tasker_kafka.streams.runtime.garbage import settle_garbage
+    from tasker_kafka.topics.garbage import settle_garbage
 
     from .handler_checks import load_registry, queues_served
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from enum import IntEnum
 
 from tasker_kafka.schemas.errors import NotFoundError, TaskerError, WaitTimeout
-from tasker_kafka.streams.runtime.exits import ExitCode, exit_code
+from tasker_kafka.schemas.exits import ExitCode, exit_code
 
 __all__ = ["CommandExit", "code_of"]
 

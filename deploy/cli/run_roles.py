@@ -89,7 +89,7 @@ def start(log_level: str) -> Settings:
     from tasker_kafka.deploy.logs import LOG_LEVELS, start_logging
     from tasker_kafka.deploy.wiring import apply_to_process
     from tasker_kafka.schemas.settings import load_settings
-    from tasker_kafka.streams.runtime.garbage import postpone_garbage
+    from tasker_kafka.topics.garbage import postpone_garbage
 
     postpone_garbage()
     if log_level.upper() not in LOG_LEVELS:

@@ -29,13 +29,13 @@ from tasker_kafka.schemas.settings import load_settings
 from tasker_kafka.streams.lane.host import LaneHost
 from tasker_kafka.streams.lane.reading import read_range
 from tasker_kafka.topics.configured import use_configured_registry
+from tasker_kafka.topics.garbage import settle_garbage
 from tasker_kafka.topics.kafka.configured import configured_log
 from tasker_kafka.topics.log import Isolation, Log, TopicPartition
 from tasker_kafka.topics.names import TopicNames
 
 from .config import OrchestratorConfig, orchestrator_config
 from .exits import fatal
-from .garbage import settle_garbage
 from .membership import Ordinal
 from .startup import Prepare, assert_topics, nothing
 from .table import LaneTable, LaneTableManager

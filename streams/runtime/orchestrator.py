@@ -11,11 +11,12 @@ import uvloop
 from faust import Worker
 
 from tasker_kafka.schemas.errors import BrokerUnavailable
+from tasker_kafka.schemas.exits import ExitCode, exit_code
 from tasker_kafka.topics.log import Log
 
 from .app import OrchestratorApp, create_app
 from .config import OrchestratorConfig
-from .exits import ExitCode, exit_code, fatal
+from .exits import fatal
 from .startup import Prepare, nothing
 
 __all__ = ["run_orchestrator"]

@@ -21,10 +21,10 @@ from mode import Service
 from mode.utils.futures import maybe_async
 
 from tasker_kafka.schemas.errors import ConfigurationError, LogError, PartitionLost, TaskerError
+from tasker_kafka.schemas.exits import MemberFenced
 from tasker_kafka.topics.kafka.driver import keep_membership
 from tasker_kafka.topics.log import Batch, Record
 
-from .exits import MemberFenced
 from .membership import leave_group
 
 if TYPE_CHECKING:

@@ -30,9 +30,9 @@ from tasker_kafka.schemas.records import Command, Dispatch, StepResult, TaskRequ
 from tasker_kafka.schemas.template import Template
 from tasker_kafka.schemas.words import Outcome
 from tasker_kafka.streams.lane import EngineLane, IntakeLane, LaneSettings
-from tasker_kafka.streams.runtime.garbage import settle_garbage
 from tasker_kafka.topics.declarations import TopicPlan, declarations, declared_for
 from tasker_kafka.topics.delivery import Delivery
+from tasker_kafka.topics.garbage import settle_garbage
 from tasker_kafka.topics.log import Batch, LogFailure, Record, TopicPartitionOffset, Write
 from tasker_kafka.topics.memory import MemoryLog
 from tasker_kafka.topics.memory.writer import MemoryTransactionalWriter

@@ -30,9 +30,9 @@ from tasker_kafka.schemas.identity import dispatch_key
 from tasker_kafka.schemas.plan import Plan
 from tasker_kafka.schemas.records import Command, Dispatch, StepResult
 from tasker_kafka.schemas.template import Template
-from tasker_kafka.streams.runtime.garbage import settle_garbage
 from tasker_kafka.topics.declarations import TopicPlan, declarations, declared_for
 from tasker_kafka.topics.delivery import Delivery
+from tasker_kafka.topics.garbage import settle_garbage
 from tasker_kafka.topics.log import LogFailure, Write
 from tasker_kafka.topics.memory import MemoryLog
 from tasker_kafka.topics.names import TopicNames

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Final
 
 from tasker_kafka.deploy.children import PARENT_VARIABLE
-from tasker_kafka.streams.runtime.exits import ExitCode
+from tasker_kafka.schemas.exits import ExitCode
 from tests.faults.injection import CRASH, LEDGER
 
 __all__ = ["End", "Fleet", "Role", "ledger_environment", "python_path"]

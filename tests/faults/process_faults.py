@@ -8,7 +8,7 @@ import signal
 import time
 from typing import Any, Final
 
-from tasker_kafka.streams.runtime.exits import ExitCode
+from tasker_kafka.schemas.exits import ExitCode
 from tests.faults.plans import KILLER
 from tests.faults.rig import QUEUE, SESSION_MS, Outcome, Rig, now_ms
 

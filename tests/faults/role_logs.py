@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Final
 
-from tasker_kafka.streams.runtime.exits import ExitCode
+from tasker_kafka.schemas.exits import ExitCode
 from tests.checker import Ledger
 from tests.faults.fleet import End
 from tests.faults.injection import CRASH_POINT_FAULT, KILLER_FAULT

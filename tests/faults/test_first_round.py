@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from tasker_kafka.schemas.codec import codec
+from tasker_kafka.schemas.exits import ExitCode
 from tasker_kafka.schemas.plan import Plan
 from tasker_kafka.schemas.words import TaskStatus
-from tasker_kafka.streams.runtime.exits import ExitCode
 from tasker_kafka.topics.brokers import Broker
 from tests.support.brokers import OwnBroker
 from tests.support.system import SESSION_TIMEOUT_MS, System, chain, fan_out, folded, running

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from tasker_kafka.schemas.exits import ExitCode
 from tasker_kafka.schemas.template import Retry
-from tasker_kafka.streams.runtime.exits import ExitCode
 from tasker_kafka.topics.brokers import Broker
 from tests.support.brokers import OwnBroker
 from tests.support.system import PARTITIONS, System, chain, running

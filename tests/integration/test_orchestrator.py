@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tasker_kafka.streams.runtime.exits import ExitCode
+from tasker_kafka.schemas.exits import ExitCode
 from tasker_kafka.topics.brokers import Broker
 from tasker_kafka.topics.log import TopicPartition
 from tests.support.system import PARTITIONS, ROOT, System, chain, running

@@ -23,7 +23,7 @@ from tasker_kafka.schemas.errors import (
     TopicsDrifted,
     WaitTimeout,
 )
-from tasker_kafka.streams.runtime.exits import MemberFenced
+from tasker_kafka.schemas.exits import MemberFenced
 
 Tasker = Callable[..., Any]
 COMMANDS = {

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tasker_kafka.streams.runtime.garbage import postpone_garbage, settle_garbage
+from tasker_kafka.topics.garbage import postpone_garbage, settle_garbage
 
 
 class _Knot:
