@@ -58,6 +58,7 @@ async def test_roles_stop_in_time_though_the_broker_is_gone(
         assert "not stopped in order within 5 s" in system.errors_of("orchestrator-0")
 
 
+@pytest.mark.campaign
 async def test_twenty_seconds_without_a_broker(own_broker: OwnBroker, prefix: str, tmp_path: Path) -> None:
     broker, ledger = own_broker(), tmp_path / "ledger"
     watched = one_step(

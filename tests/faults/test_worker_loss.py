@@ -31,6 +31,7 @@ def _short_sessions(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TASKER_WORKER__SESSION_TIMEOUT_MS", str(round(1000 * WORKER_SESSION_SECONDS)))
 
 
+@pytest.mark.campaign
 async def test_a_long_step_does_not_make_its_short_neighbours_run_again(
     kafka: Broker, prefix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -56,6 +57,7 @@ async def test_a_long_step_does_not_make_its_short_neighbours_run_again(
         assert again <= LOOKAHEAD + CONCURRENCY, f"{again} of {SHORT_STEPS} steps ran in both workers"
 
 
+@pytest.mark.campaign
 async def test_steps_that_end_their_worker_are_given_up_and_their_neighbours_complete(
     kafka: Broker, prefix: str, tmp_path: Path
 ) -> None:
