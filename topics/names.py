@@ -125,6 +125,10 @@ class TopicNames(msgspec.Struct, frozen=True, dict=True):
         """What a subscriber group could not take of topics that are not Tasker's."""
         return self._topic(f"dlq.{checked_name('group', group)}")
 
+    def dead_letter_writer(self, topic: str) -> str:
+        """Transactional id under which dead letters of this topic are redriven or purged, one operator at a time."""
+        return f"{topic}-acts"
+
     def subscriber_group(self, group: str) -> str:
         """Consumer group of a subscriber group's members."""
         return f"{self.prefix}-subscriber-{checked_name('group', group)}"
@@ -140,6 +144,15 @@ class TopicNames(msgspec.Struct, frozen=True, dict=True):
     def namespace_of(self, topic: str) -> str | None:
         """The namespace of which this topic holds the domain events, if it does."""
         return self._part(topic, "domain-events.")
+
+    def dead_letter_namespace_of(self, topic: str) -> str | None:
+        """The namespace of which this topic holds the dead letters, if it does."""
+        before, dot, last = topic.removesuffix(f".{_VERSION}").rpartition(".")
+        return self.namespace_of(f"{before}.{_VERSION}") if dot and last == "dlq" else None
+
+    def dead_letter_group_of(self, topic: str) -> str | None:
+        """The group of which this topic holds the dead letters, if it does."""
+        return self._part(topic, "dlq.")
 
     def retry_delay_of(self, group: str, topic: str) -> str | None:
         """The delay for which this topic is the group's retry topic, if it is one."""
