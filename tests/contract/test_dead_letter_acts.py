@@ -57,7 +57,7 @@ async def test_what_was_published_comes_back_byte_for_byte(side: Side) -> None:
     assert [record for record, _ in await world.redriven()] == strange
 
 
-async def _journey_of(world: LetterWorld, record: Record):
+async def _journey_of(world: LetterWorld, record: Record) -> Journey:
     await world.die(record, failure=FailureClass.DECODE)
     (letter,) = await world.letters()
     return letter.journey
