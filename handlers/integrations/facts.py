@@ -16,6 +16,7 @@ from enum import StrEnum
 from typing import Any, Final
 
 from tasker_kafka.handlers.subscribing.event import DomainEvent
+from tasker_kafka.handlers.subscribing.metrics import timing_metrics
 from tasker_kafka.schemas.event_patterns import EventPattern
 from tasker_kafka.schemas.redaction import redact, redact_text
 from tasker_kafka.schemas.words import TaskStatus
@@ -145,7 +146,7 @@ def facts_of(event: DomainEvent[Any], outcomes: Iterable[tuple[EventPattern, Out
         traceparent=about.traceparent,
         started_at=_name(fields.get("started_at")),
         completed_at=_name(fields.get("completed_at")),
-        duration_seconds=number(fields.get("duration")),
+        duration_seconds=number(timing_metrics(event).duration_seconds),
         failed_steps=_steps(fields.get("failed_steps")),
         payload=redact(payload),
     )
