@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from types import MappingProxyType
 from typing import Any, Final
 
 import httpx
@@ -23,7 +22,6 @@ __all__ = ["JSON", "MAX_BODY_BYTES", "Request", "checked_address", "json_request
 JSON: Final = "application/json"
 MAX_BODY_BYTES: Final = 512 * 1024
 """PagerDuty takes 512 KB; the others of the known services bound theirs below it by how they are made."""
-_NOTHING: Final[Mapping[str, str]] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,7 +33,7 @@ class Request:
     url: str = field(repr=False)
     body: bytes = field(repr=False)
     method: str = "POST"
-    headers: Mapping[str, str] = field(default=_NOTHING, repr=False)
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     secrets: tuple[str, ...] = field(default=(), repr=False)
     """What must not be in a text, should the service repeat it in its answer."""
     busy_seconds: float | None = None
