@@ -37,7 +37,7 @@ _TEMPLATE_REFUSED: Final = {
     "system_dependencies": "systems are no property of a template; note them in `metadata`",
     "domain_events": "write the events under `publishes_events`, of the step or of the template",
     "custom_events": "write the events under `publishes_events`",
-    "event_subscriptions": "subscriptions live in files of their own, beside the subscribers (docs: subscribing)",
+    "event_subscriptions": "it belongs into a subscriptions file, served by `tasker subscriber --config FILE`",
     "priority": "tasks run in the order of their requests; use a `queue` with workers of its own for urgent steps",
     "skippable": "name steps to skip in the request's `bypass_steps`, or resolve them as an operator",
     "dependencies": "dependencies stand in the steps",
@@ -59,7 +59,7 @@ _STEP_REFUSED: Final = {
     "default_retryable": "write `retry.retryable`",
     "retryable": "write `retry.retryable`",
     "custom_events": "write the events under `publishes_events`",
-    "event_subscriptions": "subscriptions live in files of their own, beside the subscribers (docs: subscribing)",
+    "event_subscriptions": "it belongs into a subscriptions file, served by `tasker subscriber --config FILE`",
     "step_type": "write `type`",
 }
 _HANDLER_REFUSED: Final = {

@@ -119,7 +119,7 @@ class BaseSubscriber:
     ) -> list[Subscription]:
         """One for each method that is needed. ConfigurationError names the method that is missing.
 
-        events: instead of `subscribe_to`; name: instead of the class's; retry: where the class has none
+        events, name, retry, delivery: instead of the class's
         """
         kind = type(self)
         name = name or kind.__name__
@@ -131,7 +131,7 @@ class BaseSubscriber:
             headers=kind.headers,
             fields=kind.fields,
             should_process=self.should_process if own else None,
-            retry=kind.retry or retry,
+            retry=retry or kind.retry,
         )
         return [
             declare(
@@ -153,8 +153,16 @@ class BaseSubscriber:
         finally:
             await self.close()
 
-    def as_subscriber(self, group: str | None = None) -> Subscriber:
-        """It alone in its group."""
+    def as_subscriber(
+        self,
+        group: str | None = None,
+        *,
+        events: Sequence[str] | None = None,
+        name: str | None = None,
+        retry: DeliveryPolicy | None = None,
+        delivery: DeliveryName | None = None,
+    ) -> Subscriber:
+        """It alone in its group; what is given holds instead of what the class says."""
         kind = type(self)
         subscriber = Subscriber(
             group or kind.group or default_group(kind),
@@ -164,7 +172,7 @@ class BaseSubscriber:
             concurrency=kind.concurrency,
             queued=kind.queued,
         )
-        return subscriber.add(self)
+        return subscriber.add(self, events=events, name=name, retry=retry, delivery=delivery)
 
     @property
     def spec(self) -> SubscriberSpec:

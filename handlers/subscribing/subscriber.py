@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
 
 from tasker_kafka.handlers.delivery.policy import DeliveryPolicy
@@ -66,6 +67,8 @@ class Subscriber:
         self._retry = retry
         self._lifespans: list[Lifespan] = [] if lifespan is None else [lifespan]
         self._subscriptions: dict[str, Subscription] = {}
+        self.added: tuple[BaseSubscriber, ...] = ()
+        """Instances of classes that run in this group."""
 
     def on(
         self,
@@ -94,7 +97,7 @@ class Subscriber:
             headers=headers or {},
             fields=fields or {},
             should_process=should_process,
-            retry=retry or self._retry,
+            retry=retry,
             isolation=isolation,
         )
         frame = inspect.currentframe()
@@ -108,12 +111,48 @@ class Subscriber:
 
         return decorate
 
-    def add(self, subscriber: BaseSubscriber) -> Self:
-        """Let a class's subscriptions run in this group: `Subscriber("alerts").add(PaymentAlerts())`."""
-        for each in subscriber.subscriptions(is_foreign=self._is_foreign, retry=self._retry):
+    def add(
+        self,
+        subscriber: BaseSubscriber,
+        *,
+        events: Sequence[str] | None = None,
+        name: str | None = None,
+        retry: DeliveryPolicy | None = None,
+        delivery: DeliveryName | None = None,
+    ) -> Self:
+        """Let a class's subscriptions run in this group: `Subscriber("alerts").add(PaymentAlerts())`.
+
+        events, retry, delivery: instead of the class's; name: for two of one class in a group
+        """
+        made = subscriber.subscriptions(
+            events=events, name=name, retry=retry, delivery=delivery, is_foreign=self._is_foreign
+        )
+        for each in made:
             self._take(each)
         self._lifespans.append(subscriber.lifespan)
+        self.added = (*self.added, subscriber)
         return self
+
+    def merge(self, other: Subscriber) -> None:
+        """Take over what another declaration of this group says. ConfigurationError where the two do not agree."""
+        for what in ("group", "_namespaces", "_topics", "_ordering"):
+            mine, theirs = getattr(self, what), getattr(other, what)
+            if mine != theirs:
+                raise ConfigurationError(
+                    f"two classes share the group {self.group} and differ in {what.strip('_')}: {mine!r}, {theirs!r}",
+                    next_step="give one of them another group",
+                )
+        for each in other._subscriptions.values():
+            self._take(each)
+        self._concurrency = max(self._concurrency, other._concurrency)
+        self._queued = max(self._queued, other._queued)
+        self._lifespans += other._lifespans
+        self.added = (*self.added, *other.added)
+
+    @property
+    def is_empty(self) -> bool:
+        """Nothing was declared yet."""
+        return not self._subscriptions
 
     @property
     def spec(self) -> SubscriberSpec:
@@ -145,6 +184,8 @@ class Subscriber:
                 f"the group {self.group} has two subscriptions named {made.name}",
                 next_step="give one of them another name: on(…, name=…)",
             )
+        if made.policy is None:
+            made = replace(made, policy=self._retry)
         self._subscriptions[made.name] = made
 
 
