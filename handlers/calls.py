@@ -30,7 +30,10 @@ class StepCall(msgspec.Struct, frozen=True, kw_only=True, dict=True):
 
 
 class StepServices(Protocol):
-    """What a running handler may ask of whoever runs it. All but `submit` may be called from any thread."""
+    """What a running handler may ask of whoever runs it.
+
+    All but `submit` and `publish`, which are awaited on the loop, may be called from any thread.
+    """
 
     @property
     def is_cancelled(self) -> bool:
@@ -47,4 +50,12 @@ class StepServices(Protocol):
 
     def submit_and_wait(self, request: TaskRequest) -> None:
         """As `submit`, blocking. Only in a handler that is a plain function."""
+        ...
+
+    async def publish(self, name: str, payload: bytes) -> None:
+        """Take in a domain event of this payload (JSON). EventError when it is not as declared. Only on the loop."""
+        ...
+
+    def publish_and_wait(self, name: str, payload: bytes) -> None:
+        """As `publish`, blocking. Only in a handler that is a plain function."""
         ...

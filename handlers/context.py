@@ -7,7 +7,7 @@ import itertools
 import logging
 from collections.abc import MutableMapping
 from functools import cached_property
-from typing import Any, NoReturn, TypeVar, overload
+from typing import Any, TypeVar, overload
 
 import msgspec
 from pydantic import TypeAdapter, ValidationError
@@ -20,6 +20,7 @@ from tasker_kafka.schemas.words import Identity
 
 from .calls import StepCall, StepServices
 from .errors import InputError, StepCancelled
+from .publishing.payloads import encoded_payload
 
 __all__ = ["StepContext"]
 
@@ -31,8 +32,8 @@ _logger = logging.getLogger("tasker.step")
 class StepContext:
     """The attempt in hand, for async and plain handlers alike.
 
-    Async handlers await `submit`; plain functions, which run in a thread, call `submit_and_wait`. Everything
-    else is the same in both and safe in threads.
+    Async handlers await `submit` and `publish`; plain functions, which run in a thread, call `submit_and_wait` and
+    `publish_and_wait`. Everything else is the same in both and safe in threads.
     """
 
     __slots__ = ("__dict__", "_call", "_places", "_services")
@@ -198,12 +199,19 @@ class StepContext:
         self._services.submit_and_wait(request)
         return format_id(task_id)
 
-    def publish(self, name: str, payload: object = None) -> NoReturn:
-        """Refuses with a ConfigurationError: this release checks `publishes_events` and publishes no domain event."""
-        raise ConfigurationError(
-            f"step {self.step} cannot publish {name!r}: this release publishes no domain events",
-            next_step="return what others need as the step's result, or submit a further task with `context.submit`",
-        )
+    async def publish(self, name: str, payload: object = None) -> None:
+        """Publish a domain event that the step declares; returns once it is checked and taken in.
+
+        `payload` is a mapping, model or dataclass; None is `{}`. Durable and acknowledged events are published if
+        this attempt's result is accepted and their condition fits it, and not at all otherwise; fire-and-forget
+        ones leave once the result is acknowledged. EventError (a permanent failure): the step does not declare the
+        event, or the payload is not as declared; it names the path.
+        """
+        await self._services.publish(name, encoded_payload(name, payload))
+
+    def publish_and_wait(self, name: str, payload: object = None) -> None:
+        """`publish` for handlers that are plain functions."""
+        self._services.publish_and_wait(name, encoded_payload(name, payload))
 
     def _request(  # noqa: PLR0917 - the two public forms pass on their own parameters in order
         self,

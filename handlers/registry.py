@@ -1,4 +1,4 @@
-"""Which handlers a worker has, by name."""
+"""Which handlers and event publishers a worker has, by name."""
 
 from __future__ import annotations
 
@@ -10,17 +10,30 @@ from types import ModuleType
 from tasker_kafka.schemas.errors import ConfigurationError
 
 from .definition import HandlerDefinition, definition_of
+from .publishing.publishers import PublisherDefinition, publisher_of
 
 __all__ = ["HandlerRegistry"]
 
 
 class HandlerRegistry:
-    """Handlers by name; one name stands for one piece of code."""
+    """Handlers by name, and event publishers by theirs; one name stands for one piece of code.
+
+    publishers: those registered, by name.
+    """
 
     def __init__(self, *handlers: object) -> None:
         self._by_name: dict[str, HandlerDefinition] = {}
+        self.publishers: dict[str, PublisherDefinition] = {}
         for handler in handlers:
-            self.register(handler)
+            self.include(handler)
+
+    def include(self, value: object) -> None:
+        """Add a handler or an event publisher; ConfigurationError as from `register`."""
+        publisher = publisher_of(value)
+        if publisher is None:
+            self.register(value)
+        else:
+            self._register_publisher(publisher)
 
     def register(self, handler: object) -> HandlerDefinition:
         """Add a decorated function or a `StepHandler` class. ConfigurationError for anything else, or a taken name."""
@@ -39,16 +52,27 @@ class HandlerRegistry:
         self._by_name[definition.name] = definition
         return definition
 
+    def _register_publisher(self, publisher: PublisherDefinition) -> None:
+        taken = self.publishers.get(publisher.name)
+        if taken is not None and taken.place != publisher.place:
+            raise ConfigurationError(
+                f"event publisher {publisher.name} is defined twice: {taken.place} and {publisher.place}",
+                next_step="rename one of them",
+            )
+        self.publishers[publisher.name] = publisher
+
     def load(self, module: str) -> list[str]:
         """Import a module and add every handler in it and in its submodules imported by then: their names.
+
+        Event publishers are added, too.
 
         ConfigurationError when there is no such module, when it fails to import, or when it holds no handler.
         """
         root = _import(module)
+        values = [value for each in (root, *_submodules(module)) for value in list(vars(each).values())]
         found = {
             definition.name: definition
-            for each in (root, *_submodules(module))
-            for value in list(vars(each).values())
+            for value in values
             if (definition := definition_of(value)) is not None
         }
         if not found:
@@ -58,6 +82,9 @@ class HandlerRegistry:
             )
         for definition in found.values():
             self.register(definition)
+        for value in values:
+            if (publisher := publisher_of(value)) is not None:
+                self._register_publisher(publisher)
         return sorted(found)
 
     def get(self, name: str) -> HandlerDefinition | None:

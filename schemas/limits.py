@@ -19,6 +19,8 @@ __all__ = [
     "DURATION_SECONDS",
     "EDGES",
     "ENVIRONMENTS",
+    "EVENTS_PER_ATTEMPT",
+    "EVENT_KEY_BYTES",
     "EVENT_NAME_LENGTH",
     "FAILURE_CODE_BYTES",
     "FAN_OUT",
@@ -206,6 +208,17 @@ RESULT_WITH_EVENTS_BYTES: Final = Limit(
     "bytes",
     "publish fewer or smaller events",
 )
+EVENTS_PER_ATTEMPT: Final = Limit(
+    "too_many_events",
+    "the attempt's domain events",
+    1_000,
+    "events",
+    "publish one event that lists what happened, or split the step",
+)
+EVENT_KEY_BYTES: Final = Limit(
+    "event_key_too_long", "the event's key", 4 * KIB, "bytes", "use a short identifier as the key"
+)
+"""The key is in the record twice."""
 RECORD_BYTES: Final = Limit(
     "record_too_large",
     "the record",

@@ -11,6 +11,7 @@ from tasker_kafka.schemas.records import DomainEvent
 from .log import Headers
 
 __all__ = [
+    "DELIVERY",
     "OWNER",
     "TRACEPARENT",
     "for_event",
@@ -23,6 +24,8 @@ __all__ = [
 
 OWNER: Final = "tasker-owner"
 """Number of the partition's owner who wrote the record, ASCII decimal: the offset of its owner marker."""
+DELIVERY: Final = "tasker-delivery"
+"""What is promised for a domain event: fire_and_forget, durable or acknowledged."""
 TRACEPARENT: Final = "traceparent"
 """W3C trace context."""
 
@@ -81,6 +84,7 @@ def for_event(event: DomainEvent) -> Headers:
         ("ce_source", f"/tasker/{event.namespace}"),
         ("ce_time", time.replace("+00:00", "Z")),
         ("content-type", "application/avro"),
+        (DELIVERY, event.delivery),
     ]
     if event.task_id is not None:
         found.append(("ce_subject", format_id(event.task_id)))

@@ -20,11 +20,12 @@ from tasker_kafka.handlers.definition import HandlerDefinition, definition_of
 from tasker_kafka.handlers.errors import RetryableError
 from tasker_kafka.handlers.execution import run_async, run_plain
 from tasker_kafka.handlers.failures import end_of_error
+from tasker_kafka.handlers.publishing.errors import EventError
 from tasker_kafka.handlers.results import CallEnd, Failed
 from tasker_kafka.schemas.errors import ConfigurationError
 from tasker_kafka.schemas.records import Failure, TaskRequest
 
-from .messages import Beat, End, Run, Submit, Submitted, receive, send
+from .messages import Beat, End, Message, Publish, Published, Run, Submit, Submitted, receive, send
 
 __all__ = ["main"]
 
@@ -48,13 +49,25 @@ class _Services:
         await asyncio.to_thread(self.submit_and_wait, request)
 
     def submit_and_wait(self, request: TaskRequest) -> None:
+        answer = self._ask(Submit(request))
+        if isinstance(answer, Submitted) and answer.error is not None:
+            raise RetryableError(answer.error, code="submit_failed")
+
+    async def publish(self, name: str, payload: bytes) -> None:
+        await asyncio.to_thread(self.publish_and_wait, name, payload)
+
+    def publish_and_wait(self, name: str, payload: bytes) -> None:
+        answer = self._ask(Publish(name, payload))
+        if isinstance(answer, Published) and answer.error is not None:
+            raise EventError(answer.error, code=answer.code, next_step=answer.next_step)
+
+    def _ask(self, question: Submit | Publish) -> Message:
         with self._lock:
-            send(self._connection, Submit(request))
+            send(self._connection, question)
             answer = receive(self._connection)
         if answer is None:
             os._exit(1)  # the worker is gone, and nobody would read how this ends
-        if isinstance(answer, Submitted) and answer.error is not None:
-            raise RetryableError(answer.error, code="submit_failed")
+        return answer
 
 
 def main(descriptor: int) -> None:

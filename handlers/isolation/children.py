@@ -18,10 +18,11 @@ from concurrent.futures import Executor
 
 from tasker_kafka.handlers.calls import StepCall, StepServices
 from tasker_kafka.handlers.definition import HandlerDefinition
+from tasker_kafka.handlers.publishing.errors import EventError
 from tasker_kafka.handlers.results import CallEnd, Failed
 from tasker_kafka.schemas.records import Failure
 
-from .messages import Beat, End, Run, Submit, Submitted, receive, send
+from .messages import Beat, End, Publish, Published, Run, Submit, Submitted, receive, send
 
 __all__ = ["ChildProcesses"]
 
@@ -99,6 +100,8 @@ class _Child:
                     services.heartbeat(message.progress)
                 elif isinstance(message, Submit):
                     send(connection, _submitted(services, message))
+                elif isinstance(message, Publish):
+                    send(connection, _published(services, message))
         except OSError as error:
             self.is_usable = False
             return _failed("process_failed", f"the child process could not be reached: {error}")
@@ -149,6 +152,16 @@ def _submitted(services: StepServices, message: Submit) -> Submitted:
     except Exception as error:
         return Submitted(str(error))
     return Submitted(None)
+
+
+def _published(services: StepServices, message: Publish) -> Published:
+    try:
+        services.publish_and_wait(message.name, message.payload)
+    except EventError as error:
+        return Published(error.message, error.code, error.next_step)
+    except Exception as error:
+        return Published(str(error), "publish_failed")
+    return Published()
 
 
 def _is_spoiled(end: CallEnd) -> bool:

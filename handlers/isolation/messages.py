@@ -11,7 +11,7 @@ from tasker_kafka.handlers.calls import StepCall
 from tasker_kafka.handlers.results import Completed, Failed
 from tasker_kafka.schemas.records import TaskRequest
 
-__all__ = ["Beat", "End", "Message", "Run", "Submit", "Submitted", "receive", "send"]
+__all__ = ["Beat", "End", "Message", "Publish", "Published", "Run", "Submit", "Submitted", "receive", "send"]
 
 
 class Run(msgspec.Struct, frozen=True, tag=True):
@@ -41,13 +41,28 @@ class Submitted(msgspec.Struct, frozen=True, tag=True):
     error: str | None
 
 
+class Publish(msgspec.Struct, frozen=True, tag=True):
+    """From the child: take in this event, and answer."""
+
+    name: str
+    payload: bytes
+
+
+class Published(msgspec.Struct, frozen=True, tag=True):
+    """To the child: the event is taken in, or why not (`EventError`'s message, code and way out)."""
+
+    error: str | None = None
+    code: str = ""
+    next_step: str | None = None
+
+
 class End(msgspec.Struct, frozen=True, tag=True):
     """From the child: how the call ended."""
 
     end: Completed | Failed
 
 
-Message = Run | Beat | Submit | Submitted | End
+Message = Run | Beat | Submit | Submitted | Publish | Published | End
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder: msgspec.msgpack.Decoder[Any] = msgspec.msgpack.Decoder(Message)

@@ -132,10 +132,10 @@ class Doubles(HandlerRegistry):
         elif isinstance(source, ModuleType):
             self.load(source.__name__)
         elif isinstance(source, HandlerRegistry):
-            for definition in source:
-                self.register(definition)
+            for definition in (*source, *source.publishers.values()):
+                self.include(definition)
         else:
-            self.register(source)
+            self.include(source)
 
     def replace(self, name: str, function: Callable[..., Any] | HandlerDefinition) -> None:
         """Run `function`, decorated or not, wherever templates say `name`, from the next call on."""

@@ -5,6 +5,8 @@ An answer is kept as long as there is room, so that its dispatch, delivered agai
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import msgspec
 
 from tasker_kafka.schemas.codec import Codec
@@ -46,20 +48,26 @@ class Answering:
         """Answers given, and given again from the cache."""
 
     def answer(
-        self, dispatch: Dispatch, result: StepResult, deliveries: list[Delivery], *, must_arrive: bool = False
+        self,
+        dispatch: Dispatch,
+        result: StepResult,
+        deliveries: list[Delivery],
+        *,
+        must_arrive: bool = False,
+        release: Callable[[], None] | None = None,
     ) -> None:
         """Send an answer; the deliveries are finished once it is acknowledged.
 
         `must_arrive`: it is sent again after a failure even when the partition has gone to another worker, because
-        the dispatch will not be delivered again.
+        the dispatch will not be delivered again. `release`: called once it is acknowledged, as it is.
         """
         try:
             data = self._codec.encode(Command(dispatch.task_id, result))
         except EncodeError as error:
-            data = self._codec.encode(Command(dispatch.task_id, _unwritable(result, error)))
+            data, release = self._codec.encode(Command(dispatch.task_id, _unwritable(result, error))), None
         self.answered += 1
         self._answers.put(attempt_key(dispatch), data)
-        self._send(dispatch, data, _Reply(self, dispatch, result, deliveries, must_arrive))
+        self._send(dispatch, data, _Reply(self, dispatch, result, deliveries, must_arrive, release))
         self.reached(WorkerCrashPoint.ANSWER_SENT)
 
     def repeat(self, key: AttemptKey, dispatch: Dispatch, delivery: Delivery) -> bool:
@@ -106,11 +114,14 @@ class _Reply(msgspec.Struct, eq=False):
     _result: StepResult | None
     _deliveries: list[Delivery]
     _must_arrive: bool
+    _release: Callable[[], None] | None = None
 
     def acknowledged(self) -> None:
         self._answering.reached(WorkerCrashPoint.ANSWER_ACKNOWLEDGED)
         for delivery in self._deliveries:
             delivery.finish()
+        if self._release is not None:
+            self._release()
 
     def is_wanted(self) -> bool:
         return self._must_arrive or any(not delivery.is_lost for delivery in self._deliveries)

@@ -8,6 +8,8 @@ from typing import Final, Protocol
 
 import msgspec
 
+from tasker_kafka.handlers.publishing.attempt import AttemptEvents
+from tasker_kafka.handlers.publishing.declared import undeclared
 from tasker_kafka.schemas.records import Cancellation, Dispatch, TaskRequest
 
 from .answers import AttemptKey
@@ -90,6 +92,8 @@ class Attempt(msgspec.Struct, eq=False):
     _attendant: Attendant
     _loop: asyncio.AbstractEventLoop
     _progress_timer: asyncio.TimerHandle | None = None
+    events: AttemptEvents | None = None
+    """None: the step declares no domain events."""
     task: asyncio.Task[None] | None = None
     started_at: int = 0
     progress: bytes | None = None
@@ -153,6 +157,20 @@ class Attempt(msgspec.Struct, eq=False):
                 "submit_and_wait would block the loop: in an async handler, `await context.submit(…)`"
             )
         asyncio.run_coroutine_threadsafe(self.submit(request), self._loop).result()
+
+    async def publish(self, name: str, payload: bytes) -> None:
+        """The handler publishes a domain event."""
+        if self.events is None:
+            raise undeclared(name, f"step {self.dispatch.step}", ())
+        await self.events.publish(name, payload)
+
+    def publish_and_wait(self, name: str, payload: bytes) -> None:
+        """The same from a thread."""
+        if _running_loop() is not None:
+            raise RuntimeError(
+                "publish_and_wait would block the loop: in an async handler, `await context.publish(…)`"
+            )
+        asyncio.run_coroutine_threadsafe(self.publish(name, payload), self._loop).result()
 
     def _note_progress(self, progress: bytes | None) -> None:
         if progress is not None:

@@ -16,54 +16,30 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from tasker_kafka.handlers.execution import run_async, run_plain
-from tasker_kafka.handlers.isolation.children import ChildProcesses
-from tasker_kafka.handlers.results import CallEnd, Completed, Failed
-from tasker_kafka.schemas.codec import Codec
+from tasker_kafka.handlers.results import CallEnd, Completed
 from tasker_kafka.schemas.errors import DecodeError, SchemaUnknown, TaskerError
-from tasker_kafka.schemas.records import Cancellation, Dispatch, StepResult, TaskRequest, Value
-from tasker_kafka.topics.crash_points import NO_CRASH_POINTS, CrashPoints
-from tasker_kafka.topics.log import Log, Outbox, Write
-from tasker_kafka.topics.names import TopicNames
+from tasker_kafka.schemas.records import Cancellation, Dispatch, TaskRequest
+from tasker_kafka.topics.log import Write
 
 from . import replies
-from .answering import Answering
 from .answers import AttemptKey, attempt_key
 from .attempt import Attempt, Delivery, Stop
-from .cancellations import Cancellations, is_cancelled_by
+from .cancellations import is_cancelled_by
 from .crash_points import WorkerCrashPoint
 from .deadlines import Deadlines
+from .endings import Endings
+from .equipment import Equipment
 from .poison import leave_out, leave_out_unless_newer
-from .settings import WorkerSettings
-from .steps import PreparedStep, Steps
+from .steps import PreparedStep
 from .tasks import BackgroundTasks
-from .threads import HandlerThreads
-from .values import Values
 
 __all__ = ["Attempts", "Equipment"]
 
 _logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Equipment:
-    """What attempts are run with; made by the worker."""
-
-    log: Log
-    codec: Codec
-    outbox: Outbox
-    names: TopicNames
-    answering: Answering
-    steps: Steps
-    values: Values
-    cancellations: Cancellations
-    threads: HandlerThreads
-    children: ChildProcesses
-    settings: WorkerSettings
-    worker_id: str
-    crash_points: CrashPoints[WorkerCrashPoint] = NO_CRASH_POINTS
+_EVENTS_SECONDS = 1.0
+"""What fire-and-forget events get at the end to be sent."""
 
 
 class Attempts:
@@ -74,6 +50,7 @@ class Attempts:
     ) -> None:
         self._with = equipment
         self._answering = equipment.answering
+        self._endings = Endings(equipment)
         self._reached = equipment.crash_points.reached
         self._loop = asyncio.get_running_loop()
         self._deadlines = Deadlines()
@@ -88,8 +65,8 @@ class Attempts:
 
     @property
     def has_room(self) -> bool:
-        """Another handler may start."""
-        return self._used < self._with.settings.concurrency
+        """Another handler may start: not while the buffer of events blocks."""
+        return self._used < self._with.settings.concurrency and not self._with.events.is_blocking
 
     @property
     def used(self) -> int:
@@ -110,9 +87,7 @@ class Attempts:
         if running is not None:
             _join(running, delivery)
             return
-        refusal = self._refusal(dispatch, delivery)
-        if refusal is not None:
-            self._answering.answer(dispatch, refusal, [delivery])
+        if self._refused(dispatch, delivery):
             return
         prepared = self._with.steps.find(dispatch)
         if isinstance(prepared, PreparedStep):
@@ -125,7 +100,7 @@ class Attempts:
         """Answer a dispatch that has lost every worker it was delivered to."""
         dispatch = self._decoded(delivery, value)
         if dispatch is not None:
-            result = replies.worker_lost(dispatch, self._account(delivery))
+            result = replies.worker_lost(dispatch, self._endings.account(delivery))
             self._answering.answer(dispatch, result, [delivery])
             self._reached(WorkerCrashPoint.LOSS_ANSWERED)
 
@@ -148,20 +123,23 @@ class Attempts:
         self._used -= 1
         self._freed()
 
-    def _refusal(self, dispatch: Dispatch, delivery: Delivery) -> StepResult | None:
-        """The answer to a dispatch that is not to be run any more."""
+    def _refused(self, dispatch: Dispatch, delivery: Delivery) -> bool:
+        """Answer a dispatch that is not to be run any more; False: it is."""
         cancellation = self._with.cancellations.find(dispatch)
         if cancellation is not None:
-            return replies.failed(dispatch, self._account(delivery), replies.cancelled(cancellation))
+            prepared = self._with.steps.find(dispatch)
+            end = replies.cancelled(cancellation)
+            if isinstance(prepared, PreparedStep) and prepared.events is not None:
+                self._tasks.start(self._endings.refuse(dispatch, delivery, prepared.events, end))
+            else:
+                result = replies.failed(dispatch, self._endings.account(delivery), end)
+                self._answering.answer(dispatch, result, [delivery])
+            return True
         if dispatch.queue_deadline is not None and self._with.log.now_ms() > dispatch.queue_deadline:
-            return replies.queue_timeout(dispatch, self._account(delivery))
-        return None
-
-    def _account(self, delivery: Delivery, started_at: int | None = None) -> replies.Account:
-        now = self._with.log.now_ms()
-        return replies.Account(
-            self._with.worker_id, now if started_at is None else started_at, now, delivery.count
-        )
+            result = replies.queue_timeout(dispatch, self._endings.account(delivery))
+            self._answering.answer(dispatch, result, [delivery])
+            return True
+        return False
 
     # ------------------------------------------------------------------------------------ running
 
@@ -175,7 +153,7 @@ class Attempts:
             self._start(attempt_key(dispatch), dispatch, delivery, prepared)
             return
         _logger.warning("returns a dispatch of step %s: %s", dispatch.step, prepared)
-        result = replies.unknown_handler(dispatch, self._account(delivery), prepared)
+        result = replies.unknown_handler(dispatch, self._endings.account(delivery), prepared)
         self._answering.answer(dispatch, result, [delivery])
         self._freed()
 
@@ -183,6 +161,8 @@ class Attempts:
         attempt = Attempt(
             key, dispatch, [delivery], prepared, self._with.settings.progress_seconds, self, self._loop
         )
+        if prepared.events is not None:
+            attempt.events = self._with.events.open(prepared.events, dispatch)
         self._running[key] = attempt
         self._used += 1
         task = self._tasks.task_of(self._drive(attempt))
@@ -199,12 +179,14 @@ class Attempts:
                 if self._is_closed:
                     raise
         attempt.task = None
+        if attempt.events is not None:
+            attempt.events.close()
         self._reached(WorkerCrashPoint.HANDLER_ENDED)
         if not attempt.is_over:
             self._leave(attempt)
         end = self._verdict(attempt, end)
         if end is not None:
-            await self._answer(attempt, end)
+            await self._endings.answer(attempt, end)
 
     async def _run(self, attempt: Attempt) -> CallEnd:
         handler = attempt.prepared.handler
@@ -256,44 +238,9 @@ class Attempts:
         if attempt.is_answered:
             return None
         if reason is Stop.SHUTDOWN:
-            self._give_back(attempt)
+            self._endings.give_back(attempt)
             return None
-        return self._end_of_stopped(attempt) or end or _CANCELLED_ITSELF
-
-    async def _answer(self, attempt: Attempt, end: CallEnd) -> None:
-        dispatch, prepared = attempt.dispatch, attempt.prepared
-        account = self._account(attempt.deliveries[0], attempt.started_at or None)
-        if isinstance(end, Completed) and prepared.schema is not None:
-            end = replies.checked(end, prepared.schema)
-        if isinstance(end, Failed):
-            result = replies.failed(dispatch, account, end)
-        else:
-            value: Value = end.result
-            if len(end.result) > prepared.inline_limit:
-                value = await self._with.values.keep(dispatch.task_id, end.result)
-                self._reached(WorkerCrashPoint.PAYLOAD_STORED)
-            result = replies.completed(dispatch, account, end, value)
-        self._answering.answer(dispatch, result, attempt.deliveries, must_arrive=attempt.is_released)
-
-    def _give_back(self, attempt: Attempt) -> None:
-        """The worker stops. What the engine does not watch yet is simply delivered again."""
-        if attempt.is_released:
-            account = self._account(attempt.deliveries[0], attempt.started_at)
-            result = replies.given_back(attempt.dispatch, account)
-            self._answering.answer(attempt.dispatch, result, attempt.deliveries, must_arrive=True)
-            self._reached(WorkerCrashPoint.GIVEN_BACK)
-            return
-        for delivery in attempt.deliveries:
-            delivery.drop()
-
-    @staticmethod
-    def _end_of_stopped(attempt: Attempt) -> Failed | None:
-        """What a stop that we asked for makes of the attempt."""
-        if attempt.stop_reason is Stop.TIMEOUT:
-            return replies.timed_out(attempt.prepared.timeout_seconds)
-        if attempt.stop_reason is Stop.CANCELLED:
-            return replies.cancelled(attempt.cancellation)
-        return None
+        return self._endings.end_of_stopped(attempt) or end or _CANCELLED_ITSELF
 
     # ------------------------------------------------------------------------- what an attempt asks for
 
@@ -325,16 +272,16 @@ class Attempts:
         attempt.is_answered = True
         self._leave(attempt)
         if attempt.stop_reason is Stop.SHUTDOWN:
-            self._give_back(attempt)
+            self._endings.give_back(attempt)
             return
-        end = self._end_of_stopped(attempt)
+        end = self._endings.end_of_stopped(attempt)
         if end is not None:
             kind = "task" if attempt.prepared.handler.is_async else "thread"
-            account = self._account(attempt.deliveries[0], attempt.started_at or None)
-            result = replies.failed(attempt.dispatch, account, replies.abandoned(end, kind))
-            self._answering.answer(
-                attempt.dispatch, result, attempt.deliveries, must_arrive=attempt.is_released
-            )
+            end = replies.abandoned(end, kind)
+            if attempt.events is None:
+                self._endings.answer_abandoned(attempt, end)
+            else:
+                self._tasks.start(self._endings.answer(attempt, end))
 
     async def submit(self, request: TaskRequest) -> None:
         """Write a task request of a handler."""
@@ -375,10 +322,11 @@ class Attempts:
             await asyncio.wait([self._emptied], timeout=timeout)
 
     async def close(self) -> None:
-        """End every task, at once."""
+        """End every task, at once; what is still to be sent of fire-and-forget events gets a second."""
         self._is_closed = True
         self._deadlines.close()
         await self._tasks.close()
+        await self._with.events.close(_EVENTS_SECONDS)
 
 
 def _join(attempt: Attempt, delivery: Delivery) -> None:

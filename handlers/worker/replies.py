@@ -10,7 +10,7 @@ import msgspec
 
 from tasker_kafka.handlers.results import CallEnd, Completed, Failed
 from tasker_kafka.schemas.errors import TaskerError
-from tasker_kafka.schemas.records import Cancellation, Dispatch, Failure, StepResult, Value
+from tasker_kafka.schemas.records import Cancellation, Dispatch, EventCandidate, Failure, StepResult, Value
 from tasker_kafka.schemas.schema_check import JsonSchema
 from tasker_kafka.schemas.words import Outcome
 
@@ -28,6 +28,7 @@ __all__ = [
     "refused",
     "timed_out",
     "unknown_handler",
+    "with_events",
     "worker_lost",
 ]
 
@@ -76,6 +77,11 @@ def failed(
         metadata=end.metadata,
         delivery_count=account.delivery_count,
     )
+
+
+def with_events(result: StepResult, events: tuple[EventCandidate, ...]) -> StepResult:
+    """The same answer, with the domain events that go with it."""
+    return msgspec.structs.replace(result, events=events) if events else result
 
 
 def queue_timeout(dispatch: Dispatch, account: Account) -> StepResult:

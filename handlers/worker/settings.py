@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from tasker_kafka.handlers.publishing.desk import EventDeskSettings
 from tasker_kafka.schemas.errors import ConfigurationError
 
 __all__ = ["WorkerSettings"]
@@ -37,6 +38,8 @@ class WorkerSettings(msgspec.Struct, frozen=True, kw_only=True):
     those in flight. The partitions in hand share it."""
     answer_cache_bytes: int = 64 * 1024 * 1024
     """Answers kept, in bytes, to be sent again when their dispatch is delivered again."""
+    events: EventDeskSettings = EventDeskSettings()
+    """How domain events are published."""
     announce_seconds: float = 10.0
     """How often the worker says that it is there."""
     retry_seconds: float = 0.2

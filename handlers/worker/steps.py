@@ -7,6 +7,7 @@ from typing import Protocol
 import msgspec
 
 from tasker_kafka.handlers.definition import HandlerDefinition
+from tasker_kafka.handlers.publishing.declared import StepEvents
 from tasker_kafka.handlers.registry import HandlerRegistry
 from tasker_kafka.schemas.errors import SchemaUnknown
 from tasker_kafka.schemas.plan import Plan, PlanStep
@@ -45,6 +46,8 @@ class PreparedStep(msgspec.Struct, frozen=True):
     inline_limit: int
     timeout_seconds: float
     heartbeat_seconds: float
+    events: StepEvents | None = None
+    """None: it declares no domain events."""
 
 
 class Steps:
@@ -76,7 +79,10 @@ class Steps:
             return f"template {plan.namespace}/{plan.name}@{plan.version} has no step {dispatch.step!r}"
         if len(self._prepared) >= _MOST_KEPT:
             self._prepared.clear()
-        prepared = self._prepare(plan, plan.steps[place], handler)
+        try:
+            prepared = self._prepare(plan, plan.steps[place], handler)
+        except KeyError as error:
+            return f"this worker has no event publisher {error.args[0]!r}"
         self._prepared[key] = prepared
         return prepared
 
@@ -97,4 +103,5 @@ class Steps:
             inline_limit=plan.inline_limit,
             timeout_seconds=seconds,
             heartbeat_seconds=min(self._settings.heartbeat_seconds, step.heartbeat_timeout_ms / 3000),
+            events=StepEvents.of(plan, step, self._registry.publishers) if step.publishes_events else None,
         )

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from tasker_kafka.handlers.isolation.children import ChildProcesses
 from tasker_kafka.handlers.lint import check_handler
+from tasker_kafka.handlers.publishing.desk import EventDesk
 from tasker_kafka.handlers.registry import HandlerRegistry
 from tasker_kafka.schemas.codec import Codec
 from tasker_kafka.schemas.codec import codec as default_codec
@@ -168,6 +169,15 @@ class StepWorker:
             cancellations=cancellations,
             threads=threads,
             children=children,
+            events=EventDesk(
+                self._log,
+                self._names,
+                self._codec,
+                settings.events,
+                client_id=self.worker_id,
+                threads=threads,
+                on_room=self._schedule_pump,
+            ),
             settings=settings,
             worker_id=self.worker_id,
             crash_points=self._crash_points,

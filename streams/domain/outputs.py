@@ -10,8 +10,8 @@ from typing import Final
 
 import msgspec
 
-from tasker_kafka.schemas.identity import event_id, format_id, step_id
-from tasker_kafka.schemas.limits import NAME_LENGTH, RESULT_WITH_EVENTS_BYTES
+from tasker_kafka.schemas.event_envelopes import step_event
+from tasker_kafka.schemas.limits import EVENT_KEY_BYTES, NAME_LENGTH, RESULT_WITH_EVENTS_BYTES
 from tasker_kafka.schemas.plan import Plan
 from tasker_kafka.schemas.records import (
     AttemptEnded,
@@ -42,9 +42,6 @@ from .ledger import entries
 from .retry import is_last_attempt
 
 __all__ = ["Outputs", "RefusedRequest", "outputs"]
-
-EVENT_KEY_BYTES: Final = 4096
-"""The key is in the record twice; longer ones are no keys."""
 
 _ENQUEUED: Final = TransitionEvent.ENQUEUE_REQUESTED
 _REDISPATCHED: Final = TransitionEvent.REDISPATCHED
@@ -187,7 +184,16 @@ def _domain_events(
     fitting = _conditions(ended)
     declared = {each.name for each in plan.steps[plan.index[body.step]].publishes_events}
     return tuple(
-        _domain_event(candidate, before, body, record.at, plan)
+        step_event(
+            candidate,
+            plan,
+            task_id=before.task_id,
+            life=before.life,
+            step=body.step,
+            attempt=body.attempt,
+            correlation_id=before.correlation_id,
+            at=record.at,
+        )
         for candidate in body.events
         if candidate.condition in fitting
         and candidate.delivery is not Delivery.FIRE_AND_FORGET
@@ -200,7 +206,7 @@ def _is_writable(candidate: EventCandidate) -> bool:
     """Whether the event's record will be taken by its topic."""
     return (
         len(candidate.payload) <= RESULT_WITH_EVENTS_BYTES.maximum
-        and len(candidate.key.encode()) <= EVENT_KEY_BYTES
+        and len(candidate.key.encode()) <= EVENT_KEY_BYTES.maximum
         and len(candidate.version) <= NAME_LENGTH.maximum
     )
 
@@ -211,31 +217,3 @@ def _conditions(ended: Transition) -> frozenset[EventCondition]:
     retried = ended.to_state is StepStatus.WAITING_FOR_RETRY
     kind = EventCondition.RETRYABLE_FAILURE if retried else EventCondition.PERMANENT_FAILURE
     return frozenset({EventCondition.FAILURE, EventCondition.ALWAYS, kind})
-
-
-def _domain_event(
-    candidate: EventCandidate, task: TaskState, body: StepResult, at: int, plan: Plan
-) -> DomainEvent:
-    own_id = step_id(task.task_id, body.step)
-    return DomainEvent(
-        event_id=event_id(
-            task.task_id, task.life, body.step, body.attempt, candidate.name, candidate.position
-        ),
-        name=candidate.name,
-        version=candidate.version,
-        namespace=task.namespace,
-        delivery=candidate.delivery,
-        key=candidate.key,
-        payload=candidate.payload,
-        fired_at=at,
-        fired_by=plan.steps[plan.index[body.step]].handler,
-        environment="",
-        task_id=task.task_id,
-        step_id=own_id,
-        step_name=body.step,
-        attempt=body.attempt,
-        template=task.name,
-        template_version=task.version,
-        correlation_id=task.correlation_id,
-        causation_id=format_id(own_id),
-    )

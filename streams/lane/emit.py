@@ -25,6 +25,7 @@ from tasker_kafka.schemas.records import (
 from tasker_kafka.schemas.words import RejectionCode
 from tasker_kafka.streams.domain import Outputs, RefusedRequest
 from tasker_kafka.topics import headers
+from tasker_kafka.topics.events import event_write
 from tasker_kafka.topics.log import Headers, Outbox, Record, Track, Write
 from tasker_kafka.topics.names import TopicNames
 
@@ -130,12 +131,10 @@ class Emitter:
         return Write(topic, key, self._encode(dispatch), own)
 
     def _event(self, event: DomainEvent, life: int) -> Write:
-        own = self._headers + headers.for_event(event)
+        parent = None
         if event.task_id is not None:
             parent = traceparent_for(event.task_id, life, event.step_name, event.attempt or 0)
-            own += headers.for_trace(parent)
-        topic = self._names.domain_events(event.namespace)
-        return Write(topic, event.key.encode(), self._encode(event), own)
+        return event_write(event, self._names, self._encode, traceparent=parent, headers=self._headers)
 
     def _rejection(self, source: Record, refused: Refusal | RefusedRequest) -> Write:
         """It names the place only: the original lies in the commands, and for a request in its own topic, too."""

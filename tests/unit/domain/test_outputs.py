@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from tasker_kafka.schemas.codec import codec
 from tasker_kafka.schemas.identity import event_id, step_id
-from tasker_kafka.schemas.limits import RESULT_WITH_EVENTS_BYTES
+from tasker_kafka.schemas.limits import EVENT_KEY_BYTES, RESULT_WITH_EVENTS_BYTES
 from tasker_kafka.schemas.plan import EventDeclaration, RetryPolicy
 from tasker_kafka.schemas.records import Command, EventCandidate, Failure
 from tasker_kafka.schemas.state import TaskState
@@ -21,7 +21,6 @@ from tasker_kafka.schemas.words import (
     TaskStatus,
 )
 from tasker_kafka.streams.domain import outputs
-from tasker_kafka.streams.domain.outputs import EVENT_KEY_BYTES
 from tests.support.tasks import CHAIN, DIAMOND, ONE, PAIR, TASK_ID, Rig, plan_of
 
 RECORD_LIMIT = 900 * 1024
@@ -131,8 +130,8 @@ def test_an_event_says_where_it_comes_from() -> None:
     "changes",
     [
         {"name": "tests.undeclared"},
-        {"key": "k" * (EVENT_KEY_BYTES + 1)},
-        {"key": "ä" * (EVENT_KEY_BYTES // 2 + 1)},
+        {"key": "k" * (EVENT_KEY_BYTES.maximum + 1)},
+        {"key": "ä" * (EVENT_KEY_BYTES.maximum // 2 + 1)},
         {"version": "1" * 65},
         {"payload": bytes(RESULT_WITH_EVENTS_BYTES.maximum + 1)},
     ],
@@ -144,7 +143,7 @@ def test_an_event_that_its_topic_might_not_take_does_not_go_out(changes: dict[st
     whole = candidates()[0]
     largest = replace(
         whole,
-        key="k" * EVENT_KEY_BYTES,
+        key="k" * EVENT_KEY_BYTES.maximum,
         version="1" * 64,
         payload=bytes(RESULT_WITH_EVENTS_BYTES.maximum),
     )

@@ -40,6 +40,7 @@ class RecordingServices:
         self.is_cancelled = False
         self.progress: list[bytes | None] = []
         self.requests: list[TaskRequest] = []
+        self.events: list[tuple[str, bytes]] = []
 
     def heartbeat(self, progress: bytes | None) -> None:
         """Keep the progress."""
@@ -52,3 +53,11 @@ class RecordingServices:
     def submit_and_wait(self, request: TaskRequest) -> None:
         """Keep the request."""
         self.requests.append(request)
+
+    async def publish(self, name: str, payload: bytes) -> None:
+        """Keep the event."""
+        self.events.append((name, payload))
+
+    def publish_and_wait(self, name: str, payload: bytes) -> None:
+        """Keep the event."""
+        self.events.append((name, payload))

@@ -26,8 +26,8 @@ from tasker_kafka.handlers.definition import definition_of
 from tasker_kafka.handlers.errors import InputError
 from tasker_kafka.handlers.execution import run_async, run_plain
 from tasker_kafka.handlers.failures import MAX_TRACEBACK_BYTES
+from tasker_kafka.handlers.publishing import EventError
 from tasker_kafka.handlers.results import MAX_RESULT_BYTES, Completed, Failed
-from tasker_kafka.schemas.errors import ConfigurationError
 from tasker_kafka.schemas.identity import format_id, traceparent_for
 
 from .sdk_doubles import TASK, RecordingServices, make_call
@@ -202,9 +202,14 @@ async def test_a_submit_has_the_same_key_in_every_attempt() -> None:
     assert format_id(first.request_id or b"") == ids[0][0]
 
 
-def test_publishing_says_that_this_release_does_not() -> None:
-    with pytest.raises(ConfigurationError, match=r"cannot publish 'payment.charged': this release"):
-        StepContext(make_call(), RecordingServices()).publish("payment.charged", {})
+async def test_a_published_event_reaches_the_services_as_json() -> None:
+    services = RecordingServices()
+    context = StepContext(make_call(), services)
+    await context.publish("payment.charged", {"amount": 3})
+    context.publish_and_wait("payment.seen")
+    assert services.events == [("payment.charged", b'{"amount":3}'), ("payment.seen", b"{}")]
+    with pytest.raises(EventError, match=r"event payment.charged: the payload of type object cannot be JSON"):
+        await context.publish("payment.charged", object())
 
 
 def test_cancellation_and_progress() -> None:
