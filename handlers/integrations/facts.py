@@ -9,6 +9,8 @@ Everything here is shown to people or to other companies, so texts and the paylo
 
 from __future__ import annotations
 
+import hashlib
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -21,7 +23,7 @@ from tasker_kafka.schemas.event_patterns import EventPattern
 from tasker_kafka.schemas.redaction import redact, redact_text
 from tasker_kafka.schemas.words import TaskStatus
 
-from .texts import number, one_line, payload_of, text_or_none
+from .texts import number, one_line, payload_of, shorten, text_or_none
 
 __all__ = ["Facts", "Fault", "Outcome", "facts_of"]
 
@@ -52,8 +54,11 @@ _WORDS_OF_STATE: Final[Mapping[str, str]] = {
     TaskStatus.CANCELLED: "was cancelled",
 }
 _LONGEST_MESSAGE: Final = 8 * 1024
+_LONGEST_READ: Final = 64 * 1024
+"""A message is redacted before it is cut, so that no half of a secret escapes; of a longer one this much."""
 _LONGEST_NAME: Final = 200
 _MOST_STEPS: Final = 50
+_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +80,8 @@ class Facts:
     namespace: str
     environment: str
     key: str
+    subject: str
+    """What the event is about, for grouping: the task's id, else a digest of the event's key."""
     fired_at: datetime
     outcome: Outcome
     state: str | None = None
@@ -93,11 +100,6 @@ class Facts:
     failed_steps: tuple[str, ...] = ()
     payload: Any = field(default=None, repr=False)
     """Redacted JSON."""
-
-    @property
-    def subject(self) -> str:
-        """What the event is about: its task, else its key."""
-        return self.task_id or self.key
 
     @property
     def title(self) -> str:
@@ -133,6 +135,7 @@ def facts_of(event: DomainEvent[Any], outcomes: Iterable[tuple[EventPattern, Out
         namespace=_name(event.namespace) or "",
         environment=about.environment,
         key=_name(event.key) or "",
+        subject=_subject(text_or_none(about.task_id or fields.get("task_id")), event.key),
         fired_at=about.fired_at,
         outcome=_outcome(event.name, state, error, outcomes),
         state=state if state in _WORDS_OF_STATE else None,
@@ -161,6 +164,13 @@ def _outcome(
     return _OUTCOME_OF_STATE.get(state or "", Outcome.OTHER if error is None else Outcome.FAILURE)
 
 
+def _subject(task_id: str | None, key: str) -> str:
+    """A key may be long or somebody's address, and what is grouped by it must be neither cut nor shown."""
+    if task_id is not None and _ID.fullmatch(task_id):
+        return task_id
+    return hashlib.sha256((task_id or key).encode("utf-8", "replace")).hexdigest()[:32]
+
+
 def _error(fields: Mapping[str, Any]) -> Fault | None:
     """Of a task's end the error, of a step's failure its three fields; None when nothing is said."""
     found = fields.get("error")
@@ -178,7 +188,7 @@ def _error(fields: Mapping[str, Any]) -> Fault | None:
 
 def _message(value: object) -> str | None:
     text = text_or_none(value)
-    return None if text is None else redact_text(text[:_LONGEST_MESSAGE])
+    return None if text is None else shorten(redact_text(text[:_LONGEST_READ]), _LONGEST_MESSAGE)
 
 
 def _name(value: object) -> str | None:

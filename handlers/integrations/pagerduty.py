@@ -93,12 +93,11 @@ class PagerDutyConfig(AlertConfig):
 
 
 def dedup_key(facts: Facts) -> str:
-    """One key for all events of a task: `tasker/production/checkout/019f…`; at most 255 characters."""
+    """One key for all events of a task: `tasker/production/checkout/0199…`; at most 255 characters."""
     key = f"tasker/{facts.environment}/{facts.namespace}/{facts.subject}"
     if len(key) <= _LONGEST_KEY:
         return key
-    digest = hashlib.sha256(key.encode("utf-8", "replace")).hexdigest()
-    return f"{key[: _LONGEST_KEY - 65]}/{digest}"
+    return "tasker/" + hashlib.sha256(key.encode("utf-8", "replace")).hexdigest()
 
 
 def pagerduty_request(facts: Facts, config: PagerDutyConfig, routing_key: str) -> Request:
