@@ -10,11 +10,10 @@ import asyncio
 import contextlib
 import importlib
 import logging
-import signal
 import threading
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING
 
 from msgspec.structs import replace as replaced
 
@@ -23,6 +22,7 @@ from tasker_kafka.topics.crash_points import NO_CRASH_POINTS, CrashPoints
 from tasker_kafka.topics.log import Log
 from tasker_kafka.topics.names import TopicNames
 from tasker_kafka.topics.plans import PlanStore
+from tasker_kafka.topics.process import on_stop_signal, run_on_uvloop
 from tasker_kafka.topics.provision import publish_schemas, refuse
 
 from .provisioning import find_drifts, find_worker_drifts, partitions_for
@@ -36,7 +36,6 @@ if TYPE_CHECKING:
 __all__ = ["Connect", "prepare", "run_orchestrator_role", "run_worker_role"]
 
 _logger = logging.getLogger("tasker.roles")
-T = TypeVar("T")
 Connect = Callable[[], Log]
 """Makes a log that is not yet started; called on the loop that uses it."""
 
@@ -161,26 +160,3 @@ async def _work(
         )
         settle_garbage()
         await worker.run()
-
-
-def on_stop_signal(stop: Callable[[], Coroutine[Any, Any, None]]) -> None:
-    """Call `stop` at SIGTERM and SIGINT, once; a second signal ends the process as usual."""
-    loop = asyncio.get_running_loop()
-    signals = (signal.SIGTERM, signal.SIGINT)
-    tasks: set[asyncio.Task[None]] = set()
-
-    def handle() -> None:
-        for number in signals:
-            loop.remove_signal_handler(number)
-        tasks.add(loop.create_task(stop()))
-
-    for number in signals:
-        loop.add_signal_handler(number, handle)
-
-
-def run_on_uvloop(work: Coroutine[Any, Any, T]) -> T:
-    """Run a coroutine to its end on a new uvloop."""
-    import uvloop
-
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(work)

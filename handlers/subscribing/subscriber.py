@@ -23,6 +23,8 @@ from .event import DomainEvent
 from .subscription import Lifespan, Ordering, SubscriberSpec, Subscription
 
 if TYPE_CHECKING:
+    from tasker_kafka.schemas.settings import Settings
+
     from .base import BaseSubscriber
 
 __all__ = ["Subscriber"]
@@ -171,6 +173,50 @@ class Subscriber:
             concurrency=self._concurrency,
             queued=self._queued,
             lifespans=tuple(self._lifespans),
+        )
+
+    async def serve(
+        self,
+        bootstrap_servers: str | None = None,
+        *,
+        prefix: str | None = None,
+        settings: Settings | None = None,
+    ) -> None:
+        """Serve the group on the running loop until cancelled. What ends it is raised, as BrokerUnavailable.
+
+        bootstrap_servers: default TASKER_BROKER, else this machine's usual port
+        prefix: of Tasker's topics, the group's retry topics among them; default TASKER_PREFIX, else `tasker`
+        settings: default those of the settings files and TASKER_… variables, for TLS, SASL and delivery
+        """
+        from .serving import serve_with_settings
+
+        await serve_with_settings(
+            [self.spec], bootstrap_servers=bootstrap_servers, prefix=prefix, settings=settings
+        )
+
+    def run(
+        self,
+        bootstrap_servers: str | None = None,
+        *,
+        prefix: str | None = None,
+        settings: Settings | None = None,
+    ) -> None:
+        """Serve the group in this process until SIGTERM or Ctrl-C; then finish what is in hand. As `serve`."""
+        from tasker_kafka.topics.process import on_stop_signal, run_on_uvloop
+
+        from .serving import Serving, serve_with_settings
+
+        def started(serving: Serving) -> None:
+            on_stop_signal(serving.stop)
+
+        run_on_uvloop(
+            serve_with_settings(
+                [self.spec],
+                bootstrap_servers=bootstrap_servers,
+                prefix=prefix,
+                settings=settings,
+                started=started,
+            )
         )
 
     @property

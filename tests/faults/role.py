@@ -14,11 +14,12 @@ from tasker_kafka.deploy.cli import session
 from tasker_kafka.deploy.cli.console import print_error
 from tasker_kafka.deploy.cli.exits import code_of
 from tasker_kafka.deploy.cli.run_roles import start
-from tasker_kafka.deploy.roles import run_on_uvloop, run_orchestrator_role, run_worker_role
+from tasker_kafka.deploy.roles import run_orchestrator_role, run_worker_role
 from tasker_kafka.schemas.errors import TaskerError
 from tasker_kafka.schemas.settings import Settings
 from tasker_kafka.topics.log import Log
 from tasker_kafka.topics.names import TopicNames
+from tasker_kafka.topics.process import run_on_uvloop
 from tests.checker import LedgerWriter
 from tests.faults.injection import EARLY, LEDGER, PLANTED, DieAt, have_defect, mend_early
 
