@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import threading
 from collections import deque
@@ -51,9 +52,11 @@ class HttpSink:
 
     def __init__(self, *answers: Answer) -> None:
         self.requests: list[Received] = []
+        self.connections = 0
         self.answers = deque(answers)
         """Given one by one; then every request is accepted."""
         self._closing = threading.Event()
+        self._requested = threading.Event()
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         self._server.daemon_threads = True
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02})
@@ -62,6 +65,10 @@ class HttpSink:
     def url(self) -> str:
         """The address, without a slash at its end."""
         return f"http://127.0.0.1:{self._server.server_port}"
+
+    async def wait_requested(self) -> None:
+        """Until a request has come."""
+        await asyncio.to_thread(self._requested.wait, 60)
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -81,10 +88,15 @@ class HttpSink:
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
 
+            def setup(self) -> None:
+                super().setup()
+                sink.connections += 1
+
             def _take(self) -> None:
                 body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
                 headers = {name.lower(): value for name, value in self.headers.items()}
                 sink.requests.append(Received(self.command, self.path, headers, body))
+                sink._requested.set()
                 answer = sink.answers.popleft() if sink.answers else Answer()
                 if answer.hangs:
                     sink._closing.wait()
