@@ -133,7 +133,7 @@ class MultiServiceSubscriber(BaseSubscriber):
             for each in made.subscriptions(
                 events=wanted,
                 is_foreign=is_foreign,
-                retry=kind.retry or retry,
+                retry=retry or kind.retry,
                 delivery=delivery or kind.delivery,
             )
         ]

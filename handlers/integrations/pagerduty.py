@@ -155,6 +155,7 @@ class PagerDutySubscriber(AlertSubscriber):
     """Pages for critical tasks. Subscribe it to their good ends, too, so that alerts close by themselves."""
 
     config: PagerDutyConfig
+    group = "pagerduty"
 
     def check(self) -> None:
         """A routing key is there, and the address is one."""
