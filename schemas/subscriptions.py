@@ -74,4 +74,3 @@ class DeadLetterAct(msgspec.Struct, frozen=True, kw_only=True):
     """Paths in the payload that were edited before it was redriven."""
     redriven_topic: str | None = None
     redriven_partition: int | None = None
-    redriven_offset: int | None = None

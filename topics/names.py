@@ -133,6 +133,15 @@ class TopicNames(msgspec.Struct, frozen=True, dict=True):
         """Consumer group of a subscriber group's members."""
         return f"{self.prefix}-subscriber-{checked_name('group', group)}"
 
+    @property
+    def watcher_group(self) -> str:
+        """Consumer group of those who watch for missing receipts."""
+        return f"{self.prefix}-receipt-watcher"
+
+    def watcher_writer(self, topic: str, partition: int) -> str:
+        """Transactional id of whoever watches this partition of events."""
+        return f"{self.prefix}-receipt-watcher-{topic}-{partition}"
+
     def worker_group(self, queue: str) -> str:
         """Consumer group of a queue's step workers."""
         return f"{self.prefix}-worker-{checked_name('queue', queue)}"

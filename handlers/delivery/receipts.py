@@ -31,6 +31,7 @@ __all__ = [
     "ACKNOWLEDGING",
     "OUTCOME",
     "Owed",
+    "OwedSet",
     "ReceiptBook",
     "Writer",
     "outcome_of",
@@ -129,7 +130,7 @@ class ReceiptBook:
         self._writer = writer
         self._codec = codec
         self._count = 0
-        self._known: dict[int, _Acknowledged] = {}
+        self._known: dict[int, OwedSet] = {}
         """By receipts partition."""
         self._loaded: set[int] = set()
         """Source partitions."""
@@ -142,12 +143,13 @@ class ReceiptBook:
         """
         self._count = await self._log.partition_count(self._names.receipts)
         place = receipts_partition(partition, self._count)
-        known = self._known.setdefault(place, _Acknowledged(self._ttl_ms))
+        known = self._known.setdefault(place, OwedSet(self._ttl_ms // _SLICES))
         self._loaded.add(partition)
         async for record in self._read(TopicPartition(self._names.receipts, place)):
             owed = owed_of(record)
             if owed is not None and owed.group == self._group and outcome_of(record) in ACKNOWLEDGING:
                 known.add(owed, record.timestamp)
+        known.forget_before(self._since_ms())
 
     def drop(self, partition: int) -> None:
         """The source partition is not ours any more."""
@@ -162,7 +164,7 @@ class ReceiptBook:
         """
         known = self._known.get(receipts_partition(partition, self._count)) if self._count else None
         owed = Owed(event_id, self._group, subscription)
-        return known is not None and known.holds(owed, self._log.now_ms())
+        return known is not None and known.holds(owed, self._since_ms())
 
     async def write(self, receipt: Receipt) -> None:
         """Write a receipt of this group; returns when it is acknowledged. LogError when it cannot be written.
@@ -173,7 +175,12 @@ class ReceiptBook:
         await self._writer.write(receipt_write(self._names, receipt, count, self._codec))
         known = self._known.get(receipts_partition(receipt.partition, count))
         if known is not None and receipt.outcome in ACKNOWLEDGING:
-            known.add(Owed(receipt.event_id, receipt.group, receipt.subscription), self._log.now_ms())
+            owed = Owed(receipt.event_id, receipt.group, receipt.subscription)
+            if known.add(owed, self._log.now_ms()):
+                known.forget_before(self._since_ms())
+
+    def _since_ms(self) -> int:
+        return max(0, self._log.now_ms() - self._ttl_ms)
 
     async def _read(self, where: TopicPartition) -> AsyncIterator[Record]:
         """Records of the time to live. Also those that follow an open transaction of a watcher.
@@ -195,28 +202,33 @@ class ReceiptBook:
             await reader.close()
 
 
-class _Acknowledged:
-    """Digests of what is acknowledged, in slices of time that are forgotten whole."""
+class OwedSet:
+    """Digests of what is settled, in slices of time that are forgotten whole."""
 
-    def __init__(self, ttl_ms: int) -> None:
-        self._ttl_ms = ttl_ms
-        self._width_ms = max(1, ttl_ms // _SLICES)
+    def __init__(self, width_ms: int) -> None:
+        self._width_ms = max(1, width_ms)
         self._slices: dict[int, set[bytes]] = {}
 
-    def add(self, owed: Owed, at_ms: int) -> None:
-        """Acknowledged then."""
-        now_in = at_ms // self._width_ms
-        if now_in not in self._slices:
-            self._slices[now_in] = set()
-            oldest = (at_ms - self._ttl_ms) // self._width_ms
-            self._slices = {place: held for place, held in self._slices.items() if place >= oldest}
-        self._slices[now_in].add(_digest(owed))
+    def __len__(self) -> int:
+        return sum(map(len, self._slices.values()))
 
-    def holds(self, owed: Owed, now_ms: int) -> bool:
-        """Whether it was acknowledged within the time to live, or not long before."""
-        oldest = (now_ms - self._ttl_ms) // self._width_ms
+    def add(self, owed: Owed, at_ms: int) -> bool:
+        """Settled then. True when that began a new slice: time to forget an old one."""
+        place = at_ms // self._width_ms
+        is_new = place not in self._slices
+        self._slices.setdefault(place, set()).add(_digest(owed))
+        return is_new
+
+    def holds(self, owed: Owed, since_ms: int = 0) -> bool:
+        """Whether it was settled at or after `since_ms`, or not long before."""
+        oldest = since_ms // self._width_ms
         digest = _digest(owed)
         return any(place >= oldest and digest in held for place, held in self._slices.items())
+
+    def forget_before(self, at_ms: int) -> None:
+        """Drop the slices that ended before."""
+        oldest = at_ms // self._width_ms
+        self._slices = {place: held for place, held in self._slices.items() if place >= oldest}
 
 
 def _digest(owed: Owed) -> bytes:
