@@ -7,7 +7,7 @@ however long the partition is.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from typing import Final, TypeVar
 
 from .log import Isolation, Log, Reader, Record, TopicPartition
@@ -30,13 +30,13 @@ async def newest_first(
     *,
     begin: int | None = None,
     end: int | None = None,
-) -> AsyncIterator[T]:
+) -> AsyncGenerator[T, None]:
     """What `take` makes of each committed record from before `end` down to `begin`, the newest first.
 
     partition: an existing one. begin, end: offsets; by default the first available one and the last stable one as they
     are now. take: called once per record, in order within a block of up to 2,048 offsets; None leaves the record out.
     Only what it returns is held, so whoever drops a record's value reads large ones in little memory. Records that
-    retention removes meanwhile are left out. Raises LogError.
+    retention removes meanwhile are left out. Who stops early closes it (`contextlib.aclosing`). Raises LogError.
     """
     first = await log.begin_offset(partition)
     lowest = first if begin is None else max(begin, first)

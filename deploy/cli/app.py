@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from . import broker, config, rejections, run_roles, step, task, template, topics
+from . import broker, config, dlq, rejections, run_roles, step, task, template, topics
 from .console import print_text
 from .dev import dev
 from .doctor import doctor
@@ -54,6 +54,7 @@ app.add_typer(task.app, name="task")
 app.add_typer(step.app, name="step")
 app.add_typer(template.app, name="template")
 app.add_typer(rejections.app, name="rejections")
+app.add_typer(dlq.app, name="dlq")
 app.add_typer(config.app, name="config")
 app.command("verify-rebuild")(verify_rebuild)
 app.command()(doctor)

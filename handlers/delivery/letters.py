@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncGenerator, Iterable
+from contextlib import aclosing
 from enum import StrEnum
 from typing import Final, NamedTuple
 
@@ -187,8 +188,11 @@ async def letters_of(
     wanted: LetterFilter,
     *,
     codec: Codec = default_codec,
-) -> AsyncIterator[DeadLetter]:
-    """The letters of one partition that are meant, the one with the highest offset first, acts taken into account."""
+) -> AsyncGenerator[DeadLetter, None]:
+    """The letters of one partition that are meant, the one with the highest offset first, acts taken into account.
+
+    Who stops early closes it (`contextlib.aclosing`).
+    """
     where = TopicPartition(queue.topic, partition)
     first = wanted.first_of(queue.name, partition)
     if first == -1:
@@ -205,11 +209,14 @@ async def letters_of(
             return msgspec.structs.replace(made, journey=msgspec.structs.replace(made.journey, stack=None))
         return made
 
-    found: AsyncIterator[DeadLetter | DeadLetterAct] = newest_first(log, where, take, begin=begin, end=end)
-    async for each in found:
-        if isinstance(each, DeadLetterAct):
-            states.note(each)
-        else:
+    records: AsyncGenerator[DeadLetter | DeadLetterAct, None] = newest_first(
+        log, where, take, begin=begin, end=end
+    )
+    async with aclosing(records) as found:
+        async for each in found:
+            if isinstance(each, DeadLetterAct):
+                states.note(each)
+                continue
             letter = msgspec.structs.replace(each, state=states.of(each.place.offset))
             if wanted.matches(letter):
                 yield letter

@@ -221,9 +221,10 @@ class _Acting:
         try:
             to = self._redriven(self._names, self._order, self._codec, record)
         except (EditFault, DecodeError) as error:
+            way_out = error.next_step if isinstance(error, EditFault) else None
             raise EditFault(
-                f"{letter.place}: {error.message}; {self._report.letters} letters were done before it",
-                next_step=error.next_step or "leave it out, or give the record's whole value: --value FILE",
+                f"{letter.place} cannot be edited: {error.message}; {self._report.letters} letters were done before it",
+                next_step=way_out or "leave it out, or give the record's whole value: --value FILE",
             ) from error
         return [to, self._act_on(queue, letter, to)]
 

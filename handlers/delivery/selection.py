@@ -82,16 +82,11 @@ class Selection:
     def _in_order(self) -> Iterator[Selected]:
         for _, (originals, whose, offsets, partitions, sizes) in sorted(self._sources.items()):
             # Stable, and begun with the lowest offset: of repeats the one that was written last is the last.
-            rows = sorted(
-                range(len(originals) - 1, -1, -1),
-                key=lambda row, o=originals, w=whose: o[row] << 32 | w[row],  # type: ignore[misc]
-            )
+            order = [original << 32 | who for original, who in zip(originals, whose, strict=True)]
+            rows = sorted(range(len(order) - 1, -1, -1), key=order.__getitem__)
             for index, row in enumerate(rows):
                 after = rows[index + 1] if index + 1 < len(rows) else None
-                is_repeat = after is not None and (originals[row], whose[row]) == (
-                    originals[after],
-                    whose[after],
-                )
+                is_repeat = after is not None and order[row] == order[after]
                 yield Selected(partitions[row], offsets[row], sizes[row], is_repeat)
 
 

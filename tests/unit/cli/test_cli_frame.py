@@ -37,6 +37,7 @@ COMMANDS = {
     "step": ("retry", "resolve", "complete", "cancel"),
     "template": ("list", "lint", "show", "graph", "publish"),
     "rejections": ("list", "show"),
+    "dlq": ("list", "show", "redrive", "purge"),
     "config": ("show", "validate", "explain"),
     "doctor": (),
 }

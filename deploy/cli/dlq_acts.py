@@ -1,0 +1,258 @@
+"""`tasker dlq redrive` and `tasker dlq purge`: what changes the state of dead letters."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+
+import typer
+
+from . import dlq_options as which
+from .console import note, print_json, print_table, print_text
+from .exits import CommandExit
+from .guard import run
+from .options import AsJson, current_actor
+from .session import Session, in_session
+
+if TYPE_CHECKING:
+    from tasker_kafka.deploy.reading.dead_letters import LetterRow
+    from tasker_kafka.handlers.delivery.letters import DeadLetter
+    from tasker_kafka.handlers.delivery.redrive import ActOrder, ActReport, Edit
+
+__all__ = ["purge", "redrive"]
+
+SHOWN = 50
+"""Letters that are listed; all are counted."""
+NOTED_EACH = 1_000
+"""Letters after which a long run says how far it is."""
+
+All = Annotated[bool, typer.Option("--all", help="Every open letter, where nothing else says which.")]
+Again = Annotated[
+    bool, typer.Option("--again", help="Also letters that are redriven, purged or acknowledged already.")
+]
+DryRun = Annotated[
+    bool, typer.Option("--dry-run", help="Say what would be done, in which order; write nothing.")
+]
+Rate = Annotated[
+    float | None, typer.Option("--rate", min=0.001, help="Letters in a second at most. Default: no limit.")
+]
+WhyActed = Annotated[str, typer.Option("--reason", help="Why; kept beside the letter.")]
+WhoActs = Annotated[
+    str | None, typer.Option("--actor", help="Who; kept beside the letter. Default: user@host.")
+]
+Assignments = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set", help="Set a value of the payload, as amount=12.5 or customer.name=Ann; repeatable."
+    ),
+]
+EditFile = Annotated[
+    Path | None,
+    typer.Option("--edit", help="JSON file with the new payload of the one letter that is named."),
+]
+ValueFile = Annotated[
+    Path | None,
+    typer.Option("--value", help="File with the new value of the one record that is named, byte for byte."),
+]
+
+
+class Orders(NamedTuple):
+    """What the options of both commands say."""
+
+    letters: which.LetterOptions
+    is_all: bool
+    again: bool
+    dry_run: bool
+    rate: float | None
+    reason: str
+    actor: str | None
+    as_json: bool
+
+
+def redrive(  # noqa: PLR0917 - one parameter for each option
+    places: which.Places = None,
+    namespace: which.Namespace = None,
+    group: which.Group = None,
+    subscription: which.Subscription = None,
+    event: which.Event = None,
+    kind: which.Kind = None,
+    key: which.Key = None,
+    event_id: which.Id = None,
+    task: which.Task = None,
+    since: which.Since = None,
+    until: which.Until = None,
+    every: All = False,
+    again: Again = False,
+    assignments: Assignments = None,
+    edit: EditFile = None,
+    value: ValueFile = None,
+    dry_run: DryRun = False,
+    rate: Rate = None,
+    reason: WhyActed = "",
+    actor: WhoActs = None,
+    as_json: AsJson = False,
+) -> None:
+    """Hand dead letters to their own group again, each lane in its original order. The source stays untouched."""
+    letters = which.LetterOptions(
+        namespace, group, subscription, event, kind, key, event_id, task, since, until, places
+    )
+    orders = Orders(letters, every, again, dry_run, rate, reason, actor, as_json)
+    from tasker_kafka.handlers.delivery.redrive import redrive as act
+
+    do(act, orders, "redriven", edit_of(letters, assignments, edit, value))
+
+
+def purge(  # noqa: PLR0917 - one parameter for each option
+    places: which.Places = None,
+    namespace: which.Namespace = None,
+    group: which.Group = None,
+    subscription: which.Subscription = None,
+    event: which.Event = None,
+    kind: which.Kind = None,
+    key: which.Key = None,
+    event_id: which.Id = None,
+    task: which.Task = None,
+    since: which.Since = None,
+    until: which.Until = None,
+    every: All = False,
+    again: Again = False,
+    dry_run: DryRun = False,
+    rate: Rate = None,
+    reason: WhyActed = "",
+    actor: WhoActs = None,
+    as_json: AsJson = False,
+) -> None:
+    """Give dead letters up: they are open no more. Their bytes stay until the queue's retention takes them."""
+    letters = which.LetterOptions(
+        namespace, group, subscription, event, kind, key, event_id, task, since, until, places
+    )
+    orders = Orders(letters, every, again, dry_run, rate, reason, actor, as_json)
+    from tasker_kafka.handlers.delivery.redrive import purge as act
+
+    do(act, orders, "purged", None)
+
+
+def do(act: Callable[..., Awaitable[ActReport]], orders: Orders, word: str, edit: Edit | None) -> None:
+    """Act on the letters that are meant, and say so. Exit code 1 when letters were named and none is open."""
+    if not orders.is_all and not orders.letters.says_anything:
+        raise typer.BadParameter(
+            "say which letters are meant: a place, a filter, or --all", param_hint="PLACE"
+        )
+    seen = Seen(word)
+    report = run(in_session(lambda session: work(session, act, orders, edit, seen)))
+    if orders.as_json:
+        print_json(document(report, orders, seen.rows))
+    else:
+        print_report(report, orders, word, seen.rows)
+    if report.skipped and not report.letters:
+        raise typer.Exit(CommandExit.REFUSED)
+
+
+async def work(
+    session: Session,
+    act: Callable[..., Awaitable[ActReport]],
+    orders: Orders,
+    edit: Edit | None,
+    seen: Seen,
+) -> ActReport:
+    """One run on a connection. Interrupted, it says how far it came."""
+    from tasker_kafka.handlers.delivery.letters import LetterState
+
+    states = frozenset(each.value for each in LetterState) if orders.again else None
+    wanted = orders.letters.filter(session.log.now_ms(), states)
+    try:
+        return await act(session.log, session.names, wanted, order_of(orders, edit), progress=seen.take)
+    except BaseException:
+        if seen.count and not orders.dry_run:
+            note(f"{seen.count} letters were {seen.word} before that")
+        raise
+
+
+def order_of(orders: Orders, edit: Edit | None) -> ActOrder:
+    """As `handlers.delivery.redrive` takes it."""
+    from tasker_kafka.handlers.delivery.redrive import ActOrder
+
+    return ActOrder(
+        actor=orders.actor or current_actor(),
+        reason=orders.reason,
+        per_second=orders.rate,
+        edit=edit,
+        is_dry_run=orders.dry_run,
+    )
+
+
+class Seen:
+    """The first letters that were acted on, and how many there were."""
+
+    def __init__(self, word: str) -> None:
+        self.word = word
+        self.count = 0
+        self.rows: list[LetterRow] = []
+
+    def take(self, letter: DeadLetter) -> None:
+        """One more."""
+        from tasker_kafka.deploy.reading.dead_letters import letter_row
+
+        self.count += 1
+        if len(self.rows) < SHOWN:
+            self.rows.append(letter_row(letter))
+        if not self.count % NOTED_EACH:
+            note(f"{self.count} letters")
+
+
+def edit_of(
+    letters: which.LetterOptions, assignments: list[str] | None, payload: Path | None, value: Path | None
+) -> Edit | None:
+    """What to change. A file is for one letter that is named by its place."""
+    from tasker_kafka.handlers.delivery.edits import parse_assignment
+    from tasker_kafka.handlers.delivery.redrive import Edit
+    from tasker_kafka.schemas.json_strict import decode_json
+    from tasker_kafka.schemas.limits import RECORD_BYTES
+
+    if sum(bool(each) for each in (assignments, payload, value)) > 1:
+        raise typer.BadParameter("give one of --set, --edit and --value")
+    if (payload or value) and len(letters.places or ()) != 1:
+        raise typer.BadParameter("--edit and --value change one letter: name it by its place")
+    if assignments:
+        return Edit(assignments=tuple(map(parse_assignment, assignments)))
+    if payload is not None:
+        text = content(payload)
+        return Edit(payload=decode_json(text, max_bytes=RECORD_BYTES.maximum, what=str(payload)))
+    return None if value is None else Edit(value=content(value))
+
+
+def content(path: Path) -> bytes:
+    """A file's bytes. ConfigurationError when it cannot be read."""
+    from tasker_kafka.schemas.errors import ConfigurationError
+
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise ConfigurationError(f"{path} cannot be read: {error.strerror}") from None
+
+
+def document(report: ActReport, orders: Orders, rows: list[LetterRow]) -> dict[str, Any]:
+    """The report as JSON."""
+    return {
+        "is_dry_run": orders.dry_run,
+        "letters": report.letters,
+        "repeats": report.repeats,
+        "groups": [{"group": name, "letters": count} for name, count in sorted(report.groups.items())],
+        "skipped": [{"place": str(place), "state": state.value} for place, state in report.skipped],
+        "first": [row.place for row in rows],
+    }
+
+
+def print_report(report: ActReport, orders: Orders, word: str, rows: list[LetterRow]) -> None:
+    """The report as text; of a dry run with the first letters in their order."""
+    if orders.dry_run:
+        from .dlq_views import COLUMNS, columns
+
+        print_table(COLUMNS, map(columns, rows), empty="no letters")
+    for place, state in report.skipped:
+        note(f"{place} is {state.value}: left as it is (--again acts on it all the same)")
+    by_group = ", ".join(f"{name} {count}" for name, count in sorted(report.groups.items()))
+    told = f"{report.letters} letters {'would be ' if orders.dry_run else ''}{word}"
+    repeats = f"; {report.repeats} of them repeat an event" if report.repeats else ""
+    print_text(f"{told}{f' ({by_group})' if by_group else ''}{repeats}")

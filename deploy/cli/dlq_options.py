@@ -1,0 +1,137 @@
+"""The options that say which dead letters are meant, alike for every `tasker dlq` command."""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime
+from typing import TYPE_CHECKING, Annotated, Final, NamedTuple
+
+import typer
+
+if TYPE_CHECKING:
+    from tasker_kafka.handlers.delivery.journey import FailureClass
+    from tasker_kafka.handlers.delivery.letters import LetterFilter
+
+__all__ = [
+    "Event",
+    "Group",
+    "Id",
+    "Key",
+    "Kind",
+    "LetterOptions",
+    "Namespace",
+    "Place",
+    "Places",
+    "Since",
+    "Subscription",
+    "Task",
+    "Until",
+]
+
+Place = Annotated[
+    str, typer.Argument(metavar="QUEUE/PARTITION:OFFSET", help="A letter as `dlq list` shows it.")
+]
+Places = Annotated[
+    list[str] | None, typer.Argument(metavar="[PLACE]...", help="Letters as `dlq list` shows them.")
+]
+Namespace = Annotated[
+    list[str] | None,
+    typer.Option("--namespace", help="Letters of this namespace's queue; group:NAME for a group's own."),
+]
+Group = Annotated[str | None, typer.Option("--group", help="Letters of this subscriber group.")]
+Subscription = Annotated[str | None, typer.Option("--subscription", help="Of this subscription of it.")]
+Event = Annotated[
+    list[str] | None,
+    typer.Option("--event", help="Events of this name or pattern, as payment.*; repeatable."),
+]
+Kind = Annotated[
+    str | None,
+    typer.Option("--class", help="Letters of this class: handler, timeout, schema, decode, expired, …"),
+]
+Key = Annotated[
+    str | None, typer.Option("--key", "--lane", help="Letters of this key: a whole lane, in its order.")
+]
+Id = Annotated[list[str] | None, typer.Option("--id", help="Letters of this event id; repeatable.")]
+Task = Annotated[str | None, typer.Option("--task", help="Letters of events that this task published.")]
+Since = Annotated[
+    str | None, typer.Option("--since", help="Died then or later: 2026-01-31T09:30Z, or 30m, 2h, 7d ago.")
+]
+Until = Annotated[str | None, typer.Option("--until", help="Died before; as --since.")]
+
+_AGO: Final = re.compile(r"(\d{1,6})([smhd])")
+_UNIT_MS: Final = {"s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
+
+
+class LetterOptions(NamedTuple):
+    """What a command's options say about the letters."""
+
+    namespaces: list[str] | None = None
+    group: str | None = None
+    subscription: str | None = None
+    events: list[str] | None = None
+    kind: str | None = None
+    key: str | None = None
+    ids: list[str] | None = None
+    task: str | None = None
+    since: str | None = None
+    until: str | None = None
+    places: list[str] | None = None
+
+    @property
+    def says_anything(self) -> bool:
+        """Whether not every letter is meant."""
+        return any(self)
+
+    def filter(self, now_ms: int, states: frozenset[str] | None) -> LetterFilter:
+        """The filter; `states` None: open letters. ConfigurationError or DecodeError for a value that is none."""
+        from tasker_kafka.handlers.delivery.letters import LetterFilter, LetterState, parse_place
+        from tasker_kafka.schemas.event_patterns import parse_patterns
+        from tasker_kafka.schemas.identity import format_id, parse_id
+
+        places = frozenset(map(parse_place, self.places)) if self.places else None
+        queues = frozenset(self.namespaces) if self.namespaces else None
+        if queues is None and places is not None:
+            queues = frozenset(each.queue for each in places)
+        return LetterFilter(
+            queues=queues,
+            places=places,
+            group=self.group,
+            subscription=self.subscription,
+            events=parse_patterns(self.events, is_foreign=True) if self.events else None,
+            failure_class=None if self.kind is None else failure_class(self.kind),
+            key=None if self.key is None else self.key.encode(),
+            event_ids=frozenset(self.ids) if self.ids else None,
+            task_id=None if self.task is None else format_id(parse_id(self.task)),
+            since=None if self.since is None else parse_moment(self.since, now_ms),
+            until=None if self.until is None else parse_moment(self.until, now_ms),
+            states=frozenset({LetterState.OPEN} if states is None else map(LetterState, states)),
+        )
+
+
+def failure_class(text: str) -> FailureClass:
+    """The class of this name. BadParameter names those there are."""
+    from tasker_kafka.handlers.delivery.journey import FailureClass
+
+    try:
+        return FailureClass(text)
+    except ValueError:
+        raise typer.BadParameter(
+            f"{text!r} is no class; there are {', '.join(each.value for each in FailureClass)}",
+            param_hint="--class",
+        ) from None
+
+
+def parse_moment(text: str, now_ms: int) -> int:
+    """Milliseconds since 1970 of a time with its zone, or of `2h` ago. BadParameter says what is taken."""
+    ago = _AGO.fullmatch(text)
+    if ago is not None:
+        return now_ms - int(ago[1]) * _UNIT_MS[ago[2]]
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        moment = None
+    if moment is None or moment.tzinfo is None:
+        raise typer.BadParameter(
+            f"{text!r} is no time: give it with its zone, as 2026-01-31T09:30Z, or how long ago, as 2h or 7d"
+        )
+    return round(moment.timestamp() * 1000)
