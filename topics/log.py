@@ -30,6 +30,7 @@ __all__ = [
     "Isolation",
     "Log",
     "LogFailure",
+    "MemberDescription",
     "Outbox",
     "Reader",
     "RebalanceListener",
@@ -263,6 +264,15 @@ class TopicDescription(msgspec.Struct, frozen=True):
     config: dict[str, str]
 
 
+class MemberDescription(msgspec.Struct, frozen=True):
+    """A member of a consumer group as the broker has it; `partitions` are those assigned to it."""
+
+    member_id: str
+    client_id: str
+    host: str
+    partitions: tuple[TopicPartition, ...]
+
+
 class TopicAdmin(Protocol):
     """Creates and describes topics; used by `tasker topics` and tests."""
 
@@ -288,6 +298,10 @@ class TopicAdmin(Protocol):
 
     async def group_offsets(self, group: str) -> dict[TopicPartition, Committed]:
         """A group's committed offsets with metadata."""
+        ...
+
+    async def group_members(self, group: str) -> list[MemberDescription]:
+        """Who is in a group now, by member id; empty for one that nobody has joined."""
         ...
 
 

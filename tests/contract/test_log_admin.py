@@ -4,7 +4,7 @@ import pytest
 
 from tasker_kafka.schemas.errors import TopicsDrifted
 from tasker_kafka.topics.log import TopicDescription, TopicPartition, Write
-from tests.support.log_sides import Side, contract, outbox_for
+from tests.support.log_sides import Listener, Side, contract, outbox_for, until
 
 
 @contract
@@ -62,3 +62,24 @@ async def test_settings_are_changed_one_by_one(side: Side) -> None:
 async def test_a_group_nobody_knows_has_no_offsets(side: Side) -> None:
     log = await side.log()
     assert await log.admin().group_offsets(f"{side.prefix}-nobody") == {}
+
+
+@contract
+async def test_a_groups_members_are_described_with_their_partitions(side: Side) -> None:
+    log = await side.log()
+    topic = await side.topic(log, partitions=3)
+    assert await log.admin().group_members(f"{side.prefix}-group") == []
+    first, second = side.member(log, client_id="one"), side.member(log, client_id="two")
+    first_listener, second_listener = Listener(), Listener()
+    await first.start([topic], first_listener)
+    (alone,) = await log.admin().group_members(f"{side.prefix}-group")
+    assert (alone.client_id, bool(alone.host)) == ("one", True)
+    assert alone.partitions == tuple(TopicPartition(topic, number) for number in range(3))
+    await second.start([topic], second_listener)
+    await until(lambda: len(first_listener.held) + len(second_listener.held) == 3)
+    both = await log.admin().group_members(f"{side.prefix}-group")
+    assert {each.client_id: set(each.partitions) for each in both} == {
+        "one": first_listener.held,
+        "two": second_listener.held,
+    }
+    assert [each.member_id for each in both] == sorted(each.member_id for each in both)

@@ -14,7 +14,7 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from tasker_kafka.schemas.errors import LogError
 from tasker_kafka.topics.kafka.lookup import Lookup
 from tasker_kafka.topics.kafka.translation import translating
-from tasker_kafka.topics.log import Committed, TopicDescription, TopicPartition
+from tasker_kafka.topics.log import Committed, MemberDescription, TopicDescription, TopicPartition
 
 __all__ = ["KafkaAdmin"]
 
@@ -108,6 +108,10 @@ class KafkaAdmin:
     async def group_offsets(self, group: str) -> dict[TopicPartition, Committed]:
         """A group's committed offsets with metadata."""
         return await self._lookup.group_offsets(group)
+
+    async def group_members(self, group: str) -> list[MemberDescription]:
+        """Who is in a group now, by member id."""
+        return await self._lookup.describe_members(group)
 
     async def _configs(self, names: Iterable[str]) -> dict[str, list[dict[str, Any]]]:
         resources = [ConfigResource(ConfigResourceType.TOPIC, name) for name in names]

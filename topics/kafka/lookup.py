@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 from aiokafka import errors
 from aiokafka.client import AIOKafkaClient, ConnectionGroup, CoordinationType
 from aiokafka.consumer.fetcher import READ_COMMITTED, READ_UNCOMMITTED, PartitionRecords
+from aiokafka.coordinator.protocol import ConsumerProtocolMemberAssignment
 from aiokafka.protocol.admin import DescribeGroupsRequest
 from aiokafka.protocol.api import Request
 from aiokafka.protocol.commit import OffsetFetchRequest
@@ -25,7 +26,14 @@ from aiokafka.record.memory_records import MemoryRecords
 from tasker_kafka.schemas.errors import NotFoundError, TopicsDrifted
 from tasker_kafka.topics.kafka.polling import driver_partition, to_record
 from tasker_kafka.topics.kafka.translation import translating
-from tasker_kafka.topics.log import Committed, Isolation, Record, TopicPartition, TopicPartitionOffset
+from tasker_kafka.topics.log import (
+    Committed,
+    Isolation,
+    MemberDescription,
+    Record,
+    TopicPartition,
+    TopicPartitionOffset,
+)
 
 __all__ = ["EARLIEST", "LATEST", "Lookup"]
 
@@ -187,6 +195,17 @@ class Lookup:
 
         return await self._insist(f"asking for members of group {group!r}", ask)
 
+    async def describe_members(self, group: str) -> list[MemberDescription]:
+        """A group's members with their partitions, by member id; while it rebalances they have none."""
+
+        async def ask() -> list[MemberDescription]:
+            response = await self._ask_coordinator(group, DescribeGroupsRequest([group]))
+            ((code, _, _, _, _, members, *_),) = response.groups
+            _check_code(code, group)
+            return [_described(*member[:5]) for member in sorted(members)]
+
+        return await self._insist(f"asking for members of group {group!r}", ask)
+
     async def leave_group(self, group: str, member_id: str) -> None:
         """Take a member out; one that is none any more is ignored."""
 
@@ -239,6 +258,12 @@ class Lookup:
                     if error.invalid_metadata:
                         self._client.force_metadata_update()
                 await asyncio.sleep(_BACKOFF_SECONDS)
+
+
+def _described(member_id: str, client_id: str, host: str, _: bytes, assignment: bytes) -> MemberDescription:
+    held = ConsumerProtocolMemberAssignment.decode(assignment).partitions() if assignment else []
+    partitions = tuple(sorted(TopicPartition(each.topic, each.partition) for each in held))
+    return MemberDescription(member_id, client_id, host.removeprefix("/"), partitions)
 
 
 def _check_code(code: int, subject: object) -> None:

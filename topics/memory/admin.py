@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from tasker_kafka.topics.log import Committed, TopicDescription, TopicPartition
+from tasker_kafka.topics.log import Committed, MemberDescription, TopicDescription, TopicPartition
 from tasker_kafka.topics.memory.cluster import MemoryCluster
 from tasker_kafka.topics.memory.process import MemoryProcess
 
@@ -50,3 +50,8 @@ class MemoryAdmin:
         """A group's committed offsets with metadata."""
         await self._process.gate(self._cluster.latency)
         return dict(self._cluster.group(group).offsets)
+
+    async def group_members(self, group: str) -> list[MemberDescription]:
+        """Who is in a group now, by member id."""
+        await self._process.gate(self._cluster.latency)
+        return self._cluster.group(group).describe_members()

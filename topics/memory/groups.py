@@ -11,7 +11,7 @@ import asyncio
 from collections.abc import Callable, Iterable, Mapping
 
 from tasker_kafka.schemas.errors import FencedError, LogError
-from tasker_kafka.topics.log import Committed, TopicPartition
+from tasker_kafka.topics.log import Committed, MemberDescription, TopicPartition
 
 __all__ = ["MAX_METADATA", "GroupCoordinator", "Joined"]
 
@@ -34,12 +34,22 @@ class Joined:
 
 
 class _Member:
-    __slots__ = ("assignment", "instance_id", "joining", "member_id", "session", "session_seconds", "topics")
+    __slots__ = (
+        "assignment",
+        "client_id",
+        "instance_id",
+        "joining",
+        "member_id",
+        "session",
+        "session_seconds",
+        "topics",
+    )
 
     def __init__(
-        self, member_id: str, instance_id: str | None, topics: frozenset[str], seconds: float
+        self, member_id: str, client_id: str, instance_id: str | None, topics: frozenset[str], seconds: float
     ) -> None:
         self.member_id = member_id
+        self.client_id = client_id
         self.instance_id = instance_id
         self.topics = topics
         self.session_seconds = seconds
@@ -115,6 +125,13 @@ class GroupCoordinator:
                 )
         self.offsets.update(offsets)
 
+    def describe_members(self) -> list[MemberDescription]:
+        """The members with their partitions, by member id; all of them are on this host."""
+        return [
+            MemberDescription(name, member.client_id, "127.0.0.1", tuple(sorted(member.assignment)))
+            for name, member in sorted(self._members.items())
+        ]
+
     def topics_changed(self, topic: str) -> None:
         """A topic was created or deleted: its subscribers' partitions change."""
         if any(topic in member.topics for member in self._members.values()):
@@ -132,7 +149,9 @@ class GroupCoordinator:
         self, client_id: str, instance_id: str | None, topics: frozenset[str], session_seconds: float
     ) -> _Member:
         self._counter += 1
-        member = _Member(f"{instance_id or client_id}-{self._counter}", instance_id, topics, session_seconds)
+        member = _Member(
+            f"{instance_id or client_id}-{self._counter}", client_id, instance_id, topics, session_seconds
+        )
         self._members[member.member_id] = member
         return member
 
