@@ -2,12 +2,27 @@
 
 from __future__ import annotations
 
-from .commands import EventCandidate
+from typing import Any, Final
+
+from .commands import EventCandidate, Failure
 from .deliveries import DomainEvent
 from .identity import event_id, format_id, step_id
-from .plan import Plan
+from .plan import EventDeclaration, Plan
 
-__all__ = ["step_event"]
+__all__ = ["failure_payload", "step_event", "task_event"]
+
+_ENGINE: Final = "tasker-engine"
+"""Who fires a task's own events."""
+
+
+def failure_payload(failure: Failure, attempt: int) -> dict[str, Any]:
+    """What an event says that is made from a failed attempt."""
+    return {
+        "error_type": failure.type,
+        "error_code": failure.code,
+        "error_message": failure.message,
+        "attempt": attempt,
+    }
 
 
 def step_event(
@@ -46,4 +61,35 @@ def step_event(
         template_version=plan.version,
         correlation_id=correlation_id,
         causation_id=format_id(own_id),
+    )
+
+
+def task_event(
+    declaration: EventDeclaration,
+    plan: Plan,
+    *,
+    id_: bytes,
+    task_id: bytes,
+    key: str,
+    payload: bytes,
+    correlation_id: str,
+    at: int,
+) -> DomainEvent:
+    """An event of the task itself, which the engine fires at `at` (ms)."""
+    return DomainEvent(
+        event_id=id_,
+        name=declaration.name,
+        version=declaration.version,
+        namespace=plan.namespace,
+        delivery=declaration.delivery,
+        key=key,
+        payload=payload,
+        fired_at=at,
+        fired_by=_ENGINE,
+        environment="",
+        task_id=task_id,
+        template=plan.name,
+        template_version=plan.version,
+        correlation_id=correlation_id,
+        causation_id=format_id(task_id),
     )

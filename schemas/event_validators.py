@@ -10,9 +10,10 @@ from typing import Any, Final
 
 import msgspec
 
+from .limits import EVENT_KEY_BYTES
 from .paths import MISSING, PathSteps, follow, parse_path
 from .plan import EventDeclaration, Plan
-from .redaction import current_redactor
+from .redaction import DEFAULT_MASK
 from .schema_check import JsonSchema, Violation, schema_for
 from .schema_walk import REDACT_KEYWORD, mask_declared, subschemas
 
@@ -44,10 +45,26 @@ class DeclaredEvent:
         return () if self._schema is None else self._schema.violations(payload, root="payload")
 
     def masked(self, payload: Any) -> Any:
-        """The payload as it travels: what the schema marks with `x-redact: true` is replaced by the mask."""
+        """The payload as it travels: what the schema marks with `x-redact: true` is replaced by the mask.
+
+        Always the same text, whatever the process's settings say: what an event holds must not depend on them.
+        """
         if not self._masks or self._schema is None:
             return payload
-        return mask_declared(self._schema.schema, payload, current_redactor().mask)
+        return mask_declared(self._schema.schema, payload, DEFAULT_MASK)
+
+    def made(self, payload: Any, *, default_key: str) -> tuple[bytes, str] | None:
+        """Payload (JSON, masked) and key of an event that nobody wrote; None when the schema does not fit.
+
+        Where the payload has no usable key it is `default_key`, because nobody is there to be told.
+        """
+        if not self.fits(payload):
+            return None
+        masked = self.masked(payload)
+        key = self.key_of(masked)
+        if key is None or EVENT_KEY_BYTES.is_exceeded(len(key.encode())):
+            key = default_key
+        return msgspec.json.encode(masked), key
 
     def key_of(self, payload: Any) -> str | None:
         """The ordering key in a payload (masked: a secret is no key). None: the payload has none at that place.

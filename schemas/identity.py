@@ -20,6 +20,7 @@ from .words import Identity
 
 __all__ = [
     "canonical_json",
+    "decided_event_id",
     "dispatch_key",
     "event_id",
     "format_id",
@@ -41,8 +42,8 @@ _KEYED = uuid.UUID("6b0f2a52-6a0b-5d7e-9a46-3f0c1f6c2a01")
 _HASHED = uuid.UUID("6b0f2a52-6a0b-5d7e-9a46-3f0c1f6c2a02")
 """Namespace of task ids made from the context."""
 
-_STEP, _DISPATCH, _EVENT, _PLACE, _JITTER, _SPAN = (
-    each.encode() for each in ("step", "dispatch", "event", "place", "jitter", "span")
+_STEP, _DISPATCH, _EVENT, _DECIDED, _PLACE, _JITTER, _SPAN = (
+    each.encode() for each in ("step", "dispatch", "event", "decided", "place", "jitter", "span")
 )
 
 
@@ -141,6 +142,11 @@ def event_id(  # noqa: PLR0917 - an event's coordinates, from large to small
 ) -> bytes:
     """A domain event's id, 16 bytes: the same for every repeat of the same decision. `step` None: the task's own."""
     return _digest(_EVENT, task_id, life, _place(step), attempt, name.encode(), position)
+
+
+def decided_event_id(task_id: bytes, life: int, seq: int, step: str | None, name: str) -> bytes:
+    """Id of a domain event that the engine makes with the record `seq`, 16 bytes: the same when it is sent again."""
+    return _digest(_DECIDED, task_id, life, seq, _place(step), name.encode())
 
 
 def jitter_unit(task_id: bytes, step: str, attempt: int) -> float:

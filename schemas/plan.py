@@ -129,6 +129,11 @@ class Plan(msgspec.Struct, frozen=True, dict=True, forbid_unknown_fields=True):
         return tuple(sorted({step.queue for step in self.steps}))
 
     @cached_property
+    def has_events(self) -> bool:
+        """The task or one of its steps declares domain events."""
+        return bool(self.publishes_events) or any(step.publishes_events for step in self.steps)
+
+    @cached_property
     def is_untimed(self) -> bool:
         """No deadline, staleness or queue timeout: after not_before only waiting and running steps have timers."""
         lifecycle = self.lifecycle

@@ -15,7 +15,7 @@ from typing import Any, Final
 import msgspec
 
 from tasker_kafka.handlers.results import CallEnd, Failed
-from tasker_kafka.schemas.event_envelopes import step_event
+from tasker_kafka.schemas.event_envelopes import failure_payload, step_event
 from tasker_kafka.schemas.event_validators import DeclaredEvent
 from tasker_kafka.schemas.identity import format_id, traceparent_for
 from tasker_kafka.schemas.limits import EVENTS_PER_ATTEMPT, RECORD_BYTES, RESULT_WITH_EVENTS_BYTES, Limit
@@ -29,7 +29,7 @@ from .payloads import decoded_payload
 from .publishers import EventDraft
 from .running import NOTHING, PublisherRunner
 
-__all__ = ["AttemptEvents", "EventsOfAnswer", "failure_payload"]
+__all__ = ["AttemptEvents", "EventsOfAnswer"]
 
 _logger = logging.getLogger("tasker.events")
 _C = EventCondition
@@ -229,16 +229,6 @@ class AttemptEvents:
     def __str__(self) -> str:
         dispatch = self._dispatch
         return f"task {self._default_key} step {dispatch.step} attempt {dispatch.attempt}"
-
-
-def failure_payload(failure: Failure, attempt: int) -> dict[str, Any]:
-    """What an event says that is made from a failure."""
-    return {
-        "error_type": failure.type,
-        "error_code": failure.code,
-        "error_message": failure.message,
-        "attempt": attempt,
-    }
 
 
 def _size(candidate: EventCandidate) -> int:

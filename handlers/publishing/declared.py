@@ -97,17 +97,9 @@ def checked_event(
 
 
 def made_event(event: DeclaredEvent, payload: Any, *, default_key: str) -> CheckedEvent | None:
-    """The event of a payload that nobody wrote for it; None when the schema does not fit.
-
-    Where the payload has no usable key, the event is in the order of `default_key`, because nobody is there to be told.
-    """
-    if not event.fits(payload):
-        return None
-    masked = event.masked(payload)
-    key = event.key_of(masked)
-    if key is None or EVENT_KEY_BYTES.is_exceeded(len(key.encode())):
-        key = default_key
-    return CheckedEvent(msgspec.json.encode(masked), key)
+    """The event of a payload that nobody wrote for it; None when the schema does not fit."""
+    found = event.made(payload, default_key=default_key)
+    return None if found is None else CheckedEvent(*found)
 
 
 def _checked_key(event: DeclaredEvent, payload: Any, given: str | None, default: str) -> str:

@@ -10,34 +10,28 @@ from typing import Final
 
 import msgspec
 
-from tasker_kafka.schemas.event_envelopes import step_event
-from tasker_kafka.schemas.limits import EVENT_KEY_BYTES, NAME_LENGTH, RESULT_WITH_EVENTS_BYTES
 from tasker_kafka.schemas.plan import Plan
 from tasker_kafka.schemas.records import (
-    AttemptEnded,
     Audit,
     Cancellation,
     Command,
     Dispatch,
     DlqEntry,
     DomainEvent,
-    EventCandidate,
     StartTask,
     StepInput,
-    StepResult,
     Transition,
     Transitions,
 )
 from tasker_kafka.schemas.state import Stub, TaskState
 from tasker_kafka.schemas.words import (
-    Delivery,
-    EventCondition,
     Outcome,
     StepStatus,
     TaskStatus,
     TransitionEvent,
 )
 
+from .events import DomainEvents, domain_events
 from .ledger import entries
 from .retry import is_last_attempt
 
@@ -72,9 +66,12 @@ class Outputs(msgspec.Struct, frozen=True, kw_only=True):
     domain_events: tuple[DomainEvent, ...] = ()
     dlq_entries: tuple[DlqEntry, ...] = ()
     rejections: tuple[RefusedRequest, ...] = ()
+    dropped_events: tuple[str, ...] = ()
+    """For each domain event that should leave and cannot: which, and why. To be counted and logged."""
 
 
 NOTHING: Final = Outputs()
+_NO_EVENTS: Final = DomainEvents()
 
 
 def outputs(
@@ -106,17 +103,18 @@ def outputs(
                 dispatches.append(_dispatch(after, transition, plan))
         elif isinstance(before, TaskState) and _was_dispatched(transition):
             cancellations.append(_cancellation(before, transition, record, plan))
-    events: tuple[DomainEvent, ...] = ()
-    if type(body) is StepResult and body.events and isinstance(before, TaskState) and plan is not None:
-        events = _domain_events(before, body, record, plan)
     ledger = entries(before, after, record, plan)
-    if not (dispatches or cancellations or events or ledger):
+    found = _NO_EVENTS
+    if plan is not None and plan.has_events:
+        found = domain_events(before if isinstance(before, TaskState) else None, command, record, plan)
+    if not (dispatches or cancellations or ledger or found.events or found.dropped):
         return NOTHING
     return Outputs(
         dispatches=tuple(dispatches),
         cancellations=tuple(cancellations),
-        domain_events=events,
+        domain_events=tuple(found.events),
         dlq_entries=ledger,
+        dropped_events=tuple(found.dropped),
     )
 
 
@@ -161,59 +159,3 @@ def _cancellation(
         reason = str(last.event) if last.to_state is _ERROR else str(transition.cause)
     attempt = before.steps[position].attempt
     return Cancellation(life=before.life, step=name, attempt=attempt, reason=reason, at=transition.at)
-
-
-def _domain_events(
-    before: TaskState, body: StepResult, record: Transitions, plan: Plan
-) -> tuple[DomainEvent, ...]:
-    """The candidates of an accepted result whose condition fits what the decision made of it.
-
-    Only declared ones: the topic of others need not exist, and an output that cannot be written would stop the
-    partition for ever. For the same reason none that is larger than a worker may make it.
-    """
-    ended = next(
-        (
-            each
-            for each in record.transitions
-            if isinstance(each.data, AttemptEnded) and each.step == body.step
-        ),
-        None,
-    )
-    if ended is None or body.outcome not in _UNREPEATED:
-        return ()
-    fitting = _conditions(ended)
-    declared = {each.name for each in plan.steps[plan.index[body.step]].publishes_events}
-    return tuple(
-        step_event(
-            candidate,
-            plan,
-            task_id=before.task_id,
-            life=before.life,
-            step=body.step,
-            attempt=body.attempt,
-            correlation_id=before.correlation_id,
-            at=record.at,
-        )
-        for candidate in body.events
-        if candidate.condition in fitting
-        and candidate.delivery is not Delivery.FIRE_AND_FORGET
-        and candidate.name in declared
-        and _is_writable(candidate)
-    )
-
-
-def _is_writable(candidate: EventCandidate) -> bool:
-    """Whether the event's record will be taken by its topic."""
-    return (
-        len(candidate.payload) <= RESULT_WITH_EVENTS_BYTES.maximum
-        and len(candidate.key.encode()) <= EVENT_KEY_BYTES.maximum
-        and len(candidate.version) <= NAME_LENGTH.maximum
-    )
-
-
-def _conditions(ended: Transition) -> frozenset[EventCondition]:
-    if ended.to_state is StepStatus.COMPLETE:
-        return frozenset({EventCondition.SUCCESS, EventCondition.ALWAYS})
-    retried = ended.to_state is StepStatus.WAITING_FOR_RETRY
-    kind = EventCondition.RETRYABLE_FAILURE if retried else EventCondition.PERMANENT_FAILURE
-    return frozenset({EventCondition.FAILURE, EventCondition.ALWAYS, kind})

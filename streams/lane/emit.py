@@ -7,6 +7,8 @@ in the log.
 
 from __future__ import annotations
 
+import logging
+
 from tasker_kafka.schemas.codec import Codec
 from tasker_kafka.schemas.identity import dispatch_key, traceparent_for
 from tasker_kafka.schemas.plan import Plan
@@ -33,6 +35,8 @@ from .metrics import EngineMetrics
 from .wire import NO_TASK, Refusal
 
 __all__ = ["LONGEST_KEY", "NO_TASK", "Emitter", "refusal_in", "refusal_record"]
+
+_log = logging.getLogger("tasker.lane")
 
 LONGEST_KEY = 1024
 """Longer keys of foreign records are not repeated as a rejection's key."""
@@ -113,6 +117,10 @@ class Emitter:
             metrics.cancellations += len(outputs.cancellations)
             metrics.dlq_entries += len(outputs.dlq_entries)
             metrics.rejections += len(outputs.rejections)
+        if outputs.dropped_events:
+            metrics.dropped_events += len(outputs.dropped_events)
+            for each in outputs.dropped_events:
+                _log.warning("a domain event is dropped: %s", each)
 
     def rejection(self, source: Record, refusal: Refusal) -> Write:
         """The rejection of a command that was refused without a decision."""

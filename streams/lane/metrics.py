@@ -33,6 +33,8 @@ class EngineMetrics:
     """Replayed decisions of which today's rules cannot build the outputs: 0 without a fault in a release."""
     dispatches: int = 0
     domain_events: int = 0
+    dropped_events: int = 0
+    """Domain events that should have left and could not be made or written: a log line says which."""
     rejections: int = 0
     cancellations: int = 0
     dlq_entries: int = 0

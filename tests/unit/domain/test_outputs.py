@@ -103,7 +103,7 @@ def candidates(**delivery: Delivery) -> tuple[EventCandidate, ...]:
         (Outcome.FAILURE, False, ["failure", "permanent_failure", "always"]),
         (Outcome.GIVEN_BACK, True, []),
         (Outcome.RETURNED, True, []),
-        (Outcome.WORKER_LOST, True, []),
+        (Outcome.WORKER_LOST, True, ["failure", "permanent_failure", "always"]),  # the engine's own
     ],
 )
 def test_events_go_out_whose_condition_fits(outcome: Outcome, retryable: bool, expected: list[str]) -> None:
