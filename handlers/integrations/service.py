@@ -93,7 +93,7 @@ def readable(secrets: Mapping[str, Secret], environments: Collection[str] = ()) 
         except ConfigurationError as error:
             if environment in environments:
                 raise
-            missing = error
+            missing = missing or error
     if missing is not None and not found:
         raise missing
     return found

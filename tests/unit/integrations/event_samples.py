@@ -27,7 +27,7 @@ FAILED: dict[str, Any] = {
     **COMPLETED,
     "state": "error",
     "failed_steps": ["charge_card"],
-    "error": {"error_code": "card_declined", "error_message": "the bank declined 129.00"},
+    "error": {"code": "card_declined", "message": "the bank declined 129.00"},
 }
 STEP_FAILED: dict[str, Any] = {
     "error_type": "RetryableError",
