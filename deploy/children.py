@@ -1,4 +1,5 @@
-"""Child processes of `tasker dev`: started, restarted and ended together, their lines printed with a name before them.
+"""Roles as child processes: of `tasker dev`, of a supervisor. Started, restarted and ended by their parent, which
+prints their lines.
 
 A child is a session of its own, so that Ctrl-C in the terminal reaches the parent only, which ends the children in
 order. A parent that is killed can do nothing; so a child that is told whose child it is (`end_with_parent`)
@@ -15,10 +16,12 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 
-__all__ = ["PARENT_VARIABLE", "Child", "end_with_parent"]
+__all__ = ["LOG_VARIABLE", "PARENT_VARIABLE", "Child", "end_with_parent", "log_as_json"]
 
 PARENT_VARIABLE = "TASKER_DEV_PARENT"
 """Process id of the parent, in the environment of its children."""
+LOG_VARIABLE = "TASKER_CHILD_LOG"
+"""`json` or `text`: how a child writes its log, since its parent's terminal is not its own."""
 STOP_SECONDS = 30.0
 PARENT_POLL_SECONDS = 0.5
 ORPHAN_SECONDS = 5.0
@@ -32,11 +35,21 @@ class Child:
     """One role as a child process; it can be stopped and started again."""
 
     def __init__(
-        self, name: str, command: Sequence[str], environment: Mapping[str, str], print_line: PrintLine
+        self,
+        name: str,
+        command: Sequence[str],
+        environment: Mapping[str, str],
+        print_line: PrintLine,
+        *,
+        log_as_json: bool = False,
     ) -> None:
         self.name = name
         self._command = tuple(command)
-        self._environment = {**environment, PARENT_VARIABLE: str(os.getpid())}
+        self._environment = {
+            **environment,
+            PARENT_VARIABLE: str(os.getpid()),
+            LOG_VARIABLE: "json" if log_as_json else "text",
+        }
         self._print_line = print_line
         self._process: asyncio.subprocess.Process | None = None
         self._lines: asyncio.Task[None] | None = None
@@ -99,8 +112,15 @@ class Child:
             self._print_line(self.name, line.decode(errors="replace").rstrip("\r\n"))
 
 
+def log_as_json(environment: Mapping[str, str] = os.environ) -> bool | None:
+    """How this process is to write its log; None: as it finds its standard error, since nobody has said."""
+    if PARENT_VARIABLE not in environment:
+        return None
+    return environment.get(LOG_VARIABLE) == "json"
+
+
 def end_with_parent(environment: Mapping[str, str] = os.environ) -> None:
-    """In a child of `tasker dev`: end as by SIGTERM when the parent is gone. Elsewhere: do nothing."""
+    """In a child of ours: end as by SIGTERM when the parent is gone. Elsewhere: do nothing."""
     parent = environment.get(PARENT_VARIABLE, "")
     if parent.isdecimal():
         threading.Thread(target=_watch, args=(int(parent),), name="parent-watch", daemon=True).start()

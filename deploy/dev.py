@@ -1,8 +1,8 @@
 """`tasker dev`: everything on one machine, in one terminal, gone when it ends.
 
-Order of the start: broker, topics, templates, topics of the templates' queues, orchestrator, worker. The end is the
-same backwards, so that a worker can still give back what it has, and an orchestrator save what it knows. A child that
-ends by itself ends all; its exit code is ours.
+Order of the start: broker, topics, templates, topics of the templates' queues, orchestrator, worker, subscribers. The
+end is the same backwards, so that a worker can still give back what it has, and an orchestrator save what it knows. A
+child that ends by itself ends all; its exit code is ours.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,9 +40,14 @@ class Wanted:
     """What a development system consists of."""
 
     modules: tuple[str, ...]
+    """Of step handlers."""
     templates: tuple[Path, ...]
     reload: bool
     log_level: str = "INFO"
+    subscriber_modules: tuple[str, ...] = ()
+    """Of subscribers; the same module may hold both."""
+    subscriber_files: tuple[Path, ...] = ()
+    """Of subscriptions."""
 
 
 class DevSystem:
@@ -62,8 +67,19 @@ class DevSystem:
         self._connect = connect
         self._say = say
         self.orchestrator = Child("orchestrator", self._command("orchestrator"), environment, say)
-        modules = [part for module in wanted.modules for part in ("-m", module)]
-        self.worker = Child("worker", self._command("worker", *modules), environment, say)
+        commands = {
+            "worker": self._command("worker", *_options("-m", wanted.modules)),
+            "subscriber": self._command(
+                "subscriber",
+                *_options("-m", wanted.subscriber_modules),
+                *_options("-c", map(str, wanted.subscriber_files)),
+            ),
+        }
+        needed = {"worker": wanted.modules, "subscriber": wanted.subscriber_modules}
+        self.coded = [
+            Child(role, command, environment, say) for role, command in commands.items() if needed[role]
+        ]
+        """The children that run our modules' code, and start anew when it changes."""
 
     async def run(self) -> int:
         """Run until a signal, or until a child ends by itself: the exit code."""
@@ -73,7 +89,7 @@ class DevSystem:
             loop.add_signal_handler(number, stopping.set)
         await self._provide()
         async with AsyncExitStack() as opened:
-            for child in (self.orchestrator, self.worker):
+            for child in (self.orchestrator, *self.coded):
                 opened.push_async_callback(child.stop)
                 await child.start()
             self._say("dev", "ready: submit a task from another terminal; Ctrl-C stops everything")
@@ -116,43 +132,43 @@ class DevSystem:
 
     async def _until(self, stopping: asyncio.Event) -> int:
         """Until told to stop (0), or until a child ends by itself (its code); reloads on the way."""
-        code = FileWatch(map(module_files, self._wanted.modules), (".py",))
-        templates = FileWatch(self._wanted.templates, (".yaml", ".yml"))
+        modules = {*self._wanted.modules, *self._wanted.subscriber_modules}
+        code = FileWatch(map(module_files, sorted(modules)), (".py",))
+        templates = FileWatch((*self._wanted.templates, *self._wanted.subscriber_files), (".yaml", ".yml"))
+        timeout = LOOK_SECONDS if self._wanted.reload else None
         told = asyncio.create_task(stopping.wait())
-        orchestrator = asyncio.create_task(self.orchestrator.wait())
-        worker = asyncio.create_task(self.worker.wait())
+        ends = {asyncio.create_task(child.wait()): child for child in (self.orchestrator, *self.coded)}
         try:
             while True:
-                timeout = LOOK_SECONDS if self._wanted.reload else None
                 done, _ = await asyncio.wait(
-                    {told, orchestrator, worker}, timeout=timeout, return_when=asyncio.FIRST_COMPLETED
+                    {told, *ends}, timeout=timeout, return_when=asyncio.FIRST_COMPLETED
                 )
                 if told in done:
                     self._say("dev", "stopping")
                     return 0
-                if orchestrator in done or (worker in done and not self._wanted.reload):
-                    return self._ended(orchestrator, worker)
-                if worker in done:
+                for task in [each for each in ends if each in done]:
+                    child = ends.pop(task)
+                    if child is self.orchestrator or not self._wanted.reload:
+                        return self._ended(child, task.result())
                     self._say(
-                        "dev", f"the worker has ended with code {worker.result()}: waiting for a change"
+                        "dev", f"the {child.name} has ended with code {task.result()}: waiting for a change"
                     )
-                    worker = asyncio.create_task(never())
                 if changed := [*code.changes(), *templates.changes()]:
-                    worker.cancel()
+                    for task in [each for each, child in ends.items() if child in self.coded]:
+                        task.cancel()
+                        del ends[task]
                     await self._reload(changed)
-                    worker = asyncio.create_task(self.worker.wait())
+                    ends |= {asyncio.create_task(child.wait()): child for child in self.coded}
         finally:
-            for task in (told, orchestrator, worker):
-                task.cancel()
+            for each in (told, *ends):
+                each.cancel()
 
-    def _ended(self, orchestrator: asyncio.Task[int], worker: asyncio.Task[int]) -> int:
-        name, task = ("orchestrator", orchestrator) if orchestrator.done() else ("worker", worker)
-        code = task.result()
-        self._say("dev", f"the {name} has ended with code {code}: stopping everything")
+    def _ended(self, child: Child, code: int) -> int:
+        self._say("dev", f"the {child.name} has ended with code {code}: stopping everything")
         return code if code > 0 else 1
 
     async def _reload(self, changed: Sequence[Path]) -> None:
-        """Publish what has a new version, then start the worker anew. A faulty template is told, and nothing ends."""
+        """Publish what has a new version, then start our code anew. A faulty template is told, and nothing ends."""
         self._say("dev", f"changed: {', '.join(path.name for path in changed)}")
         try:
             await self._provide()
@@ -160,15 +176,14 @@ class DevSystem:
             raise
         except TaskerError as error:
             self._say("dev", str(error))
-        await self.worker.stop()
-        await self.worker.start()
+        for child in self.coded:
+            await child.stop()
+            await child.start()
 
     def _command(self, role: str, *arguments: str) -> list[str]:
         level = ("--log-level", self._wanted.log_level)
         return [sys.executable, "-m", "tasker_kafka.deploy.cli", role, *arguments, *level]
 
 
-async def never() -> int:
-    """Does not end; stands for the worker while there is none."""
-    await asyncio.Event().wait()
-    return 0
+def _options(name: str, values: Iterable[str]) -> list[str]:
+    return [part for value in values for part in (name, value)]

@@ -11,18 +11,43 @@ from tasker_kafka.schemas.errors import ConfigurationError
 from tasker_kafka.schemas.plan import Plan
 from tasker_kafka.schemas.template import Finding
 
-__all__ = ["check_plans", "load_registry", "queues_served"]
+__all__ = ["check_plans", "load_registry", "look_here", "queues_served", "roles_of"]
 
 
 def load_registry(modules: Sequence[str]) -> HandlerRegistry:
     """The handlers of these modules, which may lie in the folder the command was started in."""
-    here = str(Path.cwd())
-    if here not in sys.path:
-        sys.path.insert(0, here)
+    look_here()
     registry = HandlerRegistry()
     for module in modules:
         registry.load(module)
     return registry
+
+
+def look_here() -> None:
+    """Let modules be imported from the folder the command was started in."""
+    here = str(Path.cwd())
+    if here not in sys.path:
+        sys.path.insert(0, here)
+
+
+def roles_of(modules: Sequence[str], files: Sequence[Path] = ()) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Those of these modules that hold step handlers, and those that subscribers come from.
+
+    files: of subscriptions, which may name classes of any of the modules
+    ConfigurationError for a module with neither, and for what is wrong with what they hold.
+    """
+    from tasker_kafka.handlers.registry import holds_handlers
+    from tasker_kafka.handlers.subscribing.loading import holds_subscribers
+
+    from .subscribing import Wanted, load_wanted
+
+    look_here()
+    subscribers = tuple(each for each in modules if files or holds_subscribers(each))
+    handlers = tuple(each for each in modules if holds_handlers(each) or each not in subscribers)
+    load_registry(handlers)
+    if subscribers:
+        load_wanted(Wanted(modules=subscribers, files=tuple(files)))
+    return handlers, subscribers
 
 
 def check_plans(loaded: Mapping[Path, Sequence[Plan]], registry: HandlerRegistry) -> list[Finding]:

@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from tasker_kafka.handlers.worker.crash_points import WorkerCrashPoint
     from tasker_kafka.streams.lane import CrashPoint
 
+    from .supervising import Supervisor
+
 __all__ = ["Connect", "prepare", "run_orchestrator_role", "run_worker_role"]
 
 _logger = logging.getLogger("tasker.roles")
@@ -111,18 +113,44 @@ def run_worker_role(
     *,
     queues: Sequence[str] = (),
     concurrency: int | None = None,
+    subscriber_modules: Sequence[str] = (),
+    subscriber_files: Sequence[Path] = (),
+    log_level: str = "INFO",
     crash_points: CrashPoints[WorkerCrashPoint] = NO_CRASH_POINTS,
 ) -> None:
     """Run a step worker of these modules' handlers until it is told to stop.
 
     queues: default those of every published step whose handler is here
     concurrency: handlers that run at once; default the settings'
+    subscriber_modules: whose subscribers run beside it, in a supervised process: they can never end the worker
+    subscriber_files: their subscriptions
+    log_level: of that process
     crash_points: told of every one that is passed (fault injection)
     """
     wanted = worker_settings(settings)
     if concurrency is not None:
         wanted = replaced(wanted, concurrency=concurrency)
-    run_on_uvloop(_work(connect, settings, modules, queues=queues, wanted=wanted, crash_points=crash_points))
+    beside = _subscribers(subscriber_modules, subscriber_files, log_level)
+    run_on_uvloop(
+        _work(
+            connect,
+            settings,
+            modules,
+            queues=queues,
+            wanted=wanted,
+            beside=beside,
+            crash_points=crash_points,
+        )
+    )
+
+
+def _subscribers(modules: Sequence[str], files: Sequence[Path], log_level: str) -> Supervisor | None:
+    """What runs beside a worker. ConfigurationError when one of the modules has no subscriber."""
+    if not modules:
+        return None
+    from .subscribing import Wanted, beside_worker
+
+    return beside_worker(Wanted(modules=tuple(modules), files=tuple(files)), log_level=log_level)
 
 
 async def _work(
@@ -132,6 +160,7 @@ async def _work(
     *,
     queues: Sequence[str],
     wanted: WorkerSettings,
+    beside: Supervisor | None,
     crash_points: CrashPoints[WorkerCrashPoint],
 ) -> None:
     from tasker_kafka.handlers.worker import StepWorker
@@ -158,5 +187,13 @@ async def _work(
         _logger.info(
             "worker %s serves %s with %s", worker.worker_id, ", ".join(served), ", ".join(registry.names)
         )
+        if beside is not None:
+            running = asyncio.create_task(beside.run(), name="subscribers")
+            opened.push_async_callback(_end_with, beside, running)
         settle_garbage()
         await worker.run()
+
+
+async def _end_with(beside: Supervisor, running: asyncio.Task[int]) -> None:
+    await beside.stop()
+    await running

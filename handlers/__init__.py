@@ -15,6 +15,8 @@ from .definition import HandlerDefinition, StepHandler, step_handler
 from .delivery.policy import DeliveryPolicy
 from .errors import PermanentError, RetryableError, StepCancelled, StepError
 from .lint import Finding, check_handler
+from .publishing.publisher import EventPublisher
+from .publishing.publishers import event_publisher
 from .registry import HandlerRegistry
 from .results import StepFailure, Success, failure, success
 from .subscribing import BaseSubscriber, DomainEvent, EventMetadata, Subscriber, safe_get
@@ -24,6 +26,7 @@ __all__ = [
     "DeliveryPolicy",
     "DomainEvent",
     "EventMetadata",
+    "EventPublisher",
     "Finding",
     "HandlerDefinition",
     "HandlerRegistry",
@@ -37,6 +40,7 @@ __all__ = [
     "Subscriber",
     "Success",
     "check_handler",
+    "event_publisher",
     "failure",
     "result_of",
     "safe_get",

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import importlib
-import sys
 from collections.abc import Iterator
-from types import ModuleType
 
 from tasker_kafka.schemas.errors import ConfigurationError
 
 from .definition import HandlerDefinition, definition_of
+from .modules import import_module, submodules
 from .publishing.publishers import PublisherDefinition, publisher_of
 
-__all__ = ["HandlerRegistry"]
+__all__ = ["HandlerRegistry", "holds_handlers"]
 
 
 class HandlerRegistry:
@@ -68,8 +66,7 @@ class HandlerRegistry:
 
         ConfigurationError when there is no such module, when it fails to import, or when it holds no handler.
         """
-        root = _import(module)
-        values = [value for each in (root, *_submodules(module)) for value in list(vars(each).values())]
+        values = _values(module)
         found = {
             definition.name: definition
             for value in values
@@ -106,24 +103,12 @@ class HandlerRegistry:
         return name in self._by_name
 
 
-def _import(module: str) -> ModuleType:
-    try:
-        return importlib.import_module(module)
-    except ModuleNotFoundError as error:
-        if error.name is not None and (module == error.name or module.startswith(f"{error.name}.")):
-            raise ConfigurationError(
-                f"there is no module {module!r} (looked for {error.name!r})",
-                next_step="start the worker where the module can be imported, or set PYTHONPATH",
-            ) from None
-        raise ConfigurationError(f"module {module} cannot be imported: {error}") from error
-    except Exception as error:
-        raise ConfigurationError(
-            f"module {module} cannot be imported: {type(error).__name__}: {error}"
-        ) from error
+def holds_handlers(module: str) -> bool:
+    """Whether a module, or a submodule imported by then, holds a step handler; imports it."""
+    return any(definition_of(value) is not None for value in _values(module))
 
 
-def _submodules(module: str) -> list[ModuleType]:
-    prefix = f"{module}."
-    return [
-        each for name, each in sorted(sys.modules.items()) if name.startswith(prefix) and each is not None
-    ]
+def _values(module: str) -> list[object]:
+    """Everything that the module and its submodules have names for."""
+    root = import_module(module)
+    return [value for each in (root, *submodules(module)) for value in list(vars(each).values())]

@@ -1,4 +1,4 @@
-"""`tasker dev`: a broker, the topics, an orchestrator and a worker in one terminal."""
+"""`tasker dev`: a broker, the topics, an orchestrator, a worker and subscribers in one terminal."""
 
 from __future__ import annotations
 
@@ -23,39 +23,47 @@ __all__ = ["dev"]
 USUAL_PORT = 9092
 EXAMPLES = "tasker_kafka.deploy.examples"
 EXAMPLE_COMMAND = "echo '{}' | tasker submit --wait --template default/dummy"
-COLOURS = {"dev": "36", "orchestrator": "35", "worker": "32"}
+COLOURS = {"dev": "36", "orchestrator": "35", "worker": "32", "subscriber": "33"}
 
 
 def dev(
     module: Annotated[
-        list[str], typer.Option("--module", "-m", help="Module of step handlers. Default: the examples.")
+        list[str],
+        typer.Option(
+            "--module", "-m", help="Module of step handlers, of subscribers, or both. Default: the examples."
+        ),
     ] = [],  # noqa: B006 - typer copies it
     templates: Annotated[
         list[Path], typer.Option("--templates", "-t", help="Template files, or folders of them; repeatable.")
+    ] = [],  # noqa: B006 - typer copies it
+    config: Annotated[
+        list[Path],
+        typer.Option("--config", "-c", help="Subscriptions file (`event_subscriptions`); repeatable."),
     ] = [],  # noqa: B006 - typer copies it
     reload: Annotated[
         bool, typer.Option("--reload", help="Watch modules and templates; start the worker anew on a change.")
     ] = False,
     log_level: Annotated[str, typer.Option("--log-level", help="Of the roles.")] = "INFO",
 ) -> None:
-    """Run everything on this machine until Ctrl-C: a real broker, the topics, an orchestrator and a worker.
+    """Run everything on this machine until Ctrl-C: a real broker, the topics, an orchestrator, a worker, subscribers.
 
     TASKER_BROKER, or your own running broker, is used where there is one; otherwise a broker is started, with empty
     topics, and removed at the end.
     """
     from tasker_kafka.deploy.dev import DevSystem, Wanted
-    from tasker_kafka.deploy.handler_checks import load_registry
+    from tasker_kafka.deploy.handler_checks import roles_of
     from tasker_kafka.deploy.wiring import apply_to_process
     from tasker_kafka.schemas.settings import load_settings
 
     modules, paths = chosen(module, templates)
-    load_registry(modules)  # a module that cannot be imported is told before a broker is started
+    # What is wrong with a module is told before a broker is started.
+    handlers, subscribers = roles_of(modules, config)
     with broker(load_settings()) as address:
         environment = {**os.environ, "TASKER_BROKER": address, "PYTHONUNBUFFERED": "1"}
         os.environ["TASKER_BROKER"] = address
         settings = load_settings()
         apply_to_process(settings)
-        wanted = Wanted(tuple(modules), tuple(paths), reload, log_level)
+        wanted = Wanted(handlers, tuple(paths), reload, log_level, subscribers, tuple(config))
         system = DevSystem(settings, wanted, lambda: session.connect(settings), environment, say)
         say("dev", f"broker {address}")
         if address != session.USUAL_ADDRESS:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -55,6 +55,7 @@ worker_app = typer.Typer(help="Step workers: run one, or list those there are.")
 @worker_app.callback(invoke_without_command=True)
 def worker(
     context: typer.Context,
+    *,
     module: Annotated[
         list[str], typer.Option("--module", "-m", help="Module that holds step handlers; repeatable.")
     ] = [],  # noqa: B006 - typer copies it
@@ -65,6 +66,16 @@ def worker(
         ),
     ] = [],  # noqa: B006 - typer copies it
     concurrency: Annotated[int | None, typer.Option(min=1, help="Handlers that run at once.")] = None,
+    with_subscribers: Annotated[
+        list[str],
+        typer.Option(
+            "--with-subscribers",
+            help="Module whose subscribers run beside the worker, in a process of their own; repeatable.",
+        ),
+    ] = [],  # noqa: B006 - typer copies it
+    config: Annotated[
+        list[Path], typer.Option("--config", "-c", help="Subscriptions file for them; repeatable.")
+    ] = [],  # noqa: B006 - typer copies it
     log_level: LogLevel = "INFO",
 ) -> None:
     """Run a step worker until it is told to stop (`tasker worker -m MODULE`), or list workers."""
@@ -72,11 +83,20 @@ def worker(
         return
     if not module:
         raise typer.BadParameter("give a module that holds step handlers", param_hint="--module")
+    if config and not with_subscribers:
+        raise typer.BadParameter("give the modules of its subscribers, too", param_hint="--with-subscribers")
     settings = start(log_level)
     from tasker_kafka.deploy.roles import run_worker_role
 
     run_worker_role(
-        lambda: session.connect(settings), settings, module, queues=queue, concurrency=concurrency
+        lambda: session.connect(settings),
+        settings,
+        module,
+        queues=queue,
+        concurrency=concurrency,
+        subscriber_modules=with_subscribers,
+        subscriber_files=config,
+        log_level=log_level,
     )
 
 
@@ -84,8 +104,8 @@ worker_app.command("list")(list_workers)
 
 
 def start(log_level: str) -> Settings:
-    """What every role does first: logging, settings, and an eye on the parent under `tasker dev`."""
-    from tasker_kafka.deploy.children import PARENT_VARIABLE, end_with_parent
+    """What every role does first: logging, settings, and an eye on the parent where it is a child of ours."""
+    from tasker_kafka.deploy.children import end_with_parent, log_as_json
     from tasker_kafka.deploy.logs import LOG_LEVELS, start_logging
     from tasker_kafka.deploy.wiring import apply_to_process
     from tasker_kafka.schemas.settings import load_settings
@@ -94,7 +114,7 @@ def start(log_level: str) -> Settings:
     postpone_garbage()
     if log_level.upper() not in LOG_LEVELS:
         raise typer.BadParameter(f"one of {', '.join(LOG_LEVELS)}", param_hint="--log-level")
-    start_logging(log_level.upper(), as_json=False if PARENT_VARIABLE in os.environ else None)
+    start_logging(log_level.upper(), as_json=log_as_json())
     end_with_parent()
     settings = load_settings()
     apply_to_process(settings)

@@ -22,7 +22,7 @@ from .files import Entry
 from .subscriber import Subscriber
 from .subscription import SubscriberSpec
 
-__all__ = ["SubscriberSource", "find_subscribers", "load_specs", "only_groups", "specs_of"]
+__all__ = ["SubscriberSource", "holds_subscribers", "load_specs", "only_groups", "specs_of"]
 
 SubscriberSource = Subscriber | SubscriberSpec | BaseSubscriber | type[BaseSubscriber] | ModuleType
 """What can be served."""
@@ -73,9 +73,10 @@ def specs_of(sources: Iterable[SubscriberSource]) -> tuple[SubscriberSpec, ...]:
     return found.specs()
 
 
-def find_subscribers(modules: Sequence[str]) -> bool:
-    """Whether one of these modules holds a subscriber; imports them."""
-    return any(_subscribers(root) or _classes(root, set()) for root in map(import_module, modules))
+def holds_subscribers(module: str) -> bool:
+    """Whether a module, or a submodule imported by then, holds a subscriber that runs by itself; imports it."""
+    root = import_module(module)
+    return bool(_subscribers(root) or _classes(root, set()))
 
 
 def only_groups(specs: Sequence[SubscriberSpec], groups: Sequence[str]) -> tuple[SubscriberSpec, ...]:

@@ -49,6 +49,7 @@ OTHER_VARIABLES: Final = frozenset(
         ENVIRONMENT_VARIABLE,
         CONFIG_VARIABLE,
         "TASKER_BROKER_AOT",
+        "TASKER_CHILD_LOG",
         "TASKER_DEV_PARENT",
         "TASKER_JAVA",
         "TASKER_MAVEN_BASE",

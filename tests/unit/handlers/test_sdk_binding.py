@@ -28,6 +28,11 @@ from tasker_kafka.schemas.plan import PlanStep
 from .sdk_doubles import RecordingServices, make_call
 
 PUBLIC = [
+    "BaseSubscriber",
+    "DeliveryPolicy",
+    "DomainEvent",
+    "EventMetadata",
+    "EventPublisher",
     "Finding",
     "HandlerDefinition",
     "HandlerRegistry",
@@ -38,10 +43,13 @@ PUBLIC = [
     "StepError",
     "StepFailure",
     "StepHandler",
+    "Subscriber",
     "Success",
     "check_handler",
+    "event_publisher",
     "failure",
     "result_of",
+    "safe_get",
     "step_handler",
     "success",
     "task_context",

@@ -13,7 +13,7 @@ from tasker_kafka.handlers.modules import import_module
 from tasker_kafka.handlers.subscribing import BaseSubscriber, Subscriber
 from tasker_kafka.handlers.subscribing.files import Entry
 from tasker_kafka.handlers.subscribing.loading import (
-    find_subscribers,
+    holds_subscribers,
     load_specs,
     only_groups,
     specs_of,
@@ -78,7 +78,7 @@ def test_subscribers_and_classes_of_a_package_and_its_submodules(write: Write) -
     name = write(AUDIT, below=BILLING)
     assert groups(name) == ["audit", "billing"]
     assert groups(name, f"{name}.below") == ["audit", "billing"]
-    assert find_subscribers([name])
+    assert holds_subscribers(name)
 
 
 def test_classes_that_others_define_or_that_are_a_base_do_not_run(write: Write) -> None:
@@ -97,7 +97,7 @@ def test_a_class_added_to_a_subscriber_runs_there_only(write: Write) -> None:
 
 def test_a_module_without_any_is_told(write: Write) -> None:
     name = write()
-    assert not find_subscribers([name])
+    assert not holds_subscribers(name)
     with pytest.raises(ConfigurationError, match=rf"no subscriber in {name}\n.*@subscriber.on"):
         load_specs([name])
     with pytest.raises(ConfigurationError, match="there is no module 'shown_nothing'"):
