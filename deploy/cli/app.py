@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from . import broker, config, dlq, rejections, run_roles, step, task, template, topics
+from . import broker, config, dlq, rejections, run_roles, step, subscriber, task, template, topics
 from .console import print_text
 from .dev import dev
 from .doctor import doctor
@@ -49,6 +49,7 @@ app.add_typer(broker.app, name="broker")
 app.add_typer(topics.app, name="topics")
 app.command()(run_roles.orchestrator)
 app.add_typer(run_roles.worker_app, name="worker")
+app.add_typer(subscriber.subscriber_app, name="subscriber")
 app.command()(submit)
 app.add_typer(task.app, name="task")
 app.add_typer(step.app, name="step")
