@@ -64,7 +64,7 @@ def decode_event(record: Record, codec: Codec = default_codec) -> DomainEvent[An
         if "ce_specversion" in headers:
             return _from_binary(record, headers)
         return _from_structured(record, headers)
-    except (UnicodeDecodeError, OverflowError) as error:
+    except (ValueError, OverflowError, OSError) as error:
         raise DecodeError(f"an attribute of the event cannot be read: {error}") from None
 
 

@@ -9,12 +9,21 @@ from pydantic import ValidationError
 
 from tasker_kafka.handlers.errors import PermanentError, RetryableError
 from tasker_kafka.handlers.failures import bounded, end_of_error
-from tasker_kafka.schemas.errors import TaskerError
+from tasker_kafka.schemas.errors import DecodeError, TaskerError
 from tasker_kafka.schemas.records import Failure
 
 from .journey import FailureClass
 
-__all__ = ["DeliveryFailure", "expired", "failure_of", "failure_of_end", "misfit", "timed_out", "undecodable"]
+__all__ = [
+    "DeliveryFailure",
+    "expired",
+    "failure_of",
+    "failure_of_end",
+    "misfit",
+    "timed_out",
+    "undecodable",
+    "unread",
+]
 
 _FAULTS_SHOWN: Final = 5
 
@@ -75,6 +84,13 @@ def timed_out(seconds: float) -> DeliveryFailure:
 def undecodable(error: TaskerError) -> DeliveryFailure:
     """A record that is no event."""
     return _before(FailureClass.DECODE, type(error).__name__, str(error))
+
+
+def unread(error: Exception) -> DeliveryFailure:
+    """A record that is no event, whatever reading it raised."""
+    if isinstance(error, TaskerError):
+        return undecodable(error)
+    return undecodable(DecodeError(f"the record cannot be read: {type(error).__name__}: {error}"))
 
 
 def misfit(error: BaseException) -> DeliveryFailure:

@@ -1,0 +1,385 @@
+"""What is done with records and jobs: taken in, started, and after their end retried, parked, buried or acknowledged.
+
+The rules are elsewhere and pure: which job may run when in `lanes`, what follows from a failure in `verdicts`. Here
+are the effects, each in the order that `lanes` numbers: a record counts as finished only after what replaces it is
+acknowledged.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import Any, Final
+
+from tasker_kafka.handlers.subscribing.event import DomainEvent
+from tasker_kafka.schemas.errors import RecordTooLarge
+from tasker_kafka.schemas.words import Delivery, ReceiptOutcome
+
+from .agenda import Agenda, Lane
+from .crash_points import DeliveryCrashPoint
+from .dead_letters import retry
+from .decoding import decode_event
+from .dedup import RecentIds
+from .equipment import Equipment
+from .failures import DeliveryFailure, failure_of, misfit, unread
+from .jobs import Job, JobState
+from .journey import Journey
+from .lanes import PartitionLanes
+from .policy import REDRIVE_TIER, tiers_of
+from .prepared import Prepared
+from .runners import Call, Runners
+from .verdicts import DeadLetter, Park, RetryInPlace, Verdict, after_failure, before_delivery
+
+__all__ = ["Desk"]
+
+_logger = logging.getLogger(__name__)
+
+_LONGEST_SLEEP_SECONDS: Final = 10.0
+"""The wall clock may be set: due times are looked at again at least this often."""
+_SLOW_MS: Final = 1_000
+"""A handler that runs for this long may let its successors wait elsewhere."""
+
+
+class Desk:
+    """Of one member; its partitions come and go."""
+
+    def __init__(self, equipment: Equipment) -> None:
+        self._equipment = equipment
+        self._log = equipment.log
+        self._subscriptions = equipment.subscriptions
+        self._settings = equipment.settings
+        self._figures = equipment.figures
+        self._undertaker = equipment.undertaker
+        self._reached = equipment.crash_points.reached
+        self._loop = asyncio.get_running_loop()
+        self._agenda = Agenda()
+        self._recents: dict[int, RecentIds] = {}
+        self._suspended: dict[int, dict[Lane, None]] = {}
+        self._timer: asyncio.TimerHandle | None = None
+        self._relieved_at = 0
+        self._runners = Runners(
+            self,
+            equipment.spec.concurrency,
+            processes=equipment.settings.processes,
+            grace_seconds=equipment.settings.cancel_grace_seconds,
+            on_error=equipment.on_error,
+        )
+
+    # ------------------------------------------------------------------------------------- partitions
+
+    def open(self, number: int) -> PartitionLanes:
+        """Lanes for a partition number that is ours now."""
+        settings = self._settings
+        if number not in self._recents:
+            self._recents[number] = RecentIds(settings.dedup_events, settings.dedup_seconds)
+        return PartitionLanes(number, self._agenda, ordering=self._equipment.spec.ordering)
+
+    def give_up(self, lanes: list[PartitionLanes]) -> None:
+        """Cancel what still runs of these: it is delivered again, by whoever has them next."""
+        lost = set(lanes)
+        self._runners.cancel(lambda call: call.job.lane.owner in lost)
+
+    async def close(self) -> None:
+        """Stop all handlers."""
+        if self._timer is not None:
+            self._timer.cancel()
+        await self._runners.close()
+        self._figures.abandoned = self._runners.abandoned
+
+    # ------------------------------------------------------------------------------------- running
+
+    def wake(self) -> None:
+        """Let what is ready be started, and look again when something is due."""
+        if self._agenda.ready:
+            self._runners.wake()
+        else:
+            self._arm()
+
+    def has_more(self) -> bool:
+        """Whether another call may be ready."""
+        if not self._agenda.ready:
+            self._arm()
+        return bool(self._agenda.ready)
+
+    def next_call(self) -> Call | None:
+        """The next delivery that can be made now."""
+        now = self._log.now_ms()
+        while (job := self._agenda.start_next(now)) is not None:
+            call = self._begin(job, now)
+            if call is not None:
+                return call
+        self._arm()
+        return None
+
+    def _begin(self, job: Job, now: int) -> Call | None:
+        """The call of a job that was started; None when there is none to be made, or not now."""
+        prepared = self._subscriptions[job.subscription]
+        ticket = prepared.breaker.admit(now)
+        if ticket is None:
+            self._suspend(job, prepared)
+            return None
+        event = self._admissible(job, prepared, now)
+        if event is None:
+            prepared.breaker.abandoned(ticket)
+            return None
+        if job.journey is not None and job.journey.due_at:
+            self._figures.lateness_ms = max(self._figures.lateness_ms, now - job.journey.due_at)
+        self._reached(DeliveryCrashPoint.HANDLER_BEGUN)
+        return Call(job, prepared, event, ticket)
+
+    def _admissible(self, job: Job, prepared: Prepared, now: int) -> DomainEvent[Any] | None:
+        """The event as its handler gets it; None when it is not to be delivered, which is then done."""
+        event = job.event
+        if event is None:
+            try:
+                event = job.event = decode_event(job.record, self._equipment.codec)
+            except Exception as error:
+                self._fail(job, prepared, unread(error))
+                return None
+        if not job.is_loose and self._is_known(job, prepared, event, now):
+            self._figures.duplicates += 1
+            self._finish(job)
+            return None
+        journey = job.journey
+        if prepared.policy.max_age_seconds is not None and not job.is_loose:
+            verdict = before_delivery(
+                prepared.policy,
+                journey or self._journey_of(job, prepared),
+                now,
+                fired_at_ms=_fired_at(event),
+                waited_for_key=job.is_stored,
+            )
+            if verdict is not None:
+                self._act(job, prepared, *verdict)
+                return None
+        try:
+            attempt = 1 if journey is None else journey.attempts + 1
+            fitted = prepared.fitted(event, attempt, is_redriven=job.count > 0)
+        except Exception as error:
+            self._fail(job, prepared, misfit(error))
+            return None
+        return fitted if self._is_wanted(job, prepared, fitted) else None
+
+    def _is_wanted(self, job: Job, prepared: Prepared, event: DomainEvent[Any]) -> bool:
+        """What the subscription's own filter says; if not, the job is done with here."""
+        if prepared.said.should_process is None:
+            return True
+        try:
+            is_wanted = prepared.said.should_process(event)
+        except Exception as error:
+            self._fail(job, prepared, failure_of(error))
+            return False
+        if is_wanted:
+            return True
+        self._figures.filtered += 1
+        if not job.is_loose and prepared.mode(event) is Delivery.ACKNOWLEDGED:
+            self._equipment.tasks.start(self._acknowledge(job, prepared, ReceiptOutcome.FILTERED))
+        else:
+            self._finish(job)
+        return False
+
+    def _is_known(self, job: Job, prepared: Prepared, event: DomainEvent[Any], now: int) -> bool:
+        if self._recents[job.lane.owner.number].is_recent(_identity(job, event), now):
+            return True
+        if prepared.mode(event) is not Delivery.ACKNOWLEDGED or job.count:
+            return False
+        return self._undertaker.is_acknowledged(job.record.partition, event, prepared.name)
+
+    def _suspend(self, job: Job, prepared: Prepared) -> None:
+        """The subscription's breaker is open: its lanes wait until one delivery may be tried."""
+        job.lane.owner.put_back(job)
+        waiting = self._suspended.setdefault(prepared.index, {})
+        if not waiting:
+            self._plan_release(prepared)
+        waiting[job.lane] = None
+
+    def _plan_release(self, prepared: Prepared) -> None:
+        retry_at = prepared.breaker.retry_at
+        if retry_at is not None:
+            delay = max(0, retry_at - self._log.now_ms()) / 1_000
+            self._loop.call_later(delay, self._release, prepared)
+
+    def _release(self, prepared: Prepared) -> None:
+        """Let the suspended lanes of a subscription try again."""
+        waiting = self._suspended.pop(prepared.index, {})
+        for lane in waiting:
+            lane.owner.reschedule(lane)
+        if waiting:
+            self.wake()
+
+    # ------------------------------------------------------------------------------------- ends
+
+    def ended(self, call: Call, failure: DeliveryFailure | None) -> None:
+        """A delivery has ended."""
+        self._reached(DeliveryCrashPoint.HANDLER_ENDED)
+        job, prepared = call.job, call.prepared
+        breaker = prepared.breaker
+        was_open = breaker.retry_at is not None or bool(self._suspended)
+        if failure is None:
+            breaker.succeeded(call.ticket)
+            self._figures.delivered += 1
+            if not job.is_loose and prepared.mode(call.event) is Delivery.ACKNOWLEDGED:
+                self._equipment.tasks.start(self._acknowledge(job, prepared, ReceiptOutcome.HANDLED))
+            else:
+                self._finish(job)
+        else:
+            if failure.is_outage_sign:
+                breaker.failed(call.ticket, self._log.now_ms())
+            else:
+                breaker.abandoned(call.ticket)
+            self._figures.failed += 1
+            self._fail(job, prepared, failure)
+        if was_open:
+            self._release_or_plan(prepared)
+
+    def _release_or_plan(self, prepared: Prepared) -> None:
+        """After a delivery that was tried: the others go on, or wait for the next try."""
+        if prepared.index in self._suspended:
+            if prepared.breaker.retry_at is None:
+                self._release(prepared)
+            else:
+                self._plan_release(prepared)
+
+    def _finish(self, job: Job) -> None:
+        """Nothing more is to be done for this job."""
+        lanes = job.lane.owner
+        if job.event is not None and not job.is_loose:
+            self._recents[lanes.number].add(_identity(job, job.event), self._log.now_ms())
+        lanes.finish(job)
+        if lanes.surplus:
+            self.move_surplus(lanes)
+        self._equipment.on_news()
+
+    def _fail(self, job: Job, prepared: Prepared, failure: DeliveryFailure) -> None:
+        """A delivery has failed, or cannot be made."""
+        if job.is_loose:
+            _logger.warning(
+                "%s failed for %s: %s: %s", prepared.name, job, failure.error_type, failure.message
+            )
+            self._finish(job)
+            return
+        fired_at = None if job.event is None else _fired_at(job.event)
+        known = job.journey or self._journey_of(job, prepared)
+        self._act(
+            job,
+            prepared,
+            *after_failure(prepared.policy, known, failure, self._log.now_ms(), fired_at_ms=fired_at),
+        )
+
+    def _act(self, job: Job, prepared: Prepared, journey: Journey, verdict: Verdict) -> None:
+        lanes = job.lane.owner
+        _logger.info("%s: %s failed (%s): %s", prepared.name, job, journey.failure_class, verdict)
+        if isinstance(verdict, Park):
+            topic = self._equipment.names.retry(self._equipment.spec.group, verdict.tier)
+            self._figures.retried += 1
+            if lanes.has_topic(topic):
+                lanes.move(job, journey)
+                self._equipment.tasks.start(self._park(job, topic, journey))
+                return
+            verdict = RetryInPlace(verdict.due_at)
+        if isinstance(verdict, RetryInPlace):
+            self._figures.retried += 1
+            lanes.delay(job, journey)
+            self.move_surplus(lanes)
+        elif isinstance(verdict, DeadLetter):
+            self._equipment.tasks.start(self._bury(job, prepared, journey))
+        else:
+            lanes.stop(job)
+            self._figures.stopped += 1
+            _logger.error(
+                "%s: %s failed for the last time (%s: %s) and there is no dead letter queue: its lane stands still",
+                prepared.name, job, journey.error_type, journey.message,
+            )  # fmt: skip
+
+    async def _park(self, job: Job, topic: str, journey: Journey) -> None:
+        lanes = job.lane.owner
+        self._reached(DeliveryCrashPoint.RETRY_BEGUN)
+        try:
+            place = await self._equipment.writer.write(retry(topic, job.record, journey))
+        except RecordTooLarge as error:
+            _logger.warning("%s waits in memory: %s", job, error.message)
+            lanes.stay(job)
+        else:
+            self._reached(DeliveryCrashPoint.RETRY_WRITTEN)
+            self._figures.parked += 1
+            lanes.moved(job, place)
+            self._equipment.on_news()
+        self.move_surplus(lanes)
+        self.wake()
+
+    async def _bury(self, job: Job, prepared: Prepared, journey: Journey) -> None:
+        await self._undertaker.bury(job.record, journey)
+        if job.event is not None and prepared.mode(job.event) is Delivery.ACKNOWLEDGED:
+            await self._acknowledge(job, prepared, ReceiptOutcome.DEAD)
+        else:
+            self._finish(job)
+        self.wake()
+
+    async def _acknowledge(self, job: Job, prepared: Prepared, outcome: ReceiptOutcome) -> None:
+        attempts = 0 if job.journey is None else job.journey.attempts
+        assert job.event is not None
+        deliveries = attempts + (outcome is ReceiptOutcome.HANDLED)
+        await self._undertaker.acknowledge(job.record, job.event, prepared.name, outcome, deliveries)
+        self._finish(job)
+        self.wake()
+
+    # ------------------------------------------------------------------------------------- moving out of the way
+
+    def move_surplus(self, lanes: PartitionLanes) -> None:
+        """Successors of parked heads go to the same retry topic."""
+        surplus, lanes.surplus = lanes.surplus, []
+        for job, topic in surplus:
+            if lanes.can_move(job):
+                self._move_successor(job, topic)
+
+    def _move_successor(self, job: Job, topic: str) -> None:
+        prepared = self._subscriptions[job.subscription]
+        journey = job.journey or self._journey_of(job, prepared)
+        job.lane.owner.move(job, journey)
+        self._equipment.tasks.start(self._park(job, topic, journey))
+
+    def relieve(self, lanes: list[PartitionLanes]) -> None:
+        """Memory is full: those who wait behind something slow go to a retry topic, so that others can go on."""
+        now = self._log.now_ms()
+        if now - self._relieved_at < _SLOW_MS // 5:
+            return
+        self._relieved_at = now
+        names, group = self._equipment.names, self._equipment.spec.group
+        for each in lanes:
+            if each.parked >= self._settings.parked or each.parked_bytes >= self._settings.parked_bytes:
+                continue
+            for job in each.stuck_successors(now - _SLOW_MS):
+                tiers = tiers_of((self._subscriptions[job.subscription].policy,))
+                topic = names.retry(group, tiers[0].name if tiers else REDRIVE_TIER)
+                if each.has_topic(topic) and job.state is JobState.WAITING:
+                    self._move_successor(job, topic)
+
+    def _journey_of(self, job: Job, prepared: Prepared) -> Journey:
+        event_id = None if job.event is None else job.event.event_id
+        return self._equipment.journey_of(job.record, prepared.name, event_id)
+
+    def _arm(self) -> None:
+        """Wake a runner when the next lane is due."""
+        due_at = self._agenda.next_due
+        if due_at is None:
+            return
+        delay = min(max(0, due_at - self._log.now_ms()) / 1_000, _LONGEST_SLEEP_SECONDS)
+        when = self._loop.time() + delay
+        if self._timer is not None:
+            if self._timer.when() <= when and not self._timer.cancelled():
+                return
+            self._timer.cancel()
+        self._timer = self._loop.call_at(when, self._ring)
+
+    def _ring(self) -> None:
+        self._timer = None
+        self._runners.wake()
+
+
+def _identity(job: Job, event: DomainEvent[Any]) -> tuple[int, str, str, int]:
+    """By which a repeat of an event is recognised; ids of foreign events are unique for their source only."""
+    return (job.subscription, event.namespace, event.event_id, job.count)
+
+
+def _fired_at(event: DomainEvent[Any]) -> int:
+    return round(event.metadata.fired_at.timestamp() * 1_000)

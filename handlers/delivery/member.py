@@ -1,0 +1,289 @@
+"""One membership of a group: from joining to leaving. Reads, hands over, commits; the rest is the desk's.
+
+The unit of ownership is a partition number over all topics of the group, sources and retry topics. Between its
+assignment and its revocation:
+
+1. read the committed places of all its topics, and where each ends now; load receipts;
+2. read the retry topics to that end, with the sources paused: what waits is known before anything is started;
+3. read the sources, too; whatever is finished is committed for all topics in ONE request, so no commit ever says
+   that a retry is finished and, of its original, not yet;
+4. on revocation: start nothing more, wait for handlers and writes, at most `revoke_seconds`; commit; cancel the rest.
+
+A crash anywhere leaves what `lanes` says of the effects before the last commit.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterable
+
+from tasker_kafka.handlers.watermark import Watermark, decode_metadata
+from tasker_kafka.schemas.errors import FencedError, LogError
+from tasker_kafka.topics.crash_points import CrashPoints
+from tasker_kafka.topics.log import Batch, Committed, GroupConsumer, Log, TopicPartition
+
+from .crash_points import DeliveryCrashPoint
+from .desk import Desk
+from .intake import Intake
+from .lanes import PartitionLanes
+from .receipts import ReceiptBook
+from .retry_topics import GroupTopics
+from .settings import DeliverySettings
+
+__all__ = ["Membership"]
+
+_logger = logging.getLogger(__name__)
+
+
+class Membership:
+    """One consumer and its partitions; its own `RebalanceListener`."""
+
+    def __init__(
+        self,
+        log: Log,
+        topics: GroupTopics,
+        consumer: GroupConsumer,
+        desk: Desk,
+        intake: Intake,
+        *,
+        queued: int,
+        settings: DeliverySettings,
+        receipts: ReceiptBook | None,
+        crash_points: CrashPoints[DeliveryCrashPoint],
+    ) -> None:
+        self._log = log
+        self._topics = topics
+        self._retries = frozenset(topics.retries)
+        self._consumer = consumer
+        self._desk = desk
+        self._intake = intake
+        self._queued = queued
+        self._settings = settings
+        self._receipts = receipts
+        self._reached = crash_points.reached
+        self._parts: dict[int, PartitionLanes] = {}
+        self._full: set[int] = set()
+        """Partition numbers whose metadata do not fit a commit."""
+        self._paused: set[TopicPartition] = set()
+        self._is_waiting_for_room = False
+        self._committed: dict[TopicPartition, Committed] = {}
+        self._commit_lock = asyncio.Lock()
+        self._changed = asyncio.Event()
+        self._settling = asyncio.Event()
+        self._committing: asyncio.Task[None] | None = None
+        self._is_stopping = False
+        self.assigned = asyncio.Event()
+        """Set by the first assignment, of none too."""
+
+    # ------------------------------------------------------------------------------------- consuming
+
+    async def run(self) -> None:
+        """Consume until `stop`. FencedError when another process has taken this one's instance id."""
+        await self._consumer.start(self._topics.all, self)
+        self._committing = asyncio.create_task(self._commit_at_intervals(), name="commits of a subscriber")
+        while not self._is_stopping:
+            try:
+                batches = await self._consumer.fetch(timeout=0.5)
+            except FencedError:
+                raise
+            except LogError as error:
+                _logger.warning("events cannot be read, trying again: %s", error.message)
+                await asyncio.sleep(self._settings.retry_seconds)
+                continue
+            if batches:
+                self._take(batches)
+            self._apply_pauses()
+
+    def stop(self) -> None:
+        """Read no more."""
+        self._is_stopping = True
+
+    @property
+    def load(self) -> tuple[int, int]:
+        """Jobs that run or are being written, and jobs that wait in memory."""
+        parts = self._parts.values()
+        busy = sum(each.running + each.moving + each.unread for each in parts)
+        return busy, sum(each.held + each.parked + each.loose + each.unread for each in parts) - busy
+
+    async def close(self) -> None:
+        """Commit, and leave the group."""
+        self._is_stopping = True
+        if self._committing is not None:
+            self._committing.cancel()
+            await asyncio.gather(self._committing, return_exceptions=True)
+        await self._consumer.close()
+
+    def _take(self, batches: dict[TopicPartition, Batch]) -> None:
+        for place, batch in batches.items():
+            lanes = self._parts.get(place.partition)
+            if lanes is None or lanes.is_closed:
+                continue
+            was_loaded = lanes.is_loaded
+            records = lanes.take_in(place.topic, batch.records, batch.next_position)
+            take = self._intake.take_stored if place.topic in self._retries else self._intake.take_source
+            for record in records:
+                take(lanes, record)
+            lanes.taken_in(place.topic)
+            self._desk.move_surplus(lanes)
+            if not was_loaded and lanes.is_loaded:
+                self._reached(DeliveryCrashPoint.LOADED)
+        self._changed.set()
+        self._desk.wake()
+
+    # ------------------------------------------------------------------------------------- backpressure
+
+    def finished(self) -> None:
+        """A record is finished."""
+        self._changed.set()
+        self._settling.set()
+        if self._is_waiting_for_room and self._held() <= self._queued // 2:
+            self._apply_pauses()
+
+    def _held(self) -> int:
+        return sum(each.held + each.unread for each in self._parts.values())
+
+    def _has_room(self) -> bool:
+        """Above the high water reading stops until it is half gone."""
+        count, size = self._held(), sum(each.held_bytes for each in self._parts.values())
+        half = 2 if self._is_waiting_for_room else 1
+        return count < max(1, self._queued // half) and size < self._settings.queued_bytes // half
+
+    def _apply_pauses(self) -> None:
+        """Pause the sources of partitions that are not loaded, or full; all of them when memory is full."""
+        has_room = self._has_room()
+        if not has_room:
+            self._desk.relieve(list(self._parts.values()))
+        self._is_waiting_for_room = not has_room
+        wanted = {
+            place
+            for place in self._consumer.assignment()
+            if place.topic not in self._retries and not self._may_read(place.partition, has_room=has_room)
+        }
+        if wanted != self._paused:
+            self._consumer.resume(self._paused - wanted)
+            self._consumer.pause(wanted - self._paused)
+            self._paused = wanted
+
+    def _may_read(self, number: int, *, has_room: bool) -> bool:
+        lanes = self._parts.get(number)
+        if lanes is None or not lanes.is_loaded or not has_room or number in self._full:
+            return False
+        settings = self._settings
+        is_low = lanes.parked < settings.parked and lanes.parked_bytes < settings.parked_bytes
+        return is_low or lanes.has_gated
+
+    # ------------------------------------------------------------------------------------- committing
+
+    async def _commit_at_intervals(self) -> None:
+        while True:
+            await self._changed.wait()
+            await asyncio.sleep(self._settings.commit_seconds)
+            self._changed.clear()
+            if not await self._commit():
+                await asyncio.sleep(self._settings.retry_seconds)
+                self._changed.set()
+
+    async def _commit(self) -> bool:
+        """Commit every place that has news, in one request: whether the log has taken it."""
+        async with self._commit_lock:
+            found = self._news()
+            if not found:
+                return True
+            self._reached(DeliveryCrashPoint.COMMIT_BEGUN)
+            try:
+                await self._consumer.commit(found)
+            except LogError as error:
+                _logger.info("not committed: %s", error.message)
+                return False
+            self._reached(DeliveryCrashPoint.COMMITTED)
+            self._committed.update(found)
+            return True
+
+    def _news(self) -> dict[TopicPartition, Committed]:
+        found = {}
+        for number, lanes in self._parts.items():
+            self._full.discard(number)
+            for topic, mark in lanes.marks:
+                text = mark.metadata(is_open=False, reach=0)
+                place = TopicPartition(topic, number)
+                if text is None:
+                    self._full.add(number)
+                elif (known := Committed(mark.offset, text)) != self._committed.get(place):
+                    found[place] = known
+        return found
+
+    # ------------------------------------------------------------------------------------- rebalances
+
+    async def on_assigned(self, partitions: set[TopicPartition]) -> None:
+        """Take partitions over, as their last owner left them."""
+        self._drop(self._parts.values())
+        delay = self._settings.retry_seconds
+        while True:
+            try:
+                self._parts = await self._load(partitions)
+                break
+            except FencedError:
+                return  # the group has moved on meanwhile and will tell
+            except LogError as error:
+                _logger.warning("partitions cannot be taken over yet, trying again: %s", error.message)
+            await asyncio.sleep(delay)
+            delay = min(2 * delay, self._settings.retry_max_seconds)
+        self._reached(DeliveryCrashPoint.ASSIGNED)
+        self._paused = set()
+        self._apply_pauses()
+        self.assigned.set()
+
+    async def _load(self, partitions: Iterable[TopicPartition]) -> dict[int, PartitionLanes]:
+        places = sorted(partitions)
+        committed = await self._consumer.committed(places)
+        self._committed = dict(committed)
+        found: dict[int, PartitionLanes] = {}
+        for place in places:
+            lanes = found.get(place.partition)
+            if lanes is None:
+                lanes = found[place.partition] = self._desk.open(place.partition)
+                if self._receipts is not None:
+                    await self._receipts.load(place.partition)
+            begin = await self._log.begin_offset(place)
+            end = await self._log.end_offset(place)
+            known = committed.get(place, Committed(begin, ""))
+            restored = decode_metadata(known.offset, known.metadata)
+            if restored is None:
+                _logger.warning("%s: the metadata of the committed offset are not ours: left out", place)
+            position = max(begin, known.offset)
+            await self._consumer.seek(place, position)
+            opened = lanes.open_retry if place.topic in self._retries else lanes.open_source
+            opened(place.topic, Watermark(position, restored), end)
+        return found
+
+    async def on_revoked(self, partitions: set[TopicPartition]) -> None:
+        """Give partitions up: nothing of them starts any more, and what is done is committed."""
+        gone = list(self._parts.values())
+        for lanes in gone:
+            lanes.close()
+        loop = asyncio.get_running_loop()
+        until = loop.time() + self._settings.revoke_seconds
+        while any(lanes.is_busy for lanes in gone):
+            self._settling.clear()
+            try:
+                await asyncio.wait_for(self._settling.wait(), until - loop.time())
+            except TimeoutError:
+                break
+        await self._commit()
+        self._reached(DeliveryCrashPoint.REVOKED)
+        self._drop(gone)
+        self._parts = {}
+        self._full = set()
+        self._paused = set()
+
+    def _drop(self, gone: Iterable[PartitionLanes]) -> None:
+        """These are somebody else's."""
+        lost = list(gone)
+        for lanes in lost:
+            lanes.close()
+            lanes.is_lost = True
+            if self._receipts is not None:
+                self._receipts.drop(lanes.number)
+        if lost:
+            self._desk.give_up(lost)
