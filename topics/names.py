@@ -163,6 +163,11 @@ class TopicNames(msgspec.Struct, frozen=True, dict=True):
         """The group of which this topic holds the dead letters, if it does."""
         return self._part(topic, "dlq.")
 
+    def retry_group_of(self, topic: str) -> str | None:
+        """The group of which this is a retry topic, if it is one."""
+        group = self._part(topic.removesuffix(f".{_VERSION}").rpartition(".")[0] + f".{_VERSION}", "retry.")
+        return group if group is not None and self.retry_delay_of(group, topic) is not None else None
+
     def retry_delay_of(self, group: str, topic: str) -> str | None:
         """The delay for which this topic is the group's retry topic, if it is one."""
         return self._part(topic, f"retry.{group}.")

@@ -12,10 +12,13 @@ from .console import print_json, print_table
 from .exits import CommandExit
 from .options import AsJson
 from .run_roles import LogLevel, start
+from .subscriber_list import forget_group, list_groups, show_group
 
 __all__ = ["subscriber_app"]
 
-subscriber_app = typer.Typer(help="Subscribers of domain events: serve them, or see what would be served.")
+subscriber_app = typer.Typer(
+    help="Subscribers of domain events: serve them, see what would be served, or how far groups are."
+)
 
 Modules = Annotated[
     list[str], typer.Option("--module", "-m", help="Module that holds subscribers; repeatable.")
@@ -81,3 +84,8 @@ def check(
             for row in rows
         ],
     )
+
+
+subscriber_app.command("list")(list_groups)
+subscriber_app.command("show")(show_group)
+subscriber_app.command("forget")(forget_group)

@@ -40,12 +40,11 @@ from .letters import (
     letter_queues,
     read_record,
 )
+from .policy import REDRIVE_TIER
 from .selection import SLICE_LETTERS, LetterReader, Selected, Selection, select
 
-__all__ = ["REDRIVE", "ActOrder", "ActReport", "Edit", "purge", "redrive"]
+__all__ = ["ActOrder", "ActReport", "Edit", "purge", "redrive"]
 
-REDRIVE: Final = "redrive"
-"""The tier of a group's retry topics that holds redriven events."""
 _LOOK_SECONDS: Final = 0.005
 
 
@@ -266,7 +265,7 @@ class _Acting:
                 await asyncio.sleep(_LOOK_SECONDS)
 
     async def _check_topic(self, group: str, partition: int) -> None:
-        topic = self._names.retry(group, REDRIVE)
+        topic = self._names.retry(group, REDRIVE_TIER)
         try:
             count = await self._log.partition_count(topic)
         except TopicsDrifted:
@@ -286,7 +285,7 @@ def _redriven(names: TopicNames, order: ActOrder, codec: Codec, record: Record) 
     if order.edit is not None:
         original = order.edit.apply(original, codec)
     again = msgspec.structs.replace(journey, attempts=0, due_at=0, redrive_count=journey.redrive_count + 1)
-    topic = names.retry(journey.group, REDRIVE)
+    topic = names.retry(journey.group, REDRIVE_TIER)
     return Write(topic, original.key, original.value, wrap(original, again), journey.partition)
 
 

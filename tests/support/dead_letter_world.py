@@ -14,7 +14,7 @@ from tasker_kafka.handlers.delivery.letters import (
     letter_queues,
     letters_of,
 )
-from tasker_kafka.handlers.delivery.redrive import REDRIVE
+from tasker_kafka.handlers.delivery.policy import REDRIVE_TIER
 from tasker_kafka.schemas.codec import codec
 from tasker_kafka.schemas.deliveries import DomainEvent
 from tasker_kafka.schemas.identity import format_id
@@ -76,7 +76,7 @@ class LetterWorld:
     async def make(cls, side: Side, *, partitions: int = 2, groups: Iterable[str] = (GROUP,)) -> LetterWorld:
         """Make the topics."""
         log, names = await side.log(), TopicNames(side.prefix)
-        redriven = [names.retry(group, REDRIVE) for group in groups]
+        redriven = [names.retry(group, REDRIVE_TIER) for group in groups]
         topics = [names.domain_events(NAMESPACE), names.domain_events_dlq(NAMESPACE), *redriven]
         await log.admin().create([TopicDescription(each, partitions, 1, {}) for each in topics])
         outbox = await log.outbox(client_id="test")
@@ -125,7 +125,7 @@ class LetterWorld:
 
     async def redriven(self, *, group: str = GROUP) -> list[tuple[Record, Journey]]:
         """What lies in the group's topic of redriven events, by partition."""
-        topic = self.names.retry(group, REDRIVE)
+        topic = self.names.retry(group, REDRIVE_TIER)
         found = []
         for partition in range(await self.log.partition_count(topic)):
             found += [unwrap(each) for each in await drain(self.log, TopicPartition(topic, partition))]

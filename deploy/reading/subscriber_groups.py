@@ -1,0 +1,393 @@
+"""How far subscriber groups are: members, lag in records and seconds, what waits for a retry, what is dead.
+
+Everything is told from the log and the broker's group coordinator, so it holds for groups in any process and language
+version; nothing of a running member is asked. Numbers are as of the moments at which they are read: a busy group's do
+not add up to the last record.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+import msgspec
+
+from tasker_kafka.handlers.delivery.groups import GroupRegistry, sources_of
+from tasker_kafka.handlers.delivery.journey import unwrap
+from tasker_kafka.handlers.delivery.letters import LetterFilter, letter_queues, letters_of
+from tasker_kafka.handlers.watermark import decode_metadata
+from tasker_kafka.schemas.errors import CommandRejected, DecodeError, NotFoundError, TopicsDrifted
+from tasker_kafka.schemas.nearest import nearest
+from tasker_kafka.schemas.subscriptions import SubscriberGroup
+from tasker_kafka.topics.log import (
+    Committed,
+    Log,
+    MemberDescription,
+    Record,
+    TopicPartition,
+    TopicPartitionOffset,
+)
+from tasker_kafka.topics.names import TopicNames
+
+from .scan import beginnings, ends_of, partitions_of
+
+__all__ = [
+    "DeadRow",
+    "GroupReport",
+    "GroupRow",
+    "MemberRow",
+    "PartitionRow",
+    "RetryRow",
+    "SubscriptionRow",
+    "forget_group",
+    "list_groups",
+    "read_group",
+]
+
+
+class PartitionRow(msgspec.Struct, frozen=True, kw_only=True):
+    """One partition that a group reads."""
+
+    topic: str
+    partition: int
+    member_id: str | None
+    """Who has it; None: nobody."""
+    committed: int | None
+    """The lowest offset that is not finished; None: nothing was committed yet."""
+    end: int
+    lag: int
+    """Records that are not finished; those finished above `committed` do not count."""
+    lag_seconds: float
+    """Age of the oldest of them; 0 when there is none."""
+    lost: int
+    """Offsets that retention removed before the group had finished them. Events were lost."""
+
+
+class RetryRow(msgspec.Struct, frozen=True, kw_only=True):
+    """One tier of a group's retries."""
+
+    tier: str
+    topic: str
+    depth: int
+    """Events that wait there, parked successors included."""
+    oldest_at: int | None
+    """When the oldest of them was put there."""
+    next_due_at: int | None
+    """When the oldest of them is due; None: at once, or there is none."""
+
+
+class DeadRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A group's open dead letters of one class."""
+
+    failure_class: str
+    letters: int
+    oldest_at: int
+
+
+class MemberRow(msgspec.Struct, frozen=True, kw_only=True):
+    """One member of the group, as the broker has it."""
+
+    member_id: str
+    client_id: str
+    host: str
+    partitions: tuple[int, ...]
+    """Numbers of its partitions; it has these of every topic of the group."""
+
+
+class SubscriptionRow(msgspec.Struct, frozen=True, kw_only=True):
+    """One subscription, as the group announced it."""
+
+    name: str
+    patterns: tuple[str, ...]
+    delivery: str | None
+    """None: as each event was published."""
+    since: int
+
+
+class GroupRow(msgspec.Struct, frozen=True, kw_only=True):
+    """One group in one line."""
+
+    group: str
+    is_announced: bool
+    """Whether it is in the registry; one that is not owes no receipts."""
+    members: int
+    lag: int
+    lag_seconds: float
+    lost: int
+    retry_depth: int
+    dead_letters: int | None
+    """Open ones; None: not read."""
+    oldest_dead_at: int | None
+    """When the oldest of them died."""
+    version: str | None
+    announced_at: int | None
+
+
+class GroupReport(msgspec.Struct, frozen=True, kw_only=True):
+    """One group in full."""
+
+    row: GroupRow
+    ordering: str | None
+    subscriptions: list[SubscriptionRow]
+    members: list[MemberRow]
+    partitions: list[PartitionRow]
+    retries: list[RetryRow]
+    dead_letters: list[DeadRow]
+
+
+_Dead = dict[str, dict[str, DeadRow]]
+"""Group → class → its letters."""
+_NO_CLASS: Final = "unknown"
+
+
+async def list_groups(log: Log, names: TopicNames, *, with_dead_letters: bool = True) -> list[GroupRow]:
+    """Every group that is announced, has retry topics or has dead letters, by name.
+
+    with_dead_letters: they are counted by reading their queues whole; False leaves that out.
+    """
+    reading = await _Reading.begin(log, names)
+    dead = await _dead_letters(log, names) if with_dead_letters else None
+    found = []
+    for group in sorted(reading.groups | set(dead or ())):
+        report = await reading.report(group, None if dead is None else dead.get(group, {}))
+        found.append(report.row)
+    return found
+
+
+async def read_group(
+    log: Log, names: TopicNames, group: str, *, with_dead_letters: bool = True
+) -> GroupReport:
+    """One group in full. NotFoundError names the nearest when there is none of this name."""
+    reading = await _Reading.begin(log, names)
+    dead = await _dead_letters(log, names) if with_dead_letters else None
+    if group not in reading.groups | set(dead or ()):
+        raise _unknown(group, reading.groups)
+    return await reading.report(group, None if dead is None else dead.get(group, {}))
+
+
+async def forget_group(log: Log, names: TopicNames, group: str, *, client_id: str) -> SubscriberGroup:
+    """Take a group out of the registry: it owes no receipts any more. What it was.
+
+    NotFoundError when it is not there; CommandRejected while it has members, who would go on unwatched. Its offsets,
+    retry topics and dead letters stay.
+    """
+    members = await log.admin().group_members(names.subscriber_group(group))
+    if members:
+        raise CommandRejected(
+            f"group {group!r} has {len(members)} members: {', '.join(each.client_id for each in members[:5])}",
+            code="has_members",
+            next_step="stop them first; a group that runs owes receipts for what it takes",
+        )
+    registry = GroupRegistry(log, names)
+    outbox = await log.outbox(client_id=client_id)
+    try:
+        return await registry.forget(group, outbox)
+    finally:
+        await outbox.close()
+        await registry.close()
+
+
+class _Reading:
+    """What is known of all groups, and what is asked of one."""
+
+    def __init__(
+        self, log: Log, names: TopicNames, topics: set[str], announced: Mapping[str, SubscriberGroup]
+    ) -> None:
+        self._log = log
+        self._names = names
+        self._topics = topics
+        self._announced = announced
+        retrying = {names.retry_group_of(topic) for topic in topics}
+        self.groups = set(announced) | {group for group in retrying if group is not None}
+
+    @classmethod
+    async def begin(cls, log: Log, names: TopicNames) -> _Reading:
+        """Read the registry and the names of all topics."""
+        registry = GroupRegistry(log, names)
+        try:
+            announced = dict(await registry.refresh())
+        except TopicsDrifted:
+            # Subscribers work without an orchestrator, and then perhaps without a registry.
+            announced = {}
+        finally:
+            await registry.close()
+        return cls(log, names, await log.admin().names(), announced)
+
+    async def report(self, group: str, dead: Mapping[str, DeadRow] | None) -> GroupReport:
+        """One group in full; `dead` None: not read."""
+        said = self._announced.get(group)
+        admin = self._log.admin()
+        members = await admin.group_members(self._names.subscriber_group(group))
+        committed = await admin.group_offsets(self._names.subscriber_group(group))
+        holders = {each: member.member_id for member in members for each in member.partitions}
+        tiers = {
+            topic: tier
+            for topic in self._topics
+            if (tier := self._names.retry_delay_of(group, topic)) is not None
+        }
+        sources = {place.topic for place in committed if place.topic in self._topics} - set(tiers)
+        if said is not None:
+            sources |= sources_of(said, self._names, self._topics)
+        partitions = [row for _, row in await self._lags(sources, committed, holders)]
+        retries = [await self._retry(topic, tiers[topic], committed) for topic in sorted(tiers)]
+        return GroupReport(
+            row=_group_row(group, said, members, partitions, retries, dead),
+            ordering=None if said is None else said.ordering,
+            subscriptions=[] if said is None else _subscription_rows(said),
+            members=[_member_row(each) for each in members],
+            partitions=partitions,
+            retries=retries,
+            dead_letters=sorted(dead.values(), key=lambda row: row.failure_class) if dead else [],
+        )
+
+    async def _retry(self, topic: str, tier: str, committed: Mapping[TopicPartition, Committed]) -> RetryRow:
+        lags = await self._lags([topic], committed, {})
+        oldest = min(
+            (record for record, _ in lags if record is not None),
+            key=lambda record: record.timestamp,
+            default=None,
+        )
+        return RetryRow(
+            tier=tier,
+            topic=topic,
+            depth=sum(row.lag for _, row in lags),
+            oldest_at=None if oldest is None else oldest.timestamp,
+            next_due_at=None if oldest is None else _due_at(oldest),
+        )
+
+    async def _lags(
+        self,
+        topics: Iterable[str],
+        committed: Mapping[TopicPartition, Committed],
+        holders: Mapping[TopicPartition, str],
+    ) -> list[tuple[Record | None, PartitionRow]]:
+        """Of each partition the oldest record that is not finished, and the row."""
+        found = []
+        for topic in sorted(topics):
+            places = await partitions_of(self._log, topic)
+            begins, ends = await beginnings(self._log, places), await ends_of(self._log, places)
+            for place in places:
+                done = committed.get(place)
+                offset = begins[place] if done is None else done.offset
+                first = max(offset, begins[place])
+                lag = max(0, ends[place] - first - _finished(done, first, ends[place]))
+                oldest = await self._first_from(place, first, ends[place]) if lag else None
+                row = PartitionRow(
+                    topic=topic,
+                    partition=place.partition,
+                    member_id=holders.get(place),
+                    committed=None if done is None else done.offset,
+                    end=ends[place],
+                    lag=lag,
+                    lag_seconds=0.0 if oldest is None else _age(self._log, oldest.timestamp),
+                    lost=begins[place] - offset if done is not None and offset < begins[place] else 0,
+                )
+                found.append((oldest, row))
+        return found
+
+    async def _first_from(self, place: TopicPartition, offset: int, end: int) -> Record | None:
+        """The first record at or above an offset; a control record may lie at the offset itself."""
+        try:
+            return await self._log.fetch_at(TopicPartitionOffset(*place, offset))
+        except NotFoundError:
+            pass
+        reader = await self._log.reader({place: offset})
+        try:
+            while reader.position(place) < end:
+                batch = (await reader.fetch(max_records=1)).get(place)
+                if batch is not None and batch.records:
+                    return batch.records[0]
+            return None
+        finally:
+            await reader.close()
+
+
+def _group_row(  # noqa: PLR0917 - the parts of a line
+    group: str,
+    said: SubscriberGroup | None,
+    members: list[MemberDescription],
+    partitions: list[PartitionRow],
+    retries: list[RetryRow],
+    dead: Mapping[str, DeadRow] | None,
+) -> GroupRow:
+    return GroupRow(
+        group=group,
+        is_announced=said is not None,
+        members=len(members),
+        lag=sum(row.lag for row in partitions),
+        lag_seconds=max((row.lag_seconds for row in partitions), default=0.0),
+        lost=sum(row.lost for row in partitions),
+        retry_depth=sum(row.depth for row in retries),
+        dead_letters=None if dead is None else sum(row.letters for row in dead.values()),
+        oldest_dead_at=min((row.oldest_at for row in dead.values()), default=None) if dead else None,
+        version=None if said is None else said.version,
+        announced_at=None if said is None else said.announced_at,
+    )
+
+
+async def _dead_letters(log: Log, names: TopicNames) -> _Dead:
+    """Every open letter, counted by group and class."""
+    found: _Dead = {}
+    for queue in await letter_queues(log, names):
+        for partition in range(await log.partition_count(queue.topic)):
+            async for letter in letters_of(log, queue, partition, LetterFilter()):
+                kind = letter.journey.failure_class
+                name = _NO_CLASS if kind is None else kind.value
+                classes = found.setdefault(letter.journey.group, {})
+                known = classes.get(name)
+                classes[name] = DeadRow(
+                    failure_class=name,
+                    letters=1 if known is None else known.letters + 1,
+                    oldest_at=letter.died_at if known is None else min(known.oldest_at, letter.died_at),
+                )
+    return found
+
+
+def _finished(done: Committed | None, first: int, end: int) -> int:
+    """Offsets above the committed one that are finished, as its metadata says."""
+    if done is None:
+        return 0
+    restored = decode_metadata(done.offset, done.metadata)
+    runs = () if restored is None else restored.finished
+    return sum(max(0, min(until, end) - max(start, first)) for start, until in runs)
+
+
+def _due_at(record: Record) -> int | None:
+    try:
+        _, journey = unwrap(record)
+    except DecodeError:
+        return None
+    return journey.due_at or None
+
+
+def _age(log: Log, timestamp: int) -> float:
+    return max(0, log.now_ms() - timestamp) / 1000
+
+
+def _member_row(member: MemberDescription) -> MemberRow:
+    return MemberRow(
+        member_id=member.member_id,
+        client_id=member.client_id,
+        host=member.host,
+        partitions=tuple(sorted({each.partition for each in member.partitions})),
+    )
+
+
+def _subscription_rows(said: SubscriberGroup) -> list[SubscriptionRow]:
+    return [
+        SubscriptionRow(
+            name=each.name,
+            patterns=each.patterns,
+            delivery=None if each.delivery is None else each.delivery.value,
+            since=each.since,
+        )
+        for each in said.subscriptions
+    ]
+
+
+def _unknown(group: str, known: Iterable[str]) -> NotFoundError:
+    close = nearest(group, sorted(known))
+    return NotFoundError(
+        f"There is no subscriber group {group[:80]!r}.",
+        next_step=f"Did you mean {close}?" if close else "`tasker subscriber list` shows every group.",
+    )
