@@ -32,6 +32,7 @@ COMMANDS = {
     "topics": ("create", "verify", "repair", "list", "acls"),
     "orchestrator": (),
     "worker": ("list",),
+    "subscriber": ("check",),
     "submit": (),
     "task": ("list", "show", "watch", "graph", "cancel", "retry", "resolve"),
     "step": ("retry", "resolve", "complete", "cancel"),
@@ -103,9 +104,18 @@ HEAVY = ("faust", "mode", "tasker_kafka.streams.lane", "tasker_kafka.handlers")
 @pytest.mark.parametrize(
     ("modules", "heavy"),
     [
-        ("tasker_kafka.deploy.cli.app", (*HEAVY, "rich", "pydantic", "aiokafka", "fastavro")),
+        (
+            "tasker_kafka.deploy.cli.app",
+            (*HEAVY, "tasker_kafka.streams", "rich", "pydantic", "aiokafka", "fastavro"),
+        ),
         ("tasker_kafka.topics.client, tasker_kafka.deploy.request_files", HEAVY),
         ("tasker_kafka.deploy.reading, tasker_kafka.topics.kafka", HEAVY),
+        (
+            "tasker_kafka.deploy.cli.subscriber, tasker_kafka.deploy.subscribing, tasker_kafka.deploy.supervising, "
+            "tasker_kafka.handlers.subscribing.serving, tasker_kafka.handlers.delivery.runtime, "
+            "tasker_kafka.handlers.integrations, tasker_kafka.topics.kafka.configured",
+            ("faust", "mode", "tasker_kafka.streams"),
+        ),
     ],
 )
 def test_commands_load_no_roles(modules: str, heavy: tuple[str, ...]) -> None:
