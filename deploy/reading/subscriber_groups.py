@@ -29,7 +29,7 @@ from tasker_kafka.topics.log import (
 )
 from tasker_kafka.topics.names import TopicNames
 
-from .scan import beginnings, ends_of, partitions_of
+from .scan import beginnings, ends_of, partitions_of, scan
 
 __all__ = [
     "DeadRow",
@@ -56,7 +56,7 @@ class PartitionRow(msgspec.Struct, frozen=True, kw_only=True):
     """The lowest offset that is not finished; None: nothing was committed yet."""
     end: int
     lag: int
-    """Records that are not finished; those finished above `committed` do not count."""
+    """Offsets that are not finished; those finished above `committed` do not count. A transaction's marker is one."""
     lag_seconds: float
     """Age of the oldest of them; 0 when there is none."""
     lost: int
@@ -69,11 +69,12 @@ class RetryRow(msgspec.Struct, frozen=True, kw_only=True):
     tier: str
     topic: str
     depth: int
-    """Events that wait there, parked successors included."""
+    """Events that wait there, parked successors included. Above 5,000 in a partition it counts offsets instead, a
+    transaction's marker being one, too."""
     oldest_at: int | None
     """When the oldest of them was put there."""
     next_due_at: int | None
-    """When the oldest of them is due; None: at once, or there is none."""
+    """When the first of them is due; None: at once, or there is none."""
 
 
 class DeadRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -138,6 +139,8 @@ class GroupReport(msgspec.Struct, frozen=True, kw_only=True):
 _Dead = dict[str, dict[str, DeadRow]]
 """Group → class → its letters."""
 _NO_CLASS: Final = "unknown"
+_MOST_READ: Final = 5_000
+"""Records of a retry partition that are looked at one by one."""
 
 
 async def list_groups(log: Log, names: TopicNames, *, with_dead_letters: bool = True) -> list[GroupRow]:
@@ -241,19 +244,34 @@ class _Reading:
         )
 
     async def _retry(self, topic: str, tier: str, committed: Mapping[TopicPartition, Committed]) -> RetryRow:
-        lags = await self._lags([topic], committed, {})
-        oldest = min(
-            (record for record, _ in lags if record is not None),
-            key=lambda record: record.timestamp,
-            default=None,
-        )
+        depth, oldest_at, due = 0, None, []
+        for record, row in await self._lags([topic], committed, {}):
+            if record is None:
+                continue
+            waiting = [record] if row.lag > _MOST_READ else await self._waiting(row, committed)
+            depth += row.lag if row.lag > _MOST_READ else len(waiting)
+            oldest_at = record.timestamp if oldest_at is None else min(oldest_at, record.timestamp)
+            due += [_due_at(each) for each in waiting]
         return RetryRow(
             tier=tier,
             topic=topic,
-            depth=sum(row.lag for _, row in lags),
-            oldest_at=None if oldest is None else oldest.timestamp,
-            next_due_at=None if oldest is None else _due_at(oldest),
+            depth=depth,
+            oldest_at=oldest_at,
+            next_due_at=min(due, default=0) or None,
         )
+
+    async def _waiting(
+        self, row: PartitionRow, committed: Mapping[TopicPartition, Committed]
+    ) -> list[Record]:
+        """The records of a retry partition that are not finished, without their values."""
+        place = TopicPartition(row.topic, row.partition)
+        done = committed.get(place)
+        start = row.end - row.lag if done is None else done.offset
+        found: list[Record] = []
+        async for record in scan(self._log, {place: start}):
+            if not any(first <= record.offset < until for first, until in _finished_runs(done)):
+                found.append(msgspec.structs.replace(record, value=None))
+        return found
 
     async def _lags(
         self,
@@ -272,6 +290,7 @@ class _Reading:
                 first = max(offset, begins[place])
                 lag = max(0, ends[place] - first - _finished(done, first, ends[place]))
                 oldest = await self._first_from(place, first, ends[place]) if lag else None
+                lag = 0 if oldest is None else lag  # Nothing but control records is left.
                 row = PartitionRow(
                     topic=topic,
                     partition=place.partition,
@@ -345,19 +364,20 @@ async def _dead_letters(log: Log, names: TopicNames) -> _Dead:
 
 def _finished(done: Committed | None, first: int, end: int) -> int:
     """Offsets above the committed one that are finished, as its metadata says."""
-    if done is None:
-        return 0
-    restored = decode_metadata(done.offset, done.metadata)
-    runs = () if restored is None else restored.finished
-    return sum(max(0, min(until, end) - max(start, first)) for start, until in runs)
+    return sum(max(0, min(until, end) - max(start, first)) for start, until in _finished_runs(done))
 
 
-def _due_at(record: Record) -> int | None:
+def _finished_runs(done: Committed | None) -> tuple[tuple[int, int], ...]:
+    restored = None if done is None else decode_metadata(done.offset, done.metadata)
+    return () if restored is None else restored.finished
+
+
+def _due_at(record: Record) -> int:
+    """When a retry is due; 0: at once, as what cannot be read is."""
     try:
-        _, journey = unwrap(record)
+        return unwrap(record)[1].due_at
     except DecodeError:
-        return None
-    return journey.due_at or None
+        return 0
 
 
 def _age(log: Log, timestamp: int) -> float:

@@ -41,7 +41,7 @@ from .letters import (
     read_record,
 )
 from .policy import REDRIVE_TIER
-from .selection import SLICE_LETTERS, LetterReader, Selected, Selection, select
+from .selection import SLICE_LETTERS, LetterReader, Selected, Selection, has_any, select
 
 __all__ = ["ActOrder", "ActReport", "Edit", "purge", "redrive"]
 
@@ -167,6 +167,8 @@ class _Acting:
             if self._order.is_dry_run:
                 await self._act(queue, await self._select(queue, wanted), None)
                 continue
+            if wanted.places is None and not await has_any(self._log, queue, wanted, self._codec):
+                continue  # Nobody is fenced for nothing.
             writer = self._log.transactional(self._names.dead_letter_writer(queue.topic))
             try:
                 await writer.start()  # 1

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterator, Sequence
+from contextlib import aclosing
 from types import TracebackType
 from typing import Final, NamedTuple, Self
 
@@ -19,7 +20,7 @@ from tasker_kafka.topics.log import Log, Reader, Record, TopicPartition
 
 from .letters import DeadLetter, DeadLetterQueue, LetterFilter, LetterPlace, LetterState, letters_of
 
-__all__ = ["LetterReader", "Selected", "Selection", "select"]
+__all__ = ["LetterReader", "Selected", "Selection", "has_any", "select"]
 
 SLICE_LETTERS: Final = 100
 SLICE_BYTES: Final = 4 * 1024 * 1024
@@ -114,6 +115,15 @@ async def select(log: Log, queue: DeadLetterQueue, wanted: LetterFilter, codec: 
             next_step="See `tasker dlq list --state all`; a letter that has outlived its retention is gone.",
         )
     return selection
+
+
+async def has_any(log: Log, queue: DeadLetterQueue, wanted: LetterFilter, codec: Codec) -> bool:
+    """Whether a letter of the queue is meant; reads no more than that takes."""
+    for partition in range(await log.partition_count(queue.topic)):
+        async with aclosing(letters_of(log, queue, partition, wanted, codec=codec)) as letters:
+            async for _ in letters:
+                return True
+    return False
 
 
 class LetterReader:
