@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import traceback
 from types import TracebackType
 
 import msgspec
 from pydantic_core import to_json
 
-from tasker_kafka.schemas.limits import TRACEBACK_BYTES
+from tasker_kafka.schemas.limits import RETRY_AFTER_SECONDS, TRACEBACK_BYTES
 from tasker_kafka.schemas.records import Failure
 from tasker_kafka.schemas.redaction import redact_text
 
@@ -35,14 +36,13 @@ def end_of_error(error: BaseException) -> Failed:
         metadata = _metadata(error)
     else:
         code, retryable, message = kind.__name__, True, _text(error)
-    delay = error.retry_after if isinstance(error, RetryableError) else None
     found = Failure(
         type=kind.__qualname__ if kind.__module__ in _PLAIN else f"{kind.__module__}.{kind.__qualname__}",
         code=code,
         message=message,
         traceback=_traceback(error),
         retryable=retryable,
-        retry_after_ms=None if delay is None else max(0, round(delay * 1000)),
+        retry_after_ms=_retry_after_ms(error),
     )
     return Failed(bounded(found), metadata)
 
@@ -56,6 +56,14 @@ def bounded(failure: Failure) -> Failure:
         message=_head(redact_text(failure.message), MAX_MESSAGE_BYTES),
         traceback=_tail(redact_text(failure.traceback), MAX_TRACEBACK_BYTES),
     )
+
+
+def _retry_after_ms(error: BaseException) -> int | None:
+    """What was asked for, as far as it is a number."""
+    asked: object = error.retry_after if isinstance(error, RetryableError) else None
+    if not isinstance(asked, int | float) or math.isnan(asked):
+        return None
+    return round(min(max(0, asked), RETRY_AFTER_SECONDS.maximum) * 1000)
 
 
 def _text(error: BaseException) -> str:

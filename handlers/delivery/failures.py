@@ -7,7 +7,7 @@ from typing import Final
 import msgspec
 from pydantic import ValidationError
 
-from tasker_kafka.handlers.errors import PermanentError, RetryableError
+from tasker_kafka.handlers.errors import PermanentError
 from tasker_kafka.handlers.failures import bounded, end_of_error
 from tasker_kafka.schemas.errors import DecodeError, TaskerError
 from tasker_kafka.schemas.records import Failure
@@ -52,24 +52,13 @@ def failure_of(error: BaseException) -> DeliveryFailure:
     PermanentError: no retry. RetryableError: its `retry_after` is kept. Anything else is worth another try, also
     SystemExit: which exceptions help no retry can know only the handler.
     """
-    delay = error.retry_after if isinstance(error, RetryableError) else None
-    return _made(
-        FailureClass.HANDLER,
-        end_of_error(error).failure,
-        is_retryable=not isinstance(error, PermanentError),
-        retry_after_seconds=delay,
-    )
+    found = end_of_error(error).failure
+    return _made(FailureClass.HANDLER, found, is_retryable=not isinstance(error, PermanentError))
 
 
 def failure_of_end(failure: Failure) -> DeliveryFailure:
     """The failure of a handler in a child process, as it came over the pipe."""
-    delay = failure.retry_after_ms
-    return _made(
-        FailureClass.HANDLER,
-        bounded(failure),
-        is_retryable=failure.retryable,
-        retry_after_seconds=None if delay is None else delay / 1_000,
-    )
+    return _made(FailureClass.HANDLER, bounded(failure), is_retryable=failure.retryable)
 
 
 def timed_out(seconds: float) -> DeliveryFailure:
@@ -134,14 +123,13 @@ def _before(kind: FailureClass, error_type: str, message: str) -> DeliveryFailur
     return _made(kind, bounded(found), is_retryable=False)
 
 
-def _made(
-    kind: FailureClass, found: Failure, *, is_retryable: bool, retry_after_seconds: float | None = None
-) -> DeliveryFailure:
+def _made(kind: FailureClass, found: Failure, *, is_retryable: bool) -> DeliveryFailure:
+    delay = found.retry_after_ms
     return DeliveryFailure(
         failure_class=kind,
         error_type=found.type,
         message=found.message,
         stack=found.traceback,
         is_retryable=is_retryable,
-        retry_after_seconds=retry_after_seconds,
+        retry_after_seconds=None if delay is None else delay / 1_000,
     )

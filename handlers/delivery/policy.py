@@ -103,7 +103,7 @@ def retry_delay_ms(policy: DeliveryPolicy, failed: int, retry_after_seconds: flo
 
     What the handler asked for (`retry_after_seconds`) replaces the policy's delay once, up to an hour.
     """
-    if retry_after_seconds is not None and math.isfinite(retry_after_seconds):
+    if retry_after_seconds is not None and not math.isnan(retry_after_seconds):
         return delay_ms(min(max(0.0, retry_after_seconds), float(RETRY_AFTER_SECONDS.maximum)))
     delays = policy.delays
     return delay_ms(delays[min(max(failed, 1), len(delays)) - 1]) if delays else 0

@@ -79,8 +79,9 @@ def after_failure(
 
     `fired_at_ms`: when the event was fired; None when it cannot be known, then its age has no limit.
     """
-    attempts = journey.attempts + (failure.failure_class in _DELIVERED)
-    if not failure.is_retryable or attempts >= policy.max_attempts:
+    is_delivered = failure.failure_class in _DELIVERED
+    attempts = journey.attempts + is_delivered
+    if not (is_delivered and failure.is_retryable) or attempts >= policy.max_attempts:
         return _dead(policy, journey, failure, attempts, now_ms)
     delay = retry_delay_ms(policy, attempts, failure.retry_after_seconds)
     due_at = now_ms + delay
