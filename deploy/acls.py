@@ -35,10 +35,11 @@ WRITE = ("Write", "Describe")
 
 def acls(names: TopicNames, queues: Iterable[str], namespaces: Iterable[str]) -> list[Acl]:
     """Every rule, by role; queues and namespaces are those of the published templates."""
-    found = [*_submitter(names), *_orchestrator(names), *_operator(names)]
+    namespaces = sorted(namespaces)
+    found = [*_submitter(names), *_orchestrator(names), *_operator(names, namespaces)]
     for queue in sorted(queues):
         found += _worker(names, queue)
-    for namespace in sorted(namespaces):
+    for namespace in namespaces:
         found += _subscriber(names, namespace)
     return found
 
@@ -67,11 +68,17 @@ def _orchestrator(names: TopicNames) -> Iterator[Acl]:
     yield Acl(role, "transactional_id", f"{prefix}-engine-", "prefixed", WRITE)
 
 
-def _operator(names: TopicNames) -> Iterator[Acl]:
+def _operator(names: TopicNames, namespaces: Iterable[str]) -> Iterator[Acl]:
     role, prefix = "operator", names.prefix
     yield Acl(role, "topic", f"{prefix}.", "prefixed", READ)
+    yield Acl(role, "group", f"{prefix}-", "prefixed", ("Describe",))
     yield from _topics(role, WRITE, names.commands, names.payloads, names.templates, names.schemas)
     yield Acl(role, "transactional_id", names.templates_writer, "literal", WRITE)
+    # To redrive and purge dead letters, and to forget a group.
+    yield from _topics(role, WRITE, names.groups, *map(names.domain_events_dlq, namespaces))
+    yield Acl(role, "topic", f"{prefix}.dlq.", "prefixed", WRITE)
+    yield Acl(role, "topic", f"{prefix}.retry.", "prefixed", WRITE)
+    yield Acl(role, "transactional_id", f"{prefix}-dead-letters-", "prefixed", WRITE)
 
 
 def _worker(names: TopicNames, queue: str) -> Iterator[Acl]:
@@ -83,8 +90,11 @@ def _worker(names: TopicNames, queue: str) -> Iterator[Acl]:
 
 
 def _subscriber(names: TopicNames, namespace: str) -> Iterator[Acl]:
-    role = f"subscriber:{namespace}"
-    dead = names.domain_events_dlq(namespace)
-    yield from _topics(role, READ, names.domain_events(namespace), dead)
-    yield from _topics(role, WRITE, dead, names.receipts, names.groups)
-    yield Acl(role, "topic", f"{names.prefix}.retry.", "prefixed", ("Read", "Write", "Describe"))
+    role, prefix = f"subscriber:{namespace}", names.prefix
+    both = ("Read", "Write", "Describe")
+    yield from _topics(role, READ, names.domain_events(namespace), names.schemas)
+    yield from _topics(role, WRITE, names.domain_events_dlq(namespace))
+    yield from _topics(role, both, names.receipts, names.groups)
+    yield Acl(role, "topic", f"{prefix}.dlq.", "prefixed", WRITE)
+    yield Acl(role, "topic", f"{prefix}.retry.", "prefixed", both)
+    yield Acl(role, "group", f"{prefix}-subscriber-", "prefixed", READ)

@@ -127,7 +127,7 @@ class TopicNames(msgspec.Struct, frozen=True, dict=True):
 
     def dead_letter_writer(self, topic: str) -> str:
         """Transactional id under which dead letters of this topic are redriven or purged, one operator at a time."""
-        return f"{topic}-acts"
+        return f"{self.prefix}-dead-letters-{topic}"
 
     def subscriber_group(self, group: str) -> str:
         """Consumer group of a subscriber group's members."""
