@@ -11,6 +11,7 @@ from typing import Final
 from .accounts import Accounts
 from .attempts import Attempts
 from .commands import Commands
+from .deliveries import check_deliveries
 from .edges import CLOSED_TASK, WAITING_TASK
 from .fold import Life
 from .history import History
@@ -74,6 +75,7 @@ class _Check:
         )
         if self.commands_whole:
             check_worker_commits(self.raw, self.wire, self.answered, self.findings)
+        check_deliveries(self.raw, self.wire, self.ledger, self.findings, settled=self.settled)
         self.findings.count("faults", len(self.ledger.faults))
         return self.findings.report()
 

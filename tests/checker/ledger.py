@@ -21,11 +21,13 @@ __all__ = [
     "Acked",
     "Ended",
     "Fault",
+    "Handled",
     "Ledger",
     "LedgerError",
     "LedgerWriter",
     "OperatorAcked",
     "Started",
+    "Subscribed",
     "read_ledger",
 ]
 
@@ -96,6 +98,35 @@ class Ended(msgspec.Struct, frozen=True, tag="ended", tag_field=_KIND, gc=False)
     at: int
 
 
+class Subscribed(msgspec.Struct, frozen=True, tag="subscribed", tag_field=_KIND, omit_defaults=True):
+    """A subscription that was told to take every event of a topic, from its beginning."""
+
+    group: str
+    subscription: str
+    topic: str
+    names: tuple[str, ...] = ()
+    """Only events of these names; empty: all."""
+    is_ordered: bool = True
+    """Events of one key are to be handled in order."""
+
+
+class Handled(msgspec.Struct, frozen=True, tag="handled", tag_field=_KIND, gc=False):
+    """A subscriber took an event: its first and its last line."""
+
+    group: str
+    subscription: str
+    event_id: str
+    """Hex of 16 bytes."""
+    topic: str
+    partition: int
+    offset: int
+    """Where the event's original lies."""
+    worker: int
+    outcome: str
+    """`begun`, `success` or `failure`."""
+    at: int
+
+
 class Fault(msgspec.Struct, frozen=True, tag="fault", tag_field=_KIND):
     """A fault was injected."""
 
@@ -104,7 +135,7 @@ class Fault(msgspec.Struct, frozen=True, tag="fault", tag_field=_KIND):
     at: int
 
 
-Entry: TypeAlias = Acked | OperatorAcked | Started | Ended | Fault
+Entry: TypeAlias = Acked | OperatorAcked | Started | Ended | Subscribed | Handled | Fault
 
 
 class LedgerWriter:
@@ -154,6 +185,32 @@ class LedgerWriter:
         """A handler's last line. `outcome`: `success` or `failure`."""
         self._write(Ended(_hex(task_id), life, step, attempt, attempt_id, os.getpid(), outcome, _now()))
 
+    def subscribed(
+        self,
+        group: str,
+        subscription: str,
+        topic: str,
+        *,
+        names: tuple[str, ...] = (),
+        is_ordered: bool = True,
+    ) -> None:
+        """A subscription exists from the topic's beginning."""
+        self._write(Subscribed(group, subscription, topic, names, is_ordered))
+
+    def handled(  # noqa: PLR0917 - who, what, where, how
+        self,
+        group: str,
+        subscription: str,
+        event_id: Id,
+        topic: str,
+        partition: int,
+        offset: int,
+        outcome: str,
+    ) -> None:
+        """A subscriber's first line (`begun`) or last one (`success`, `failure`)."""
+        place = topic, partition, offset
+        self._write(Handled(group, subscription, _hex(event_id), *place, os.getpid(), outcome, _now()))
+
     def fault(self, fault: str, detail: Mapping[str, Any] | None = None) -> None:
         """A fault was injected, e.g. `kill`; `detail` is JSON."""
         self._write(Fault(fault, dict(detail or {}), _now()))
@@ -183,6 +240,8 @@ class Ledger(msgspec.Struct):
     operator_acked: list[OperatorAcked] = []
     started: list[Started] = []
     ended: list[Ended] = []
+    subscribed: list[Subscribed] = []
+    handled: list[Handled] = []
     faults: list[Fault] = []
     torn: int = 0
     """Last lines that were cut off."""
@@ -198,6 +257,10 @@ class Ledger(msgspec.Struct):
                 self.started.append(entry)
             case Ended():
                 self.ended.append(entry)
+            case Subscribed():
+                self.subscribed.append(entry)
+            case Handled():
+                self.handled.append(entry)
             case Fault():
                 self.faults.append(entry)
 
