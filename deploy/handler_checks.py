@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from tasker_kafka.handlers import HandlerRegistry, check_handler
+from tasker_kafka.handlers.lint import missing_publishers
 from tasker_kafka.schemas.errors import ConfigurationError
 from tasker_kafka.schemas.plan import Plan
 from tasker_kafka.schemas.template import Finding
@@ -85,3 +86,6 @@ def _check_plan(source: str, plan: Plan, registry: HandlerRegistry) -> Iterable[
             yield Finding(
                 code="handler_misfit", path=path, message=each.message, source=source, severity=each.severity
             )
+        for at, message in missing_publishers(step, registry):
+            path = f"steps[{position}].publishes_events[{at}].publisher"
+            yield Finding(code="unknown_publisher", path=path, message=message, source=source)

@@ -42,6 +42,7 @@ def load_plans(
                 model,
                 default_delivery=Delivery(settings.events.default_delivery),
                 events_enabled=settings.events.enabled,
+                deployment=settings.telemetry.deployment_environment or environment,
             )
             for model in load_template_file(file, environment=environment, variables=variables)
         ]

@@ -34,9 +34,10 @@ def apply_to_process(settings: Settings) -> None:
 
 def worker_settings(settings: Settings) -> WorkerSettings:
     """One worker process."""
+    from tasker_kafka.handlers.publishing.desk import EventDeskSettings
     from tasker_kafka.handlers.worker import WorkerSettings
 
-    wanted = settings.worker
+    wanted, lossy = settings.worker, settings.events.fire_and_forget
     return WorkerSettings(
         concurrency=wanted.concurrency,
         queued=wanted.queued,
@@ -53,4 +54,5 @@ def worker_settings(settings: Settings) -> WorkerSettings:
         session_timeout_ms=wanted.session_timeout_ms,
         heartbeat_ms=wanted.heartbeat_ms,
         instance_id=wanted.instance_id,
+        events=EventDeskSettings(buffer_size=lossy.buffer_size, overflow=lossy.overflow_strategy),
     )

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-from tasker_kafka.schemas.plan import PlanStep
+from tasker_kafka.schemas.errors import ConfigurationError
+from tasker_kafka.schemas.nearest import did_you_mean
+from tasker_kafka.schemas.plan import Plan, PlanStep
 
 from .definition import HandlerDefinition
+from .registry import HandlerRegistry
 
-__all__ = ["Finding", "check_handler"]
+__all__ = ["Finding", "check_handler", "check_publishers", "missing_publishers"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,3 +54,29 @@ def check_handler(
                 )
             )
     return sorted(found, key=lambda each: each.severity)
+
+
+def missing_publishers(step: PlanStep, registry: HandlerRegistry) -> list[tuple[int, str]]:
+    """The step's events whose publisher is not registered: position in `publishes_events`, and what to say."""
+    found = []
+    for position, event in enumerate(step.publishes_events):
+        name = event.publisher
+        if name is not None and name not in registry.publishers:
+            hint = did_you_mean(name, registry.publishers, kind="publishers")
+            found.append(
+                (position, f"event {event.name} names the publisher {name!r}, which is not here; {hint}")
+            )
+    return found
+
+
+def check_publishers(plans: Iterable[Plan], queues: Collection[str], registry: HandlerRegistry) -> None:
+    """ConfigurationError when a step that a worker of these queues runs names an event publisher it does not have."""
+    for plan in plans:
+        for step in plan.steps:
+            if step.queue not in queues or step.handler not in registry:
+                continue
+            for _, text in missing_publishers(step, registry):
+                raise ConfigurationError(
+                    f"template {plan.namespace}/{plan.name}@{plan.version}, step {step.name}: {text}",
+                    next_step='decorate a function with @event_publisher("name") in a module that the worker loads',
+                )

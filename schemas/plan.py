@@ -98,6 +98,14 @@ class Plan(msgspec.Struct, frozen=True, dict=True, forbid_unknown_fields=True):
     publishes_events: tuple[EventDeclaration, ...] = ()
     description: str = ""
     metadata: dict[str, Any] = {}
+    environment: str | msgspec.UnsetType = msgspec.UNSET
+    """Deployment environment that its events name. Only in plans with events, and not in the JSON of others: their
+    hashes stay as they were."""
+
+    @property
+    def deployment(self) -> str:
+        """The environment as events say it; empty if the plan says none."""
+        return self.environment if isinstance(self.environment, str) else ""
 
     @cached_property
     def index(self) -> dict[str, int]:

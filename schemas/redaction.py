@@ -138,7 +138,10 @@ class Redactor:
         if isinstance(value, (bytes, bytearray)):
             return self._bytes(bytes(value), path)
         if isinstance(value, msgspec.Struct):
-            return self._mapping(msgspec.structs.asdict(value), path, envelope)
+            given = msgspec.structs.asdict(value)
+            return self._mapping(
+                {name: each for name, each in given.items() if each is not msgspec.UNSET}, path, envelope
+            )
         if is_dataclass(value) and not isinstance(value, type):
             return self._mapping(
                 {each.name: getattr(value, each.name) for each in fields(value)}, path, envelope

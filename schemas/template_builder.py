@@ -156,10 +156,13 @@ class Template:
         environment: str | None = None,
         default_delivery: Delivery = Delivery.FIRE_AND_FORGET,
         events_enabled: bool = True,
+        deployment: str = "",
     ) -> Plan:
         """The plan; parameters as of `compile_template`. InvalidTemplate names every fault."""
         model = self.model(environment=environment)
-        return compile_template(model, default_delivery=default_delivery, events_enabled=events_enabled)
+        return compile_template(
+            model, default_delivery=default_delivery, events_enabled=events_enabled, deployment=deployment
+        )
 
 
 def _given(**values: Any) -> dict[str, Any]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from msgspec.structs import replace
+
 from .findings import Fault
 from .identity import plan_json
 from .limits import PLAN_BYTES, inline_limit
@@ -30,11 +32,13 @@ def compile_template(
     environment: str | None = None,
     default_delivery: Delivery = Delivery.FIRE_AND_FORGET,
     events_enabled: bool = True,
+    deployment: str = "",
 ) -> Plan:
     """The plan: every default filled in, so that no setting of a process matters later.
 
     environment: another one's overlay than the model was loaded with; None: as it was loaded.
     default_delivery, events_enabled: settings `events.default_delivery` and `events.enabled`.
+    deployment: the environment that events name; no part of plans without events.
     InvalidTemplate: the overlay is faulty, events are declared where they are switched off, or the plan is too large.
     """
     source: TemplateSource = model.origin or TemplateSource(None, f"template {model.name}")
@@ -43,6 +47,8 @@ def compile_template(
     if not events_enabled:
         source.refuse([*events_disabled_faults(model)], environment)
     plan = _plan(model, default_delivery)
+    if deployment and plan.has_events:
+        plan = replace(plan, environment=deployment)
     size = len(plan_json(plan))
     if PLAN_BYTES.is_exceeded(size):
         source.refuse([Fault((), PLAN_BYTES.error, f"{PLAN_BYTES.message(size)}: {PLAN_BYTES.way_out}")])

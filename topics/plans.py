@@ -252,7 +252,7 @@ def _compare(store: PlanStore, plans: Sequence[Plan]) -> list[Published]:
     for plan in plans:
         place = (plan.namespace, plan.name, plan.version)
         known = taken.get(place) or store.resolve(*place)
-        if known is not None and known.hash != plan.hash and known != plan:
+        if known is not None and known.hash != plan.hash and not _is_same(known, plan):
             raise TemplateError(
                 f"{plan.namespace}/{plan.name} {plan.version} is published with other content",
                 next_step="give the changed template a new version; tasks in flight keep the one they began with",
@@ -261,6 +261,11 @@ def _compare(store: PlanStore, plans: Sequence[Plan]) -> list[Published]:
         found.append(Published(*place, plan_hash=named, is_new=known is None))
         taken[place] = plan
     return found
+
+
+def _is_same(known: Plan, plan: Plan) -> bool:
+    """Whether they say the same. Where a plan is deployed is not what it says; the first publication tells it."""
+    return msgspec.structs.replace(known, environment=plan.environment) == plan
 
 
 def _writes(  # noqa: PLR0917 - the parts of two records

@@ -31,7 +31,7 @@ from tasker_kafka.topics.names import DEFAULT_PREFIX, TopicNames, checked_name
 from tasker_kafka.topics.plans import PlanStore
 
 from .buffer import EventBuffer, Overflow
-from .declared import checked_event, find_declared
+from .declared import CheckedEvent, checked_event, find_declared
 from .errors import EventError
 from .figures import PublishingFigures
 from .payloads import decoded_payload, encoded_payload
@@ -151,12 +151,30 @@ class EventPublisher:
             )
         event = find_declared(name, await self._known(name), f"namespace {self.namespace}")
         id_ = new_request_id(self._now_ms()) if event_id is None else _event_id(event_id)
-        data = decoded_payload(name, encoded_payload(name, payload))
-        found = checked_event(event, data, default_key=format_id(id_), key=key)
-        declaration = event.declaration
-        envelope = DomainEvent(
+        value = decoded_payload(name, encoded_payload(name, payload))
+        found = checked_event(event, value, default_key=format_id(id_), key=key)
+        story = correlation_id or format_id(id_)
+        envelope = self._envelope(event.declaration, id_, found, story, causation_id)
+        if envelope.delivery is Delivery.FIRE_AND_FORGET:
+            await buffer.wait_room()
+            buffer.put(envelope, traceparent)
+        else:
+            encode = self._codec.encode
+            await outbox.write(event_write(envelope, self._names, encode, traceparent=traceparent))
+        self.figures.published += 1
+        return format_id(id_)
+
+    def _envelope(
+        self,
+        declaration: EventDeclaration,
+        id_: bytes,
+        found: CheckedEvent,
+        correlation_id: str,
+        causation_id: str | None,
+    ) -> DomainEvent:
+        return DomainEvent(
             event_id=id_,
-            name=name,
+            name=declaration.name,
             version=declaration.version,
             namespace=self.namespace,
             delivery=declaration.delivery,
@@ -165,18 +183,9 @@ class EventPublisher:
             fired_at=self._now_ms(),
             fired_by=self._source,
             environment=self._environment,
-            correlation_id=correlation_id or format_id(id_),
+            correlation_id=correlation_id,
             causation_id=causation_id,
         )
-        self.figures.published += 1
-        if declaration.delivery is Delivery.FIRE_AND_FORGET:
-            await buffer.wait_room()
-            buffer.put(envelope, traceparent)
-        else:
-            await outbox.write(
-                event_write(envelope, self._names, self._codec.encode, traceparent=traceparent)
-            )
-        return format_id(id_)
 
     async def _known(self, name: str) -> Mapping[str, DeclaredEvent]:
         """What is declared; the templates are read on before an event is called undeclared."""

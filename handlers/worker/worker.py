@@ -10,7 +10,7 @@ from collections.abc import Coroutine, Sequence
 from typing import Any, NamedTuple
 
 from tasker_kafka.handlers.isolation.children import ChildProcesses
-from tasker_kafka.handlers.lint import check_handler
+from tasker_kafka.handlers.lint import check_handler, check_publishers
 from tasker_kafka.handlers.publishing.desk import EventDesk
 from tasker_kafka.handlers.registry import HandlerRegistry
 from tasker_kafka.schemas.codec import Codec
@@ -92,7 +92,11 @@ class StepWorker:
         self._ready = asyncio.Event()
 
     async def run(self) -> None:
-        """Work until `stop`. Raises what makes it impossible to go on, after giving back what it can."""
+        """Work until `stop`. Raises what makes it impossible to go on, after giving back what it can.
+
+        ConfigurationError: a published step that this worker runs names an event publisher that is not here.
+        """
+        check_publishers(self._plans.all(), self._queues, self._registry)
         self._warn_of_misfits()
         self._loop = asyncio.get_running_loop()
         outbox = await self._log.outbox(client_id=self.worker_id)
@@ -169,20 +173,23 @@ class StepWorker:
             cancellations=cancellations,
             threads=threads,
             children=children,
-            events=EventDesk(
-                self._log,
-                self._names,
-                self._codec,
-                settings.events,
-                client_id=self.worker_id,
-                threads=threads,
-                on_room=self._schedule_pump,
-            ),
+            events=self._make_desk(threads),
             settings=settings,
             worker_id=self.worker_id,
             crash_points=self._crash_points,
         )
         return Attempts(equipment, self._schedule_pump, self._fail)
+
+    def _make_desk(self, threads: HandlerThreads) -> EventDesk:
+        return EventDesk(
+            self._log,
+            self._names,
+            self._codec,
+            self._settings.events,
+            client_id=self.worker_id,
+            threads=threads,
+            on_room=self._schedule_pump,
+        )
 
     def _make_lanes(self, attempts: Attempts, tasks: BackgroundTasks) -> list[QueueLane]:
         """One for each queue; they share the turn of suspects."""

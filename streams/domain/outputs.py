@@ -12,6 +12,7 @@ import msgspec
 
 from tasker_kafka.schemas.plan import Plan
 from tasker_kafka.schemas.records import (
+    Answer,
     Audit,
     Cancellation,
     Command,
@@ -84,14 +85,7 @@ def outputs(
     """The outputs of a decision, or of a recorded one. `plan`: the one that the task names."""
     body = command.body
     if isinstance(body, StartTask) and record.answer is not None:
-        refused = RefusedRequest(
-            code=record.answer.code,
-            message=record.answer.message,
-            task_id=command.task_id,
-            request_id=body.request_id,
-            at=record.at,
-        )
-        return Outputs(rejections=(refused,))
+        return Outputs(rejections=(_refused(command, body, record.answer, record.at),))
     dispatches: list[Dispatch] = []
     cancellations: list[Cancellation] = []
     for transition in record.transitions:
@@ -115,6 +109,12 @@ def outputs(
         domain_events=tuple(found.events),
         dlq_entries=ledger,
         dropped_events=tuple(found.dropped),
+    )
+
+
+def _refused(command: Command, body: StartTask, answer: Answer, at: int) -> RefusedRequest:
+    return RefusedRequest(
+        code=answer.code, message=answer.message, task_id=command.task_id, request_id=body.request_id, at=at
     )
 
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tasker_kafka.schemas.codec import codec
-from tasker_kafka.schemas.records import AttemptEnded, Command, DomainEvent
+from tasker_kafka.schemas.records import AttemptEnded, Body, Command, DomainEvent
 from tasker_kafka.schemas.state import Stub, TaskState
 from tasker_kafka.schemas.words import Outcome, StepStatus, TaskStatus
 from tasker_kafka.streams.domain import Decision, outputs
@@ -44,14 +44,14 @@ class Told:
         self.ids: set[bytes] = set()
         self.failures: Counter[tuple[str, int]] = Counter()
 
-    def check(self, before: TaskState | Stub | None, body: object) -> None:
+    def check(self, before: TaskState | Stub | None, body: Body) -> None:
         rig = self.rig
-        decided = rig.send(body, after_ms=300)  # type: ignore[arg-type]  # of any kind of body
+        decided = rig.send(body, after_ms=300)
         if not isinstance(decided, Decision):
             return
         assert decided.fault is None, decided.fault
         assert rig.last.dropped_events == ()
-        command = codec.decode(codec.encode(Command(TASK_ID, body)), Command)  # type: ignore[arg-type]
+        command = codec.decode(codec.encode(Command(TASK_ID, body)), Command)
         again = outputs(before, decided.state, command, decided.record, rig.plan)
         assert list(map(codec.encode, again.domain_events)) == list(map(codec.encode, rig.last.domain_events))
         self._check_ids()
