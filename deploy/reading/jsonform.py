@@ -23,7 +23,8 @@ def jsonable(value: Any) -> Any:
     """A struct, or lists and mappings of them, as JSON values."""
     if isinstance(value, msgspec.Struct):
         names = zip(value.__struct_fields__, value.__struct_encode_fields__, strict=True)
-        return {shown: _field(shown, getattr(value, name)) for name, shown in names}
+        fields = ((shown, getattr(value, name)) for name, shown in names)
+        return {shown: _field(shown, each) for shown, each in fields if each is not msgspec.UNSET}
     if isinstance(value, bytes):
         return format_id(value) if len(value) == ID_BYTES else value.hex()
     if isinstance(value, Enum):
