@@ -56,14 +56,14 @@ def rows_of(facts: Facts) -> list[tuple[str, str]]:
 
 
 class ChatSubscriber(AlertSubscriber):
-    """Posts one message for each event whose outcome is to be reported."""
+    """Posts one message for each event whose outcome is to be reported; its config derives from `ChatConfig`."""
 
-    config: ChatConfig
     service: ClassVar[str]
 
     def check(self) -> None:
         """Every webhook that is there is a URL."""
-        for url in readable(self.config.webhook, self.config.environments):
+        config: ChatConfig = self.config
+        for url in readable(config.webhook, config.environments):
             checked_address(self.service, url)
 
     def message(self, event: DomainEvent[Any], facts: Facts, webhook: str) -> Request:
@@ -72,7 +72,8 @@ class ChatSubscriber(AlertSubscriber):
 
     def request_for(self, event: DomainEvent[Any], facts: Facts) -> Request | None:
         """The message; None for an outcome, or an environment, that is not posted."""
-        secret = for_environment(self.config.webhook, facts.environment)
-        if secret is None or facts.outcome not in self.config.report or not self.is_alert(facts):
+        config: ChatConfig = self.config
+        secret = for_environment(config.webhook, facts.environment)
+        if secret is None or facts.outcome not in config.report or not self.is_alert(facts):
             return None
         return self.message(event, facts, checked_address(self.service, secret.read()))

@@ -26,14 +26,15 @@ __all__ = ["AlertSubscriber", "ServiceSubscriber", "readable"]
 class ServiceSubscriber(BaseSubscriber):
     """Sends at most one request for each event. Which events: `subscribe_to`, or `events` in a subscriptions file.
 
+    A subclass that takes a config annotates it with a type derived from `IntegrationConfig`.
+
     sender: instead of an own one; its connections are closed after the last event
     """
-
-    config: IntegrationConfig
 
     def __init__(self, config: object = None, *, sender: Sender | None = None) -> None:
         super().__init__(config)
         self._sender = Sender() if sender is None else sender
+        self._common: IntegrationConfig = IntegrationConfig() if self.config is None else self.config
 
     def request_for(self, event: DomainEvent[Any], facts: Facts) -> Request | None:
         """What to send; None: nothing."""
@@ -44,12 +45,12 @@ class ServiceSubscriber(BaseSubscriber):
 
     async def handle_event(self, event: DomainEvent[Any]) -> None:
         """Send what the event asks for. PermanentError: no retry helps; RetryableError: a later one may."""
-        facts = facts_of(event, self.config.parsed_outcomes)
-        if not self.config.is_meant(facts.environment):
+        facts = facts_of(event, self._common.parsed_outcomes)
+        if not self._common.is_meant(facts.environment):
             return
         request = self.request_for(event, facts)
         if request is not None:
-            await self._sender.send(request, timeout_seconds=self.config.timeout_seconds)
+            await self._sender.send(request, timeout_seconds=self._common.timeout_seconds)
 
     async def open(self) -> None:
         """Refuse to start with a secret that is missing."""
@@ -61,13 +62,12 @@ class ServiceSubscriber(BaseSubscriber):
 
 
 class AlertSubscriber(ServiceSubscriber):
-    """One whose failures may have to pile up before it sends (`threshold`)."""
-
-    config: AlertConfig
+    """One whose failures may have to pile up before it sends (`threshold`); its config derives from `AlertConfig`."""
 
     def __init__(self, config: object = None, *, sender: Sender | None = None) -> None:
         super().__init__(config, sender=sender)
-        self._counter = ThresholdCounter(self.config.threshold)
+        alert: AlertConfig = AlertConfig() if self.config is None else self.config
+        self._counter = ThresholdCounter(alert.threshold)
 
     def is_alert(self, facts: Facts) -> bool:
         """Count the failure: True when it completes the threshold. Anything but a failure is not counted: True.

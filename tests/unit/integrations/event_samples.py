@@ -29,6 +29,8 @@ FAILED: dict[str, Any] = {
     "failed_steps": ["charge_card"],
     "error": {"code": "card_declined", "message": "the bank declined 129.00"},
 }
+LONG = "connection to db-1 lost <!channel> `rm` [x](http://evil.example) & more " * 200
+HOSTILE: dict[str, Any] = {**FAILED, "error": {"code": "boom", "message": LONG}}
 STEP_FAILED: dict[str, Any] = {
     "error_type": "RetryableError",
     "error_code": "gateway_busy",
