@@ -17,7 +17,7 @@ from .redaction import DEFAULT_MASK
 from .schema_check import JsonSchema, Violation, schema_for
 from .schema_walk import REDACT_KEYWORD, mask_declared, subschemas
 
-__all__ = ["DeclaredEvent", "declared_events"]
+__all__ = ["DeclaredEvent", "declared_events", "is_masked"]
 
 _MOST_KEPT: Final = 10_000
 
@@ -93,3 +93,13 @@ def declared_events(plan: Plan, step: str | None = None) -> dict[str, DeclaredEv
             _known.clear()
         _known[place] = found
     return found
+
+
+def is_masked(schema: dict[str, Any], path: PathSteps) -> bool:
+    """Whether what stands at a path of a payload is masked. Positions above 100 are taken for the 100th."""
+    leaf: Any = "?"
+    short = tuple(min(step, 100) if isinstance(step, int) else step for step in path)
+    value = leaf
+    for step in reversed(short):
+        value = {step: value} if isinstance(step, str) else [*[None] * step, value]
+    return bool(follow(short, mask_declared(schema, value, "")) != leaf)

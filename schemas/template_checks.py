@@ -10,11 +10,12 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain, islice
 
+from .event_validators import is_masked
 from .findings import MOST_FAULTS, Fault, Path
 from .limits import DEPTH, EDGES, FAN_OUT, STEPS, Limit
 from .nearest import did_you_mean
 from .output import output_paths
-from .paths import PathError
+from .paths import PathError, parse_path
 from .schema_check import check_schema
 from .template_models import EventModel, JsonMapping, StepModel, TemplateModel
 
@@ -181,6 +182,14 @@ def _event_faults(model: TemplateModel) -> Iterator[Fault]:
                 message = f"the event `{event.name}` is declared by {path[-1]}[{first[event.name]}] already"
                 yield Fault((*path, position, "name"), "duplicate_event", message)
             first.setdefault(event.name, position)
+            yield from (each.below((*path, position)) for each in _declaration_faults(event))
+
+
+def _declaration_faults(event: EventModel) -> Iterator[Fault]:
+    schema = event.payload_schema
+    if event.key is not None and schema is not None and is_masked(schema, parse_path(event.key)):
+        message = f"`{event.key}` is masked by the schema's `x-redact` and orders nothing; take an id that is no secret"
+        yield Fault(("key",), "redacted_key", message)
 
 
 def event_declarations(model: TemplateModel) -> Iterator[tuple[Path, Sequence[EventModel]]]:

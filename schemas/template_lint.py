@@ -8,14 +8,37 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import islice
-from typing import Any
+from typing import Any, Final
 
+from .commands import Failure
+from .event_envelopes import failure_payload
 from .findings import MOST_FAULTS, Fault, Path, path_text
-from .schema_check import lint_schema
+from .schema_check import lint_schema, schema_for
+from .schema_walk import Schema
 from .template_checks import declared_schemas, event_declarations
-from .template_models import LifecycleModel, RetryModel, StepModel, TemplateModel
+from .template_models import (
+    EventModel,
+    LifecycleModel,
+    RetryModel,
+    StepEventModel,
+    StepModel,
+    TaskEventModel,
+    TemplateModel,
+)
 
 __all__ = ["lint_model", "lint_overlays"]
+
+_FAILURE_SAMPLE: Final = failure_payload(Failure(type="Timeout", code="timeout", message="too long"), 1)
+_TASK_SAMPLE: Final = {
+    "task_id": "0197f3c8-7a1e-7c3b-9d7e-2f1a5b6c7d8e",
+    "state": "error",
+    "started_at": "2026-01-01T00:00:00.000Z",
+    "completed_at": "2026-01-01T00:00:01.500Z",
+    "duration": 1.5,
+    "failed_steps": ["step"],
+    "error": {"code": "step_failed", "message": "step: Timeout (timeout)"},
+}
+"""What the engine makes of itself (`streams.domain.events`)."""
 
 
 def lint_model(model: TemplateModel) -> Iterator[Fault]:
@@ -106,6 +129,31 @@ def _events(model: TemplateModel) -> Iterator[Fault]:
                     f"`{event.name}` {event.version} has another schema in {where}; give it another version"
                 )
                 yield Fault((*place, "schema"), "event_differs", message, "warning")
+            yield from (each.below(place) for each in _event(event, model))
+
+
+def _event(event: EventModel, model: TemplateModel) -> Iterator[Fault]:
+    is_of_task = isinstance(event, TaskEventModel)
+    condition = event.condition if isinstance(event, (StepEventModel, TaskEventModel)) else ""
+    if condition == "blocked" and model.lifecycle.on_blocked == "fail":
+        yield _no_effect(("condition",), "with `on_blocked: fail` a blocked task has failed; take `failed`")
+    if is_of_task and event.publisher is not None:
+        why = "the engine publishes the task's own events, and publishers run in workers"
+        yield _no_effect(("publisher",), why)
+    sample = _TASK_SAMPLE if is_of_task else _FAILURE_SAMPLE
+    if event.payload_schema is None or condition == "success" or _accepts(event.payload_schema, sample):
+        return
+    what = (
+        "what the engine says of the task"
+        if is_of_task
+        else "a failure that the engine finds (timeout, cancel, …)"
+    )
+    message = f"{what} does not fit, and is not published: its fields are {', '.join(sample)}"
+    yield Fault(("schema",), "unfit_payload", message, "warning")
+
+
+def _accepts(schema: Schema, value: Any) -> bool:
+    return schema_for(schema).is_satisfied_by(value)
 
 
 def _no_effect(path: Path, why: str) -> Fault:
