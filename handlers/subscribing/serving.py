@@ -155,7 +155,11 @@ def delivery_settings(settings: Settings) -> DeliverySettings:
     from tasker_kafka.handlers.delivery.settings import settings_from
 
     found = settings_from(settings.events)
-    return replace(found, replication_factor=settings.topics.replication_factor or found.replication_factor)
+    return replace(
+        found,
+        replication_factor=settings.topics.replication_factor or found.replication_factor,
+        **settings.subscriber.model_dump(),
+    )
 
 
 def member_maker(log: Log, names: TopicNames, settings: DeliverySettings, **options: Any) -> MakeMember:

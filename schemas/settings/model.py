@@ -14,6 +14,7 @@ from .events import EventSettings
 from .roles import (
     EngineSettings,
     RedactionSettings,
+    SubscriberSettings,
     TelemetrySettings,
     TemplateSettings,
     WorkerSettings,
@@ -48,6 +49,7 @@ class Settings(Section):
     templates: TemplateSettings = TemplateSettings()
     engine: EngineSettings = EngineSettings()
     worker: WorkerSettings = WorkerSettings()
+    subscriber: SubscriberSettings = SubscriberSettings()
     events: EventSettings = EventSettings()
     telemetry: TelemetrySettings = TelemetrySettings()
     redaction: RedactionSettings = RedactionSettings()

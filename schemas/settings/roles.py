@@ -16,6 +16,7 @@ from .section import Section, refuse, setting
 __all__ = [
     "EngineSettings",
     "RedactionSettings",
+    "SubscriberSettings",
     "TelemetrySettings",
     "TemplateSettings",
     "WorkerSettings",
@@ -141,6 +142,49 @@ class WorkerSettings(Section):
     )
     instance_id: str | None = setting(
         None, "Makes the worker a static member of its groups: back at once after a restart.", min_length=1
+    )
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.heartbeat_ms * 3 > self.session_timeout_ms:
+            raise refuse("bad_session", "heartbeat_ms must be at most a third of session_timeout_ms")
+        return self
+
+
+class SubscriberSettings(Section):
+    """A process that serves subscribers of domain events."""
+
+    session_timeout_ms: int = setting(
+        10_000, "A member that is silent for longer has lost its partitions.", zero="refused", ge=1_000
+    )
+    heartbeat_ms: int = setting(1_000, "Time between signs of life to the broker.", zero="refused", ge=100)
+    processes: int = setting(
+        2, "Child processes for subscriptions with isolation: process that run at once.", zero="refused", ge=1
+    )
+    queued_bytes: int = setting(
+        64 * 1024 * 1024,
+        "Most bytes of events that wait in memory; above it fetching pauses.",
+        zero="refused",
+        ge=1,
+    )
+    parked: int = setting(
+        10_000,
+        "Events of a partition that may lie parked; above it its topics are paused.",
+        zero="refused",
+        ge=1,
+    )
+    commit_seconds: float = setting(
+        0.25, "Most time until handled events are committed.", zero="refused", gt=0
+    )
+    revoke_seconds: float = setting(
+        5.0, "How long a rebalance waits for handlers before it cancels them.", zero="refused", gt=0
+    )
+    shutdown_seconds: float = setting(
+        25.0, "How long a stopping process waits for its handlers.", zero="refused", gt=0
+    )
+    discover_seconds: float = setting(30.0, "How often new topics are looked for.", zero="refused", gt=0)
+    create_topics: bool = setting(
+        True, "Whether missing retry and dead letter topics are created; else they are asked for by name."
     )
 
     @model_validator(mode="after")
