@@ -25,6 +25,22 @@ from tasker_kafka.deploy.reading import (
     WaitReport,
     WorkerRow,
 )
+from tasker_kafka.deploy.reading.dead_letters import (
+    LetterActRow,
+    LetterPage,
+    LetterReport,
+    LetterRow,
+    RawRecord,
+)
+from tasker_kafka.deploy.reading.subscriber_groups import (
+    DeadRow,
+    GroupReport,
+    GroupRow,
+    MemberRow,
+    PartitionRow,
+    RetryRow,
+    SubscriptionRow,
+)
 from tasker_kafka.schemas.settings import Explanation
 
 PAGE = Path(__file__).parents[3] / "docs" / "reference" / "cli.md"
@@ -33,13 +49,25 @@ SHAPES = (
     AnswerReport,
     AttemptReport,
     Check,
+    DeadRow,
     ErrorReport,
     Explanation,
     FieldDifference,
+    GroupReport,
+    GroupRow,
+    LetterActRow,
+    LetterPage,
+    LetterReport,
+    LetterRow,
+    MemberRow,
     PartitionRebuild,
+    PartitionRow,
+    RawRecord,
     RebuildDifference,
     RejectionRow,
+    RetryRow,
     StepReport,
+    SubscriptionRow,
     TaskReport,
     TaskRow,
     TransitionReport,
