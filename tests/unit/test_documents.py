@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from types import ModuleType
 from typing import Any
+from xml.etree import ElementTree
 
 import pytest
 import typer
@@ -16,12 +17,18 @@ from tasker_kafka.deploy.cli.app import app
 from tasker_kafka.deploy.template_files import lint_files
 from tasker_kafka.handlers import HandlerRegistry
 from tasker_kafka.handlers.definition import definition_of
+from tasker_kafka.handlers.subscribing.files import read_subscriptions
+from tasker_kafka.handlers.subscribing.loading import specs_of
+from tasker_kafka.schemas.event_patterns import parse_patterns
 from tasker_kafka.schemas.template import compile_template, load_templates
 from tests.support.documents import Block, blocks, documents, links
 from tests.support.source_tree import ROOT
 
 ALL = blocks()
 TEMPLATES = [block for block in ALL if block.language == "yaml" and "steps:" in block.text]
+SUBSCRIPTIONS = [
+    block for block in ALL if block.language == "yaml" and block.text.startswith("event_subscriptions:")
+]
 PYTHON = [block for block in ALL if block.language == "python"]
 COMMANDS = [(str(block), words) for block in ALL if block.language == "sh" for words in block.commands()]
 
@@ -59,6 +66,22 @@ def test_code_runs(block: Block, monkeypatch: pytest.MonkeyPatch) -> None:
     handlers = [value for value in vars(module).values() if definition_of(value) is not None]
     assert bool(handlers) == ("@step_handler" in block.text or "(StepHandler)" in block.text)
     HandlerRegistry(*handlers)
+    declares = "= Subscriber(" in block.text or "subscribe_to =" in block.text
+    assert bool(specs_of([module])) == declares
+
+
+@pytest.mark.parametrize("block", SUBSCRIPTIONS, ids=str)
+def test_subscriptions_files_can_be_read(block: Block) -> None:
+    for entry in read_subscriptions(block.text, source=str(block)):
+        parse_patterns(entry.events or ("**",))
+
+
+@pytest.mark.parametrize("path", sorted(ROOT.glob("docs/**/*.svg")), ids=lambda path: path.name)
+def test_pictures_are_shown_somewhere_and_described(path: Path) -> None:
+    picture = ElementTree.fromstring(path.read_text())
+    described = {each.tag.rpartition("}")[2] for each in picture}
+    assert {"title", "desc"} <= described
+    assert any(path in {page.parent / target for target in links(page)} for page in documents())
 
 
 @pytest.mark.parametrize(("place", "words"), COMMANDS)
