@@ -30,7 +30,7 @@ from .schema_walk import (
     subschemas,
 )
 
-__all__ = ["JsonSchema", "Violation", "check_schema", "lint_schema", "schema_for"]
+__all__ = ["JsonSchema", "Violation", "check_schema", "compiled", "lint_schema", "schema_for"]
 
 DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 _MOST_VIOLATIONS: Final = 20
@@ -72,7 +72,7 @@ class JsonSchema:
         if faults:
             raise ValueError("; ".join(f"{path_text(each.path)}: {each.message}" for each in faults))
         self.schema = schema
-        self._validator = _compile(schema)
+        self._validator = compiled(schema)
 
     def is_satisfied_by(self, value: Any) -> bool:
         """Whether a decoded JSON value fits."""
@@ -112,7 +112,7 @@ def check_schema(schema: Any) -> tuple[Fault, ...]:
     if SCHEMA_SIZE.is_exceeded(size := expanded_size(schema, SCHEMA_SIZE.maximum)):
         return (Fault((), SCHEMA_SIZE.error, f"{SCHEMA_SIZE.message(size)}: {SCHEMA_SIZE.way_out}"),)
     try:
-        _compile(schema)
+        compiled(schema)
     except jsonschema_rs.ValidationError as error:
         return (_as_fault(schema, error),)
     except (ValueError, OverflowError) as error:
@@ -136,7 +136,8 @@ def lint_schema(schema: Schema) -> Iterator[Fault]:
             yield Fault((*path, "default"), "unfit_default", message, "warning")
 
 
-def _compile(schema: Schema) -> jsonschema_rs.Validator:
+def compiled(schema: Schema) -> jsonschema_rs.Validator:
+    """The validator of a schema that `check_schema` finds no fault with; see `schema_for` for one that is kept."""
     return jsonschema_rs.Draft202012Validator(
         schema,
         mask=_MASK,
@@ -205,6 +206,6 @@ def _fits(root: Schema, schema: Schema, value: Any) -> bool:
     if any(not each.startswith(("#/$defs/", "#/definitions/")) for each in references if each):
         return True
     try:
-        return _compile({**definitions, **schema}).is_valid(value)
+        return compiled({**definitions, **schema}).is_valid(value)
     except (jsonschema_rs.ValidationError, ValueError):
         return True

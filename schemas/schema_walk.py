@@ -8,7 +8,7 @@ alone, where it would depend on the value which branch speaks.
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, Final
 from urllib.parse import unquote
 
@@ -24,6 +24,7 @@ __all__ = [
     "expanded_size",
     "fill_defaults",
     "has_endless_defaults",
+    "mapped",
     "mask_declared",
     "nesting",
     "resolve_pointer",
@@ -73,6 +74,23 @@ def _parts(schema: Schema) -> Iterator[tuple[Path, Any]]:
             yield from (((keyword, position), child) for position, child in enumerate(value))
         elif keyword in _WITH_SCHEMA_MAP and isinstance(value, dict):
             yield from (((keyword, name), child) for name, child in value.items())
+
+
+def mapped(schema: Any, change: Callable[[Schema], Any]) -> Any:
+    """A copy in which every schema, the innermost first, is what `change` makes of it; true and false stay."""
+    if not isinstance(schema, dict):
+        return schema
+    found: Schema = {}
+    for keyword, value in schema.items():
+        if keyword in _WITH_SCHEMA:
+            found[keyword] = mapped(value, change)
+        elif keyword in _WITH_SCHEMA_LIST and isinstance(value, list):
+            found[keyword] = [mapped(each, change) for each in value]
+        elif keyword in _WITH_SCHEMA_MAP and isinstance(value, dict):
+            found[keyword] = {name: mapped(each, change) for name, each in value.items()}
+        else:
+            found[keyword] = value
+    return change(found)
 
 
 def expanded_size(root: Schema, most: int) -> int:
