@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
+from dataclasses import replace
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +16,7 @@ from .journey import Journey
 if TYPE_CHECKING:
     from .agenda import Lane
 
-__all__ = ["Job", "JobState", "Stake"]
+__all__ = ["Job", "JobState", "Stake", "copied"]
 
 
 class JobState(Enum):
@@ -41,11 +43,13 @@ class Stake:
         self.offset = offset
         self.jobs = jobs
 
-    def release(self) -> None:
-        """One job less; with the last one the record is finished."""
+    def release(self) -> bool:
+        """One job less; with the last one the record is finished. Whether that is so before it was read."""
         self.jobs -= 1
-        if not self.jobs:
-            self.watermark.finish(self.offset)
+        if self.jobs:
+            return False
+        self.watermark.finish(self.offset)
+        return self.offset >= self.watermark.position
 
     def __str__(self) -> str:
         return f"{self.topic}@{self.offset}"
@@ -117,12 +121,6 @@ class Job:
         """Bytes that it keeps in memory, about."""
         return len(self.record.value or b"") + _OVERHEAD
 
-    def release(self) -> None:
-        """Give up all stakes."""
-        stakes, self.stakes = self.stakes, []
-        for each in stakes:
-            each.release()
-
     def __str__(self) -> str:
         return f"{self.record.topic}/{self.record.partition}@{self.record.offset}"
 
@@ -131,3 +129,8 @@ Identity = tuple[int, str, int, int]
 """Subscription, topic, offset, how often it was redriven."""
 
 _OVERHEAD = 512
+
+
+def copied(event: DomainEvent[Any]) -> DomainEvent[Any]:
+    """The event for a further handler: what one does to the payload, no other sees."""
+    return replace(event, payload=deepcopy(event.payload))

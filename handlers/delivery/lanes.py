@@ -47,7 +47,7 @@ from tasker_kafka.handlers.watermark import Watermark
 from tasker_kafka.topics.log import Record, TopicPartitionOffset
 
 from .agenda import Agenda, Lane, LaneKey
-from .jobs import Identity, Job, JobState, Stake
+from .jobs import Identity, Job, JobState, Stake, copied
 from .journey import Journey
 
 __all__ = ["PartitionLanes"]
@@ -169,7 +169,8 @@ class PartitionLanes:
                 if known is not None:
                     known.stakes.append(stake)
                     continue
-            job = Job(subscription, record, event, [] if is_loose else [stake], is_loose=is_loose)
+            own = event if not found or event is None else copied(event)
+            job = Job(subscription, record, own, [] if is_loose else [stake], is_loose=is_loose)
             self._add(job)
             found.append(job)
         return found
@@ -328,20 +329,24 @@ class PartitionLanes:
         self._count(job, -1)
         if job.is_stored:
             self._stored.pop(job.identity, None)
-            for each in job.stakes:
-                if each.offset >= each.watermark.position:
-                    self._settled.add((each.topic, each.offset))
-        job.release()
+        self._release(job.stakes)
         lane = job.lane
         if lane.waiting:
             self._schedule(lane)
         elif lane.current is None:
             self._lanes.pop(lane.key, None)
 
+    def _release(self, stakes: Iterable[Stake]) -> None:
+        """These records are needed no more by a job. Of one that was written and not read yet, remember it."""
+        for each in stakes:
+            if each.release():
+                self._settled.add((each.topic, each.offset))
+
     def delay(self, job: Job, journey: Journey) -> None:
         """It has failed, and waits in memory."""
         self._leave(job)
         job.journey = journey
+        job.event = None  # its handler may have changed the payload
         job.is_brief = True
         heappush(job.lane.waiting, (job.record.offset, job.count, job))
         self._schedule(job.lane)
@@ -366,9 +371,7 @@ class PartitionLanes:
         copies = job.stakes
         here = [each for each in copies if each.topic == place.topic and each.offset == place.offset]
         job.stakes = here or [Stake(place.topic, self._marks[place.topic], place.offset, 1)]
-        for each in copies:
-            if each not in here:
-                each.release()
+        self._release([each for each in copies if each not in here])
         self._store(job)
         lane = job.lane
         job.state = JobState.WAITING
@@ -389,7 +392,7 @@ class PartitionLanes:
     def _park(self, lane: Lane, head: Job) -> None:
         """The head waits for its time: if it does so in a retry topic, its successors go there, too."""
         if head.is_stored and not head.is_brief and lane.parked_in is None:
-            lane.parked_in = head.stakes[0].topic
+            lane.parked_in = next(each.topic for each in head.stakes if each.topic != head.record.topic)
             self.surplus += [(job, lane.parked_in) for _, _, job in lane.waiting if _can_move(job)]
 
     def can_move(self, job: Job) -> bool:
