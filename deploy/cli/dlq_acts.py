@@ -27,6 +27,8 @@ SHOWN = 50
 NOTED_EACH = 1_000
 """Letters after which a long run says how far it is."""
 
+REDRIVEN = "redriven"
+
 All = Annotated[bool, typer.Option("--all", help="Every open letter, where nothing else says which.")]
 Again = Annotated[
     bool, typer.Option("--again", help="Also letters that are redriven, purged or acknowledged already.")
@@ -100,7 +102,7 @@ def redrive(  # noqa: PLR0917 - one parameter for each option
     orders = Orders(letters, every, again, dry_run, rate, reason, actor, as_json)
     from tasker_kafka.handlers.delivery.redrive import redrive as act
 
-    do(act, orders, "redriven", edit_of(letters, assignments, edit, value))
+    do(act, orders, REDRIVEN, edit_of(letters, assignments, edit, value))
 
 
 def purge(  # noqa: PLR0917 - one parameter for each option
@@ -162,11 +164,23 @@ async def work(
     states = frozenset(each.value for each in LetterState) if orders.again else None
     wanted = orders.letters.filter(session.log.now_ms(), states)
     try:
-        return await act(session.log, session.names, wanted, order_of(orders, edit), progress=seen.take)
+        report = await act(session.log, session.names, wanted, order_of(orders, edit), progress=seen.take)
     except BaseException:
         if seen.count and not orders.dry_run:
             note(f"{seen.count} letters were {seen.word} before that")
         raise
+    if seen.word == REDRIVEN:
+        await tell_who_is_away(session, report)
+    return report
+
+
+async def tell_who_is_away(session: Session, report: ActReport) -> None:
+    """A group that nobody serves takes redriven events later, if it comes back in time."""
+    for group in sorted(report.groups):
+        if not await session.log.admin().group_members(session.names.subscriber_group(group)):
+            note(
+                f"nobody serves {group} now: what is redriven waits for it, as long as its retry topics keep records"
+            )
 
 
 def order_of(orders: Orders, edit: Edit | None) -> ActOrder:

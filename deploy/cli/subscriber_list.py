@@ -12,7 +12,7 @@ from .options import AsJson
 from .session import Session, in_session
 
 if TYPE_CHECKING:
-    from tasker_kafka.deploy.reading.subscriber_groups import GroupReport, GroupRow
+    from tasker_kafka.deploy.reading.subscriber_rows import GroupReport, GroupRow
     from tasker_kafka.schemas.subscriptions import SubscriberGroup
 
 __all__ = ["forget_group", "list_groups", "show_group"]

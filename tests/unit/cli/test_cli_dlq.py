@@ -196,6 +196,7 @@ class TestRedrive:
         first, second = queue.die(1, 2)
         done = tasker("dlq", "redrive", first, "--json")
         assert (done.code, done.json["letters"], done.json["first"]) == (0, 1, [first])
+        assert "nobody serves audit now" in done.err
         again = tasker("dlq", "redrive", first)
         assert again.code == 1
         assert f"{first} is redriven" in again.err

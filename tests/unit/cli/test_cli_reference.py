@@ -32,7 +32,7 @@ from tasker_kafka.deploy.reading.dead_letters import (
     LetterRow,
     RawRecord,
 )
-from tasker_kafka.deploy.reading.subscriber_groups import (
+from tasker_kafka.deploy.reading.subscriber_rows import (
     DeadRow,
     GroupReport,
     GroupRow,
