@@ -20,7 +20,7 @@ class Acl(msgspec.Struct, frozen=True):
     """Operations that a principal's role needs on one resource."""
 
     role: str
-    """submitter, orchestrator, operator, worker:<queue> or subscriber:<namespace>."""
+    """submitter, orchestrator, operator, worker:<queue>, subscriber:<namespace> or watcher."""
     resource: str
     """topic, group or transactional_id."""
     name: str
@@ -41,7 +41,7 @@ def acls(names: TopicNames, queues: Iterable[str], namespaces: Iterable[str]) ->
         found += _worker(names, queue)
     for namespace in namespaces:
         found += _subscriber(names, namespace)
-    return found
+    return [*found, *_watcher(names, namespaces)]
 
 
 def _topics(role: str, operations: tuple[str, ...], *topics: str) -> Iterator[Acl]:
@@ -92,9 +92,21 @@ def _worker(names: TopicNames, queue: str) -> Iterator[Acl]:
 def _subscriber(names: TopicNames, namespace: str) -> Iterator[Acl]:
     role, prefix = f"subscriber:{namespace}", names.prefix
     both = ("Read", "Write", "Describe")
-    yield from _topics(role, READ, names.domain_events(namespace), names.schemas)
+    # Templates, to warn of names that none of them declares.
+    yield from _topics(role, READ, names.domain_events(namespace), names.schemas, names.templates)
     yield from _topics(role, WRITE, names.domain_events_dlq(namespace))
     yield from _topics(role, both, names.receipts, names.groups)
     yield Acl(role, "topic", f"{prefix}.dlq.", "prefixed", WRITE)
     yield Acl(role, "topic", f"{prefix}.retry.", "prefixed", both)
     yield Acl(role, "group", f"{prefix}-subscriber-", "prefixed", READ)
+
+
+def _watcher(names: TopicNames, namespaces: Iterable[str]) -> Iterator[Acl]:
+    role, prefix = "watcher", names.prefix
+    yield Acl(role, "topic", f"{prefix}.domain-events.", "prefixed", READ)
+    yield Acl(role, "topic", f"{prefix}.dlq.", "prefixed", ("Read", "Write", "Describe"))
+    yield from _topics(role, WRITE, *map(names.domain_events_dlq, namespaces))
+    yield from _topics(role, ("Read", "Write", "Describe"), names.receipts)
+    yield from _topics(role, READ, names.groups)
+    yield Acl(role, "group", names.watcher_group, "literal", READ)
+    yield Acl(role, "transactional_id", f"{names.watcher_group}-", "prefixed", WRITE)

@@ -140,7 +140,7 @@ class TopicNames(msgspec.Struct, frozen=True, dict=True):
 
     def watcher_writer(self, topic: str, partition: int) -> str:
         """Transactional id of whoever watches this partition of events."""
-        return f"{self.prefix}-receipt-watcher-{topic}-{partition}"
+        return f"{self.watcher_group}-{topic}-{partition}"
 
     def worker_group(self, queue: str) -> str:
         """Consumer group of a queue's step workers."""

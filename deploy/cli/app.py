@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from . import broker, config, dlq, rejections, run_roles, step, subscriber, task, template, topics
+from . import broker, config, dlq, receipts, rejections, run_roles, step, subscriber, task, template, topics
 from .console import print_text
 from .dev import dev
 from .doctor import doctor
@@ -56,6 +56,7 @@ app.add_typer(step.app, name="step")
 app.add_typer(template.app, name="template")
 app.add_typer(rejections.app, name="rejections")
 app.add_typer(dlq.app, name="dlq")
+app.add_typer(receipts.app, name="receipts")
 app.add_typer(config.app, name="config")
 app.command("verify-rebuild")(verify_rebuild)
 app.command()(doctor)

@@ -13,7 +13,8 @@ from tasker_kafka.schemas.words import ReceiptOutcome
 from tasker_kafka.topics.log import Log, TopicPartition, TransactionalWriter, Write
 from tasker_kafka.topics.names import TopicNames
 
-from .journey import FailureClass, Journey, wrap
+from .dead_letters import dead_letter
+from .journey import FailureClass, Journey
 from .owing import Expected
 from .policy import delay_ms
 from .receipt_view import ReceiptView
@@ -139,8 +140,7 @@ class Reports:
             message=f"no receipt within {self._settings.deadline_seconds:g} s",
         )
         topic = dead_letter_topic(self._names, record.topic, owed.group)
-        partition = record.partition % await self._log.partition_count(topic)
-        return Write(topic, record.key, record.value, wrap(record, journey), partition)
+        return dead_letter(topic, await self._log.partition_count(topic), record, journey)
 
     async def _mark(self, each: Expected) -> Write:
         record = each.record

@@ -14,6 +14,7 @@ from .policy import DeliveryPolicy
 __all__ = ["DeliverySettings", "settings_from"]
 
 _MIB: Final = 1024 * 1024
+_DAY_SECONDS: Final = 86_400
 _COUNTS: Final = ("parked", "parked_bytes", "queued_bytes", "processes", "replication_factor", "retry_days")
 
 
@@ -79,7 +80,11 @@ def settings_from(events: EventSettings) -> DeliverySettings:
         timeout_seconds=durable.visibility_timeout,
         dlq_enabled=durable.dlq_enabled,
     )
-    return DeliverySettings(policy=policy, dlq_days=durable.dlq_retention_days)
+    return DeliverySettings(
+        policy=policy,
+        dlq_days=durable.dlq_retention_days,
+        receipt_days=events.acknowledged.dedup_ttl_seconds / _DAY_SECONDS,
+    )
 
 
 def _refusal(name: str, value: object, wanted: str) -> ConfigurationError:
