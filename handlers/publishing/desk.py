@@ -42,18 +42,19 @@ class EventDesk:
         codec: Codec,
         settings: EventDeskSettings,
         *,
+        figures: PublishingFigures,
         client_id: str,
         threads: Executor,
         on_room: Callable[[], None],
     ) -> None:
-        self.figures = PublishingFigures()
+        self._figures = figures
         self._log = log
-        self._runner = PublisherRunner(threads, self.figures, seconds=settings.publisher_seconds)
+        self._runner = PublisherRunner(threads, self._figures, seconds=settings.publisher_seconds)
         self._buffer = EventBuffer(
             log,
             names,
             codec,
-            self.figures,
+            self._figures,
             client_id=f"{client_id}-events",
             size=settings.buffer_size,
             overflow=settings.overflow,
@@ -67,7 +68,7 @@ class EventDesk:
 
     def open(self, events: StepEvents, dispatch: Dispatch) -> AttemptEvents:
         """The events of one attempt."""
-        return AttemptEvents(events, dispatch, self._runner, self.figures)
+        return AttemptEvents(events, dispatch, self._runner, self._figures)
 
     def release_of(
         self, events: AttemptEvents, lossy: tuple[EventCandidate, ...]

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from tasker_kafka.handlers.isolation.children import ChildProcesses
 from tasker_kafka.handlers.lint import check_handler, check_publishers
 from tasker_kafka.handlers.publishing.desk import EventDesk
+from tasker_kafka.handlers.publishing.figures import PublishingFigures
 from tasker_kafka.handlers.registry import HandlerRegistry
 from tasker_kafka.schemas.codec import Codec
 from tasker_kafka.schemas.codec import codec as default_codec
@@ -87,6 +88,8 @@ class StepWorker:
         self._crash_points = crash_points
         self._stopping = asyncio.Event()
         self._failure: BaseException | None = None
+        self.events = PublishingFigures()
+        """What has become of the domain events of its steps."""
         self._lanes: list[QueueLane] = []
         self._pump_is_due = False
         self._ready = asyncio.Event()
@@ -186,6 +189,7 @@ class StepWorker:
             self._names,
             self._codec,
             self._settings.events,
+            figures=self.events,
             client_id=self.worker_id,
             threads=threads,
             on_room=self._schedule_pump,

@@ -8,6 +8,7 @@ import sys
 import time
 
 from tasker_kafka.handlers import StepContext, step_handler
+from tasker_kafka.handlers.publishing import EventError
 
 
 @step_handler("polite", isolation="process")
@@ -22,6 +23,24 @@ def polite(context: StepContext) -> dict[str, object]:
 async def polite_async(context: StepContext) -> str:
     """The same on the child's loop."""
     return await context.submit("other", key="k")
+
+
+@step_handler("telling", isolation="process")
+def telling(context: StepContext) -> str:
+    """Publishes what is declared, and tells what it is told of the rest."""
+    context.publish_and_wait("order.done", {"n": os.getpid()})
+    try:
+        context.publish_and_wait("order.dona", {})
+    except EventError as error:
+        return f"{error.code}: {error.message} -> {error.next_step}"
+    return "not told"
+
+
+@step_handler("telling_async", isolation="process")
+async def telling_async(context: StepContext) -> None:
+    """The same on the child's loop; what is not as declared ends it."""
+    await context.publish("order.done", {"n": 1})
+    await context.publish("order.done", {"n": "one"})
 
 
 @step_handler("segfault", isolation="process")

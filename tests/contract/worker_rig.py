@@ -84,7 +84,9 @@ class Rig:
 
     async def start(self, *, partitions: int, steps: list[PlanStep], inline_limit: int) -> None:
         """Create topics, publish a plan of these steps, listen to commands."""
-        declared = declarations(self.names, TopicPlan(partitions=partitions), queues=[QUEUE])
+        namespaces = ["default"] if any(step.publishes_events for step in steps) else []
+        topics = TopicPlan(partitions=partitions)
+        declared = declarations(self.names, topics, queues=[QUEUE], namespaces=namespaces)
         await create(self.log.admin(), declared)
         self.plan = Plan(
             namespace="default", name="t", version="1.0.0", steps=tuple(steps), inline_limit=inline_limit
