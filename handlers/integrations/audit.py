@@ -26,7 +26,7 @@ from tasker_kafka.schemas.settings.section import refuse, setting
 from .document import event_document
 from .facts import Facts, facts_of
 from .options import IntegrationConfig
-from .request import JSON, MAX_BODY_BYTES, Request, checked_address
+from .request import JSON, MAX_BODY_BYTES, Request, address_secrets, checked_address
 from .service import ServiceSubscriber
 from .texts import bounded_json, json_bytes
 
@@ -120,10 +120,11 @@ class AuditSubscriber(ServiceSubscriber):
         token = None if self.config.bearer is None else self.config.bearer.read()
         if token is not None:
             headers["Authorization"] = f"Bearer {token}"
+        url = checked_address("The audit log", self.config.url.read())
         return Request(
             service="The audit log",
-            url=checked_address("The audit log", self.config.url.read()),
+            url=url,
             body=audit_line(event, facts, self.config),
             headers=headers,
-            secrets=(token or "",),
+            secrets=(token or "", *address_secrets(url)),
         )

@@ -6,6 +6,7 @@ its URL nor its headers nor its body, in no text and no representation.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -17,9 +18,19 @@ from tasker_kafka.schemas.errors import ConfigurationError
 
 from .texts import json_bytes
 
-__all__ = ["JSON", "MAX_BODY_BYTES", "Request", "checked_address", "json_request"]
+__all__ = [
+    "JSON",
+    "MAX_BODY_BYTES",
+    "Request",
+    "address_secrets",
+    "checked_address",
+    "checked_size",
+    "json_request",
+]
 
 JSON: Final = "application/json"
+_SHORTEST_SECRET: Final = 6
+"""Shorter pieces are words of the address, as `hooks`."""
 MAX_BODY_BYTES: Final = 512 * 1024
 """PagerDuty takes 512 KB; the others of the known services bound theirs below it by how they are made."""
 
@@ -77,3 +88,12 @@ def checked_address(service: str, url: str) -> str:
             next_step="compare what the secret holds with what the service gave you: https://…",
         )
     return url
+
+
+def address_secrets(url: str) -> tuple[str, ...]:
+    """The parts of an address that is a secret: all of it, its path and query, and each long enough piece of them."""
+    path = httpx.URL(url).raw_path.decode("ascii", "replace")
+    pieces = re.split(r"[/?&=;]", path)
+    return (
+        (url, path, *(each for each in pieces if len(each) >= _SHORTEST_SECRET)) if len(path) > 1 else (url,)
+    )

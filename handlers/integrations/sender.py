@@ -36,6 +36,14 @@ _LONGEST_DELAY_SECONDS: Final = 3_600.0
 _LARGEST_ANSWER: Final = 4 * 1024
 _MOST_CONNECTIONS: Final = 20
 _MASK: Final = "***"
+_FAULTS: Final = (
+    httpx.HTTPError,
+    httpx.StreamError,
+    httpx.InvalidURL,
+    httpx.CookieConflict,
+    ValueError,
+    TypeError,
+)
 
 _is_ours: ContextVar[bool] = ContextVar("tasker_integration_request", default=False)
 
@@ -66,7 +74,7 @@ class Sender:
             raise RetryableError(
                 f"{request.place} did not answer within {timeout_seconds:g} s", code="HTTP_TIMEOUT"
             ) from None
-        except (httpx.HTTPError, httpx.InvalidURL, httpx.CookieConflict, ValueError, TypeError) as error:
+        except _FAULTS as error:
             # The library's texts may repeat the address or a header.
             raise _unanswered(request, error) from None
         finally:
@@ -86,11 +94,7 @@ class Sender:
         )
         response = await self._client().send(made, stream=True, follow_redirects=False)
         try:
-            body = bytearray()
-            async for part in response.aiter_raw():
-                body += part
-                if len(body) > _LARGEST_ANSWER:
-                    break
+            body = await _beginning(response)
         finally:
             await response.aclose()
         return httpx.Response(
@@ -98,7 +102,7 @@ class Sender:
             headers={
                 name: value for name, value in response.headers.items() if name in {"retry-after", "date"}
             },
-            content=bytes(body[:_LARGEST_ANSWER]),
+            content=body,
         )
 
     def _client(self) -> httpx.AsyncClient:
@@ -110,6 +114,18 @@ class Sender:
             limits = httpx.Limits(max_connections=_MOST_CONNECTIONS)
             client = self._clients[loop] = httpx.AsyncClient(limits=limits)
         return client
+
+
+async def _beginning(response: httpx.Response) -> bytes:
+    """The answer's first bytes, as they came: what is packed is not unpacked, however small it claims to be."""
+    if response.is_stream_consumed:
+        return response.content[:_LARGEST_ANSWER]
+    body = bytearray()
+    async for part in response.aiter_raw():
+        body += part
+        if len(body) >= _LARGEST_ANSWER:
+            break
+    return bytes(body[:_LARGEST_ANSWER])
 
 
 def check_answer(request: Request, answer: httpx.Response) -> None:
@@ -144,7 +160,8 @@ def _unanswered(request: Request, error: Exception) -> StepError:
 
 
 def _scrub(request: Request, text: str) -> str:
-    for secret in (*request.secrets, request.url):
+    # The longest first: a piece of a secret must not hide where the whole one is.
+    for secret in sorted((*request.secrets, request.url), key=len, reverse=True):
         if secret:
             text = text.replace(secret, _MASK)
     return redact_text(text)

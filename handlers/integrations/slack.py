@@ -20,7 +20,7 @@ from tasker_kafka.schemas.settings.section import setting
 from .chat import ChatConfig, ChatSubscriber, rows_of, symbol_of
 from .facts import Facts
 from .options import TextByEnvironment, for_environment
-from .request import Request, json_request
+from .request import Request, address_secrets, json_request
 from .texts import ERROR_LENGTH, one_line, shorten
 
 __all__ = ["SlackConfig", "SlackSubscriber", "slack_request"]
@@ -66,7 +66,7 @@ def slack_request(facts: Facts, config: SlackConfig, webhook: str) -> Request:
     channel = for_environment(config.channel, facts.environment)
     if channel is not None:
         body["channel"] = channel
-    return json_request("Slack", webhook, body)
+    return json_request("Slack", webhook, body, secrets=address_secrets(webhook))
 
 
 def _plain(text: str) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from tasker_kafka.handlers.subscribing.event import DomainEvent
 
 from .chat import ChatConfig, ChatSubscriber, rows_of, symbol_of
 from .facts import Facts, Outcome
-from .request import Request, json_request
+from .request import Request, address_secrets, json_request
 from .texts import ERROR_LENGTH, one_line
 
 __all__ = ["TeamsConfig", "TeamsSubscriber", "teams_request"]
@@ -67,7 +67,8 @@ def teams_request(facts: Facts, config: TeamsConfig, webhook: str) -> Request:
     if link is not None:
         card["actions"] = [{"type": "Action.OpenUrl", "title": "Open the task", "url": link}]
     attachment = {"contentType": _CARD, "contentUrl": None, "content": card}
-    return json_request("Teams", webhook, {"type": "message", "attachments": [attachment]})
+    body = {"type": "message", "attachments": [attachment]}
+    return json_request("Teams", webhook, body, secrets=address_secrets(webhook))
 
 
 def _without_links(text: str) -> str:

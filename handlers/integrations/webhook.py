@@ -33,7 +33,7 @@ from .document import DOCUMENT_KEYS, cloud_event, event_document
 from .facts import Facts, Outcome
 from .options import IntegrationConfig
 from .placeholders import TextTemplate, check_value, fill_value, parse_template
-from .request import JSON, Request, checked_address, checked_size
+from .request import JSON, Request, address_secrets, checked_address, checked_size
 from .service import ServiceSubscriber
 from .texts import json_bytes
 
@@ -142,6 +142,8 @@ def webhook_request(
     if signing_key is not None:
         headers["webhook-signature"] = signature(signing_key, event.event_id, moment, body)
     secrets = tuple(value.removeprefix("Bearer ") for value in secret_headers.values())
+    if config.secret_url is not None:
+        secrets += address_secrets(url)
     return checked_size(
         Request(service="Webhook", method=config.method, url=url, body=body, headers=headers, secrets=secrets)
     )

@@ -5,15 +5,18 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import httpx
 import pytest
 
+from tasker_kafka.handlers import PermanentError
 from tasker_kafka.handlers.integrations import Facts, SlackConfig, TeamsConfig
+from tasker_kafka.handlers.integrations.sender import check_answer
 from tasker_kafka.handlers.integrations.slack import slack_request
 from tasker_kafka.handlers.integrations.teams import teams_request
 
 from .event_samples import COMPLETED, EVENT, FAILED, HOSTILE, LONG, TASK, facts
 
-HOOK = "https://hooks.example/services/T0/B0/XXXX"
+HOOK = "https://hooks.example/services/T0/B0/XXXX-YYYY"
 
 # ---------------------------------------------------------------------------------------------- Slack
 
@@ -120,3 +123,15 @@ def test_teams_error_has_200_characters_and_no_fact_is_a_link() -> None:
     card = teams(facts({**HOSTILE, "error": {"code": link, "message": LONG}}))
     assert len(card["body"][2]["inlines"][0]["text"]) == 200
     assert "](" not in json.dumps(card["body"][:2])
+
+
+@pytest.mark.parametrize("said", [HOOK, "/services/T0/B0/XXXX-YYYY", "no such token XXXX-YYYY"])
+def test_an_answer_that_repeats_the_address_is_not_repeated(said: str) -> None:
+    for request in (
+        slack_request(facts(), SlackConfig.model_validate({"webhook": "env:H"}), HOOK),
+        teams_request(facts(), TeamsConfig.model_validate({"webhook": "env:H"}), HOOK),
+    ):
+        with pytest.raises(PermanentError) as caught:
+            check_answer(request, httpx.Response(404, text=f"nothing at {said}"))
+        assert "XXXX" not in str(caught.value)
+        assert "nothing at" in str(caught.value)
