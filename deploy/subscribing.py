@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from tasker_kafka.schemas.errors import TaskerError
 from tasker_kafka.schemas.settings import Settings
 from tasker_kafka.topics.crash_points import NO_CRASH_POINTS, CrashPoints
 from tasker_kafka.topics.garbage import settle_garbage
@@ -41,6 +42,7 @@ __all__ = [
     "run_group_processes",
     "run_subscriber_role",
     "subscriber_command",
+    "unheard_of_files",
 ]
 
 _logger = logging.getLogger("tasker.subscriber")
@@ -124,16 +126,42 @@ async def _serve(
         log = connect()
         opened.push_async_callback(log.close)
         await log.start()
-        make = member_maker(
-            log, TopicNames(settings.prefix), delivery_settings(settings), crash_points=crash_points
-        )
+        names = TopicNames(settings.prefix)
+        for line in await _unheard(log, names, specs):
+            _logger.warning("%s", line)
+        make = member_maker(log, names, delivery_settings(settings), crash_points=crash_points)
         serving = Serving(specs, make)
         on_stop_signal(serving.stop)
         for spec in specs:
-            names = ", ".join(each.name for each in spec.subscriptions)
-            _logger.info("group %s serves %s", spec.group, names)
+            handlers = ", ".join(each.name for each in spec.subscriptions)
+            _logger.info("group %s serves %s", spec.group, handlers)
         settle_garbage()
         await serving.run()
+
+
+async def _unheard(log: Log, names: TopicNames, specs: Sequence[SubscriberSpec]) -> list[str]:
+    """Which subscriptions fit nothing that the published templates declare; nothing where there are none to read."""
+    from tasker_kafka.handlers.subscribing.unheard import unheard
+
+    from .provisioning import published_plans
+
+    try:
+        if names.templates not in await log.admin().describe([names.templates]):
+            return []
+        return unheard(specs, await published_plans(log, names))
+    except TaskerError as error:
+        _logger.debug("templates cannot be read: %s", error.message)  # a subscriber does not need them
+        return []
+
+
+def unheard_of_files(specs: Sequence[SubscriberSpec], paths: Sequence[Path]) -> list[str]:
+    """Which subscriptions fit nothing that these templates declare. InvalidTemplate when one of them is faulty."""
+    from tasker_kafka.handlers.subscribing.unheard import unheard
+    from tasker_kafka.schemas.settings import load_settings
+
+    from .template_files import load_plans
+
+    return unheard(specs, [plan for plans in load_plans(paths, load_settings()).values() for plan in plans])
 
 
 def run_group_processes(wanted: Wanted, *, log_level: str) -> int:

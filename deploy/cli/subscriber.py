@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from . import session
-from .console import print_json, print_table
+from .console import note, print_json, print_table
 from .exits import CommandExit
 from .options import AsJson
 from .run_roles import LogLevel, start
 from .subscriber_list import forget_group, list_groups, show_group
+
+if TYPE_CHECKING:
+    from tasker_kafka.deploy.subscribing import SubscriptionRow
 
 __all__ = ["subscriber_app"]
 
@@ -66,17 +69,34 @@ def check(
     module: Modules = [],  # noqa: B006 - typer copies it
     config: Files = [],  # noqa: B006 - typer copies it
     group: Groups = [],  # noqa: B006 - typer copies it
+    templates: Annotated[
+        list[Path],
+        typer.Option("--templates", "-t", help="Template files or folders that have to declare the events."),
+    ] = [],  # noqa: B006 - typer copies it
     as_json: AsJson = False,
 ) -> None:
-    """Which groups would be served, with which subscriptions; needs no broker. Whatever is wrong is told."""
-    from tasker_kafka.deploy.subscribing import Wanted, load_wanted, rows_of
+    """Which groups would be served, with which subscriptions; needs no broker. Whatever is wrong is told.
 
-    rows = rows_of(load_wanted(Wanted(modules=tuple(module), files=tuple(config), groups=tuple(group))))
+    With --templates the exit code is 1 when a subscription waits for an event that none of them declares.
+    """
+    from tasker_kafka.deploy.subscribing import Wanted, load_wanted, rows_of, unheard_of_files
+
+    specs = load_wanted(Wanted(modules=tuple(module), files=tuple(config), groups=tuple(group)))
+    warnings = unheard_of_files(specs, templates) if templates else []
+    show_rows(rows_of(specs), warnings, as_json=as_json)
+    if warnings:
+        raise typer.Exit(CommandExit.REFUSED)
+
+
+def show_rows(rows: list[SubscriptionRow], warnings: list[str], *, as_json: bool) -> None:
+    """Print what `check` has found."""
     if as_json:
         import msgspec
 
-        print_json({"subscriptions": msgspec.to_builtins(rows)})
+        print_json({"subscriptions": msgspec.to_builtins(rows), "warnings": warnings})
         return
+    for each in warnings:
+        note(f"warning: {each}")
     print_table(
         ("group", "subscription", "events", "delivery", "payload", "handler"),
         [
