@@ -1,4 +1,4 @@
-"""A small web service for the examples that call one: carts, products, orders, events. Everything is in memory.
+"""A small web service for the examples that call one: carts, products, orders, events, books. Everything is in memory.
 
     python -m tasker_kafka.deploy.examples.shop [PORT]
 
@@ -9,6 +9,9 @@
 | POST /orders | 201 and the order, the same for the same `Idempotency-Key`; 403 while the customer is locked |
 | POST /events | 202 |
 | PUT /customers/<id> {"locked": …} | 204 |
+| POST /audit, /notifications | 201, once for each `Idempotency-Key` |
+| POST /ledger | 201, once for each `Idempotency-Key`; 503 while the books are closed |
+| PUT /ledger {"open": …} | 204 |
 | anything else | 404; 400 where the body is no JSON object |
 
 Cart 1 belongs to customer 1; cart 2 to customer 2, who is locked until somebody unlocks them.
@@ -42,7 +45,7 @@ class ShopData:
     """What the service knows. Its methods are called from one thread per connection."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self.lock = threading.Lock()
         self._locked = {2}
         self._orders: dict[str, dict[str, Any]] = {}
         self._carts: dict[str, dict[str, Any]] = {
@@ -50,12 +53,19 @@ class ShopData:
             "2": _cart(2, customer_id=2, pot=1),
         }
         self.events: list[dict[str, Any]] = []
+        self.is_ledger_open = True
+        self.written: dict[str, dict[str, dict[str, Any]]] = {
+            "audit": {},
+            "notifications": {},
+            "ledger": {},
+        }
+        """Book → key → what was written under it first."""
 
     def answer(self, method: str, parts: list[str], body: Any, key: str) -> Answer:
         """The answer to a request; `key`: its `Idempotency-Key`, or empty."""
         if method != "GET" and not isinstance(body, dict):
             return HTTPStatus.BAD_REQUEST, {"error": "the body is no JSON object"}
-        with self._lock:
+        with self.lock:
             match (method, *parts):
                 case ("GET", "carts", cart_id) if cart_id in self._carts:
                     return HTTPStatus.OK, self._carts[cart_id]
@@ -69,8 +79,19 @@ class ShopData:
                 case ("PUT", "customers", customer_id) if customer_id.isdecimal():
                     self._lock_or_unlock(int(customer_id), is_locked=bool(body.get("locked")))
                     return HTTPStatus.NO_CONTENT, None
+                case ("POST", book) if book in self.written:
+                    return self._write(book, body, key)
+                case ("PUT", "ledger"):
+                    self.is_ledger_open = bool(body.get("open"))
+                    return HTTPStatus.NO_CONTENT, None
                 case _:
                     return HTTPStatus.NOT_FOUND, {"error": "not found"}
+
+    def _write(self, book: str, body: dict[str, Any], key: str) -> Answer:
+        if book == "ledger" and not self.is_ledger_open:
+            return HTTPStatus.SERVICE_UNAVAILABLE, {"error": "the books are closed"}
+        entries = self.written[book]
+        return HTTPStatus.CREATED, entries.setdefault(key or f"entry {len(entries) + 1}", body)
 
     def _order(self, body: dict[str, Any], key: str) -> Answer:
         if body.get("customer_id") in self._locked:
@@ -81,7 +102,7 @@ class ShopData:
 
     def set_locked(self, customer_id: int, *, is_locked: bool) -> None:
         """Lock or unlock a customer."""
-        with self._lock:
+        with self.lock:
             self._lock_or_unlock(customer_id, is_locked=is_locked)
 
     def _lock_or_unlock(self, customer_id: int, *, is_locked: bool) -> None:
@@ -126,6 +147,16 @@ class Shop:
     def unlock(self, customer_id: int) -> None:
         """Let a customer order again, as PUT /customers/<id> does."""
         self.data.set_locked(customer_id, is_locked=False)
+
+    def open_books(self, *, is_open: bool) -> None:
+        """Open or close the books, as PUT /ledger does."""
+        with self.data.lock:
+            self.data.is_ledger_open = is_open
+
+    def written(self, book: str) -> dict[str, dict[str, Any]]:
+        """What was written into `audit`, `notifications` or `ledger` until now, by key."""
+        with self.data.lock:
+            return dict(self.data.written[book])
 
     def wait(self) -> None:
         """Until the process is told to end."""

@@ -199,6 +199,6 @@ def _json(data: bytes) -> Any:
     if data.count(b"{") + data.count(b"[") <= JSON_DEPTH.maximum:
         try:
             return _quick_json(data)
-        except (msgspec.DecodeError, RecursionError):
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             pass  # the strict reader says what is wrong, and where
     return decode_json(data, max_bytes=MAX_VALUE_BYTES, what="payload")

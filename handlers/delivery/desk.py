@@ -77,7 +77,9 @@ class Desk:
     def give_up(self, lanes: list[PartitionLanes]) -> None:
         """Cancel what still runs of these: it is delivered again, by whoever has them next."""
         lost = set(lanes)
-        self._runners.cancel(lambda call: call.job.lane.owner in lost)
+        for call in self._runners.cancel(lambda call: call.job.lane.owner in lost):
+            call.prepared.breaker.abandoned(call.ticket)
+            self._release_or_plan(call.prepared)
 
     async def close(self) -> None:
         """Stop all handlers."""
@@ -166,7 +168,9 @@ class Desk:
             return True
         try:
             is_wanted = prepared.said.should_process(event)
-        except Exception as error:
+        except (KeyboardInterrupt, GeneratorExit):
+            raise
+        except BaseException as error:
             self._fail(job, prepared, failure_of(error))
             return False
         if is_wanted:
@@ -309,6 +313,7 @@ class Desk:
 
     async def _bury(self, job: Job, prepared: Prepared, journey: Journey) -> None:
         await self._undertaker.bury(job.record, journey)
+        job.journey = journey
         if job.event is not None and prepared.mode(job.event) is Delivery.ACKNOWLEDGED:
             await self._acknowledge(job, prepared, ReceiptOutcome.DEAD)
         else:

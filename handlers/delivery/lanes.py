@@ -162,7 +162,7 @@ class PartitionLanes:
         stake = Stake(record.topic, self._marks[record.topic], record.offset, firm)
         if not firm:
             stake.watermark.finish(record.offset)
-        found = []
+        found: list[Job] = []
         for subscription, is_loose in subscriptions:
             if not is_loose:
                 known = self._stored.get((subscription, record.topic, record.offset, 0))

@@ -103,11 +103,14 @@ class Runners:
         if len(self._tasks) < self._size:
             self._start()
 
-    def cancel(self, wanted: Callable[[Call], bool]) -> None:
-        """Give up handlers of these calls, without an end."""
+    def cancel(self, wanted: Callable[[Call], bool]) -> list[Call]:
+        """Give up handlers of these calls, without an end: those that ran."""
+        given_up = []
         for task, call in list(self._tasks.items()):
             if call is not None and not call.is_over and wanted(call):
                 self._abandon(task, call, None)
+                given_up.append(call)
+        return given_up
 
     async def close(self) -> None:
         """End all; nobody hears of what still runs."""

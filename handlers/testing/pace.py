@@ -25,6 +25,11 @@ _PATIENCE_SECONDS: Final = 24 * 3600.0
 SESSION_MS: Final = 600_000
 HEARTBEAT_MS: Final = 120_000
 """Nobody in this process stands still, so nobody need prove often that it lives."""
+_SUBSCRIBER_PATIENCE_SECONDS: Final = 10.0
+"""Between two reads a subscriber sees whether it is to stop, and whether what was full has room again."""
+_SUBSCRIBER_SESSION_SECONDS: Final = 30.0
+_SUBSCRIBER_HEARTBEAT_SECONDS: Final = 5.0
+"""Tests let subscribers come and go, and what is due is not to wait for minutes meanwhile."""
 
 
 class IdlePace:
@@ -61,9 +66,18 @@ class _PatientReader(MemoryReader):
 
 
 class _PatientConsumer(MemoryGroupConsumer):
+    _patience_seconds = _PATIENCE_SECONDS
+
+    def suit_subscribers(self) -> None:
+        """Before it starts: live in shorter steps."""
+        self._patience_seconds = _SUBSCRIBER_PATIENCE_SECONDS
+        self._session_seconds = _SUBSCRIBER_SESSION_SECONDS
+        self._heartbeat_seconds = _SUBSCRIBER_HEARTBEAT_SECONDS
+
     async def fetch(self, *, timeout: float = 0.5, max_records: int = 500) -> dict[TopicPartition, Batch]:
         """As usual, without coming back empty-handed soon."""
-        return await super().fetch(timeout=_patient(timeout), max_records=max_records)
+        seconds = _patient(timeout, self._patience_seconds)
+        return await super().fetch(timeout=seconds, max_records=max_records)
 
 
 class PatientLog(MemoryLog):
@@ -84,6 +98,7 @@ class PatientLog(MemoryLog):
         instance_id: str | None = None,
         session_timeout_ms: int = SESSION_MS,
         heartbeat_ms: int = HEARTBEAT_MS,
+        co_partitioned: bool = False,
     ) -> MemoryGroupConsumer:
         """A member of a group, not yet started."""
         consumer = _PatientConsumer(
@@ -94,9 +109,12 @@ class PatientLog(MemoryLog):
             instance_id=instance_id,
             session_seconds=max(session_timeout_ms, SESSION_MS) / 1000,
             heartbeat_seconds=max(heartbeat_ms, HEARTBEAT_MS) / 1000,
+            co_partitioned=co_partitioned,
         )
+        if co_partitioned:
+            consumer.suit_subscribers()
         return self._remember(consumer)
 
 
-def _patient(timeout: float) -> float:
-    return timeout if timeout <= 0 else max(timeout, _PATIENCE_SECONDS)
+def _patient(timeout: float, patience: float = _PATIENCE_SECONDS) -> float:
+    return timeout if timeout <= 0 else max(timeout, patience)

@@ -1,4 +1,4 @@
-"""From what a test calls a template to the plans that are published."""
+"""From what a test calls a template or a subscriber to plans that are published and groups that are served."""
 
 from __future__ import annotations
 
@@ -8,15 +8,21 @@ from pathlib import Path
 
 from tasker_kafka.handlers.lint import check_handler
 from tasker_kafka.handlers.registry import HandlerRegistry
+from tasker_kafka.handlers.subscribing.base import BaseSubscriber
+from tasker_kafka.handlers.subscribing.subscriber import Subscriber
+from tasker_kafka.handlers.subscribing.subscription import SubscriberSpec
 from tasker_kafka.schemas.errors import ConfigurationError
 from tasker_kafka.schemas.nearest import nearest
 from tasker_kafka.schemas.plan import Plan
 from tasker_kafka.schemas.template import Template, TemplateModel, compile_template, load_template_file
 
-__all__ = ["TemplateSource", "check_handlers", "plans_from"]
+__all__ = ["SubscriberSource", "TemplateSource", "check_handlers", "plans_from", "specs_from"]
 
 TemplateSource = Template | TemplateModel | Plan | PathLike[str] | str
 """A template, a plan, or the path of a YAML file or of a folder of them."""
+
+SubscriberSource = Subscriber | BaseSubscriber | type[BaseSubscriber] | SubscriberSpec
+"""A subscriber, or a class of one that needs no config; each is a group."""
 
 _SUFFIXES = frozenset({".yaml", ".yml"})
 
@@ -41,6 +47,23 @@ def plans_from(
                 models = load_template_file(path, environment=environment, variables=variables)
                 plans += [compile_template(model) for model in models]
     return plans
+
+
+def specs_from(sources: Iterable[SubscriberSource]) -> list[SubscriberSpec]:
+    """What the subscribers declare, in the order given. ConfigurationError for what is none."""
+    specs: list[SubscriberSpec] = []
+    for source in sources:
+        made = source() if isinstance(source, type) and issubclass(source, BaseSubscriber) else source
+        if isinstance(made, SubscriberSpec):
+            specs.append(made)
+        elif isinstance(made, (Subscriber, BaseSubscriber)):
+            specs.append(made.spec)
+        else:
+            raise ConfigurationError(
+                f"{source!r} is no subscriber",
+                next_step='give a Subscriber("group"), or a BaseSubscriber class',
+            )
+    return specs
 
 
 def check_handlers(plans: Iterable[Plan], registry: HandlerRegistry) -> None:

@@ -15,6 +15,7 @@ from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
 from typing import Any, Protocol, TypeVar
 
+from tasker_kafka.handlers.delivery.settings import DeliverySettings
 from tasker_kafka.handlers.worker import WorkerSettings
 from tasker_kafka.streams.lane import LaneSettings
 from tasker_kafka.topics.log import Log
@@ -41,6 +42,7 @@ class Stage(Protocol):
     """How often a condition is looked at."""
     lanes: LaneSettings
     worker: WorkerSettings
+    delivery: DeliverySettings
 
     def new_log(self) -> Log:
         """A client process's log, not yet started."""
@@ -64,6 +66,7 @@ class MemoryStage:
     # No stall is possible here, and a loop that looks rarely is none.
     lanes = LaneSettings(stall_ms=24 * 3_600_000)
     worker = WorkerSettings(announce_seconds=3600.0, shutdown_seconds=_SHUTDOWN_SECONDS)
+    delivery = DeliverySettings(shutdown_seconds=_SHUTDOWN_SECONDS)
 
     def __init__(self) -> None:
         self.cluster = MemoryCluster()
@@ -90,6 +93,7 @@ class KafkaStage:
     poll_seconds = 0.02
     lanes = LaneSettings()
     worker = WorkerSettings(shutdown_seconds=_SHUTDOWN_SECONDS)
+    delivery = DeliverySettings(shutdown_seconds=_SHUTDOWN_SECONDS, discover_seconds=1.0)
 
     def __init__(self, bootstrap: str) -> None:
         self._bootstrap = bootstrap

@@ -1,4 +1,4 @@
-"""A whole system for one test, in this process: topics, templates, orchestrator, workers, client.
+"""A whole system for one test, in this process: topics, templates, orchestrator, workers, client, subscribers.
 
 Everything here runs on the stage's loop; `workflow` calls it from the test.
 """
@@ -12,6 +12,8 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from tasker_kafka.handlers.delivery.settings import DeliverySettings
+from tasker_kafka.handlers.subscribing.subscription import SubscriberSpec
 from tasker_kafka.handlers.worker import StepWorker, WorkerSettings
 from tasker_kafka.schemas.errors import ConfigurationError
 from tasker_kafka.schemas.plan import Plan
@@ -24,8 +26,10 @@ from tasker_kafka.topics.names import TopicNames
 from tasker_kafka.topics.plans import publish
 from tasker_kafka.topics.provision import create
 
+from .delivering import Delivering
 from .doubles import Doubles
 from .history import TaskHistory
+from .members import Member
 from .orchestrator import Orchestrator
 from .pace import IdlePace
 from .stages import Stage
@@ -56,6 +60,7 @@ class System:
         partitions: int,
         lanes: LaneSettings,
         worker: WorkerSettings,
+        delivery: DeliverySettings,
     ) -> None:
         self.names = TopicNames(prefix)
         self.log = stage.new_log()
@@ -73,13 +78,15 @@ class System:
         self.plans = self._orchestrator.host.plans
         self.client = TaskClient(self.log, self.names, self.plans, actor="test")
         self.history = TaskHistory(self.log, self.names, self.plans)
+        self.delivering = Delivering(self.log, stage.new_log, self.names, delivery, self._member_ended)
 
     # ------------------------------------------------------------------------------------- its life
 
-    async def start(self, plans: Sequence[Plan]) -> None:
+    async def start(self, plans: Sequence[Plan], subscribers: Sequence[SubscriberSpec] = ()) -> None:
         """Create topics, publish the plans, start every role; what was started is stopped if that fails."""
         try:
             await self._start(plans)
+            await self.delivering.add(subscribers)
         except BaseException as error:
             self._fail(error)
             with suppress(Exception):
@@ -104,6 +111,7 @@ class System:
     async def stop(self) -> None:
         """Stop every role in order; after a failure without saving."""
         await self.client.close()
+        await self.delivering.close()
         for each in self._workers:
             await each.worker.stop()
             if each.task is not None:
@@ -183,6 +191,9 @@ class System:
         if error is not None:
             self._fail(error)
 
+    def _member_ended(self, member: Member, error: BaseException) -> None:
+        self._fail(error)
+
     def _fail(self, error: BaseException) -> None:
         if not self._failed.done():
             self._failed.set_exception(error)
@@ -200,4 +211,6 @@ class System:
         return declarations(self.names, self._topics, queues=queues, namespaces=namespaces)
 
     async def _delete_topics(self) -> None:
-        await self.log.admin().delete([each.name for each in self._declared()])
+        admin = self.log.admin()
+        own = f"{self.names.prefix}."
+        await admin.delete([name for name in await admin.names() if name.startswith(own)])

@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import Any, Self, TypeVar, Unpack
 
 from tasker_kafka.handlers.definition import HandlerDefinition
+from tasker_kafka.handlers.delivery.settings import DeliverySettings
 from tasker_kafka.handlers.worker import WorkerSettings
 from tasker_kafka.schemas.errors import ConfigurationError, WaitTimeout
 from tasker_kafka.schemas.identity import format_id
@@ -23,12 +24,14 @@ from tasker_kafka.streams.lane import LaneSettings
 from tasker_kafka.topics.client import RequestOptions, TaskClient
 from tasker_kafka.topics.handle import TaskHandle
 
+from .delivering import Delivering
 from .doubles import Doubles, HandledCall, HandlerSource, InjectedError
 from .result import TaskResult
-from .sources import TemplateSource, check_handlers, plans_from
+from .sources import SubscriberSource, TemplateSource, check_handlers, plans_from, specs_from
 from .stages import KafkaStage, MemoryStage, Stage
 from .system import System
 from .task import TaskCondition, WorkflowTask
+from .view import EventView
 from .waiting import answer, asked, poll
 
 __all__ = ["WorkflowTest"]
@@ -41,6 +44,7 @@ class WorkflowTest:
 
     templates: what is published: Template, Plan, or paths of YAML files or folders.
     handlers: modules (or their names), registries, single handlers.
+    subscribers: of the domain events; what they get and what was published is asked of `events`.
     broker: bootstrap servers of a real Kafka; None (default): in memory, on a virtual clock.
     prefix: of the topics; default one of its own, whose topics are deleted at the end.
     strict: False lets steps wait whose handlers are missing; by default that is an error.
@@ -52,6 +56,7 @@ class WorkflowTest:
         templates: Iterable[TemplateSource] = (),
         handlers: Iterable[HandlerSource] = (),
         *,
+        subscribers: Iterable[SubscriberSource] = (),
         broker: str | None = None,
         prefix: str | None = None,
         partitions: int = 1,
@@ -60,6 +65,7 @@ class WorkflowTest:
         variables: Mapping[str, str | None] | None = None,
         lanes: LaneSettings | None = None,
         worker: WorkerSettings | None = None,
+        delivery: DeliverySettings | None = None,
     ) -> None:
         self._plans = plans_from(templates, environment=environment, variables=variables)
         self._doubles = Doubles(handlers)
@@ -69,6 +75,9 @@ class WorkflowTest:
         self._strict = strict
         self._lanes = lanes
         self._worker = worker
+        self._delivery = delivery
+        self._subscribers = specs_from(subscribers)
+        self.events = WorkflowEvents(self._run, self._on_stage)
         self._stage: Stage | None = None
         self._system: System | None = None
 
@@ -105,8 +114,9 @@ class WorkflowTest:
             partitions=self._partitions,
             lanes=self._lanes or stage.lanes,
             worker=self._worker or stage.worker,
+            delivery=self._delivery or stage.delivery,
         )
-        await system.start(self._plans)
+        await system.start(self._plans, self._subscribers)
         return system
 
     def add(self, *templates: TemplateSource, handlers: Iterable[HandlerSource] = ()) -> None:
@@ -117,6 +127,10 @@ class WorkflowTest:
         if self._strict:
             check_handlers(plans, self._doubles)
         self._run(self._on_stage()[1].add(plans))
+
+    def add_subscribers(self, *subscribers: SubscriberSource) -> None:
+        """Take in further groups of subscribers while it runs, and start a member of each."""
+        self._run(self._on_stage()[1].delivering.add(specs_from(subscribers)))
 
     # --------------------------------------------------------------------------------------- tasks
 
@@ -275,3 +289,23 @@ class WorkflowTest:
                 "the workflow test is not entered", next_step="use `with WorkflowTest(…) as workflow:`"
             )
         return self._stage, self._system
+
+
+class WorkflowEvents(EventView):
+    """What a workflow test sees of domain events, and does to their subscribers."""
+
+    def __init__(
+        self, run: Callable[[Coroutine[Any, Any, Any]], Any], on_stage: Callable[[], tuple[Stage, System]]
+    ) -> None:
+        self._run_work = run
+        self._stage_and_system = on_stage
+
+    def _on(self) -> Stage:
+        return self._stage_and_system()[0]
+
+    def _delivering(self) -> Delivering:
+        return self._stage_and_system()[1].delivering
+
+    def _run(self, work: Coroutine[Any, Any, T]) -> T:
+        done: T = self._run_work(work)
+        return done

@@ -73,3 +73,20 @@ def test_events_are_kept(http: httpx.Client, shop: Shop) -> None:
 @pytest.mark.parametrize("body", [b"", b"{", b"[]", b"x" * 70_000])
 def test_what_is_no_json_object_is_refused(http: httpx.Client, body: bytes) -> None:
     assert http.post("/events", content=body).status_code == httpx.codes.BAD_REQUEST
+
+
+@pytest.mark.parametrize("book", ["audit", "notifications", "ledger"])
+def test_an_entry_is_written_once_for_each_key(shop: Shop, http: httpx.Client, book: str) -> None:
+    for entry in ({"by": "first"}, {"by": "second"}):
+        answer = http.post(f"/{book}", json=entry, headers={"Idempotency-Key": "event 1"})
+        assert answer.status_code == httpx.codes.CREATED
+    http.post(f"/{book}", json={"by": "third"})
+    assert shop.written(book) == {"event 1": {"by": "first"}, "entry 2": {"by": "third"}}
+
+
+def test_closed_books_take_nothing_until_they_are_opened(shop: Shop, http: httpx.Client) -> None:
+    shop.open_books(is_open=False)
+    assert http.post("/ledger", json={}).status_code == httpx.codes.SERVICE_UNAVAILABLE
+    assert http.post("/audit", json={}).status_code == httpx.codes.CREATED
+    assert http.put("/ledger", json={"open": True}).status_code == httpx.codes.NO_CONTENT
+    assert http.post("/ledger", json={}).status_code == httpx.codes.CREATED

@@ -18,6 +18,13 @@ GRAPHS: dict[str, dict[str, set[str]]] = {
         "create_order": {"reserve_inventory"},
         "send_confirmation": {"create_order"},
     },
+    "ecommerce/observed_checkout": {
+        "validate_cart": set(),
+        "process_payment": {"validate_cart"},
+        "reserve_inventory": {"process_payment"},
+        "create_order": {"reserve_inventory"},
+        "send_confirmation": {"create_order"},
+    },
     "analytics/data_pipeline": {
         "extract_orders": set(),
         "extract_users": set(),
@@ -81,6 +88,16 @@ def test_template_gives_an_output_of_its_own(name: str) -> None:
 def test_checkout_tries_each_step_as_often_as_is_worth_it() -> None:
     steps = example_plans()["ecommerce/checkout"].steps
     assert [step.retry.max_attempts for step in steps] == [3, 3, 2, 3, 5]
+
+
+def test_the_observed_checkout_is_the_checkout_told_to_others() -> None:
+    plans = example_plans()
+    observed, plain = plans["ecommerce/observed_checkout"], plans["ecommerce/checkout"]
+    assert [(step.handler, step.retry) for step in observed.steps] == [
+        (step.handler, step.retry) for step in plain.steps
+    ]
+    assert observed.output == plain.output
+    assert observed.input_schema == plain.input_schema
 
 
 def test_two_teams_publish_refunds_of_their_own_versions() -> None:
