@@ -16,13 +16,13 @@ from tasker_kafka.schemas.redaction import DEFAULT_MASK
 from tasker_kafka.schemas.schema_check import compiled
 from tasker_kafka.schemas.schema_walk import REDACT_KEYWORD, Schema, mapped, resolve_pointer, subschemas
 
-__all__ = ["Document", "Part", "text_of"]
+__all__ = ["WORDS", "Document", "Part", "text_of"]
 
 Part = dict[str, Any] | bool
 """A schema or a part of one; parts are told apart by identity, so they are never copied."""
 
 _ROOT: Final = "#/$defs/root"
-_SAYING_NOTHING: Final = frozenset(
+WORDS: Final = frozenset(
     {
         "$comment",
         "$id",
@@ -98,7 +98,7 @@ def text_of(part: Any) -> str:
 
 
 def _prepared(schema: Schema, side: Literal["writer", "reader"]) -> Part:
-    found = {name: value for name, value in schema.items() if name not in _SAYING_NOTHING}
+    found = {name: value for name, value in schema.items() if name not in {*WORDS, REDACT_KEYWORD}}
     if "$ref" in found:
         found["$ref"] = _ROOT + found["$ref"].removeprefix("#")
     if schema.get(REDACT_KEYWORD) is not True:

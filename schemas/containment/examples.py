@@ -35,7 +35,7 @@ _TEXTS: Final = (
     "7d444840-9dc0-11d1-b245-5ffdce74fad2", "ABC-123", "abc", "EUR", "A1", "$", "ß", "💡",
 )  # fmt: skip
 _MOST_CASES: Final = 16
-_ANYTHING: Final = (1, "x", None, True, [], {})
+_ANYTHING: Final[tuple[Any, ...]] = (1, "x", None, True, [], {})
 _LIMITS: Final = ("minimum", "exclusiveMinimum", "maximum", "exclusiveMaximum", "multipleOf")
 
 

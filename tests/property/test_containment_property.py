@@ -60,7 +60,7 @@ class Author:
 
     def choice(self, _: int) -> Schema:
         """One of some values."""
-        some = [None, True, 0, 1, 2, 0.5, "x", "xx", "7", [], {"a": 1}]
+        some: list[Any] = [None, True, 0, 1, 2, 0.5, "x", "xx", "7", [], {"a": 1}]
         if self.random.random() < 0.3:
             return {"const": self.random.choice(some)}
         return {"enum": self.random.sample(some, self.random.randrange(1, 4))}
@@ -157,7 +157,7 @@ def whole(author: Author) -> Schema:
 def pairs(seed: int) -> list[tuple[Schema, Schema]]:
     """Older and newer."""
     author = Author(seed)
-    found = []
+    found: list[tuple[Schema, Schema]] = []
     while len(found) < PAIRS:
         older = whole(author)
         newer = author.changed(older)
