@@ -59,8 +59,6 @@ def audit_line(event: DomainEvent[Any], facts: Facts, config: AuditConfig) -> by
         del line["payload"]
     else:
         line["payload"] = bounded_json(line["payload"], _LARGEST_PAYLOAD)
-    if facts.error is not None:
-        line["error_code"] = facts.error.code or facts.error.type
     line["topic"], line["partition"], line["offset"] = event.topic, event.partition, event.offset
     line["delivery_attempt"] = event.delivery_attempt
     line["is_redriven"] = event.is_redriven

@@ -35,6 +35,9 @@ DOCUMENT_KEYS: Final = frozenset(
         "delivery",
         "outcome",
         "headline",
+        "error_type",
+        "error_code",
+        "error_message",
         "payload",
         *_METADATA,
     }
@@ -48,7 +51,7 @@ def utc_text(at: datetime) -> str:
 
 
 def event_document(event: DomainEvent[Any], facts: Facts, *, redacted: bool = False) -> dict[str, Any]:
-    """Every key of `DOCUMENT_KEYS`; `payload` as it was declared, or redacted."""
+    """Every key of `DOCUMENT_KEYS`; `payload` as it was declared, or redacted; the error's texts always redacted."""
     document: dict[str, Any] = {
         "event_id": event.event_id,
         "name": event.name,
@@ -59,9 +62,12 @@ def event_document(event: DomainEvent[Any], facts: Facts, *, redacted: bool = Fa
         "delivery": str(event.delivery),
         "outcome": str(facts.outcome),
         "headline": facts.headline,
+        "error_type": None if facts.error is None else facts.error.type,
+        "error_code": None if facts.error is None else facts.error.code,
+        "error_message": None if facts.error is None else facts.error.message,
     }
     document.update({name: getattr(event.metadata, name) for name in _METADATA})
-    document["payload"] = facts.payload if redacted else payload_of(event.payload)
+    document["payload"] = facts.payload if redacted else facts.declared
     return document
 
 

@@ -4,7 +4,7 @@ Two payloads are known, since Tasker makes them itself: the end of a task ({task
 duration, failed_steps, error}) and a step's failed attempt ({error_type, error_code, error_message, attempt}). Any
 other is a business event, of which only the configuration can say whether it is good or bad news (`outcomes`).
 
-Everything here is shown to people or to other companies, so texts and the payload are redacted.
+Everything here but `declared` may be shown to people: texts are redacted.
 """
 
 from __future__ import annotations
@@ -98,8 +98,13 @@ class Facts:
     completed_at: str | None = None
     duration_seconds: float | None = None
     failed_steps: tuple[str, ...] = ()
-    payload: Any = field(default=None, repr=False)
-    """Redacted JSON."""
+    declared: Any = field(default=None, repr=False)
+    """The payload as it was declared."""
+
+    @property
+    def payload(self) -> Any:
+        """The payload as it may be shown: JSON, redacted."""
+        return redact(self.declared)
 
     @property
     def title(self) -> str:
@@ -151,7 +156,7 @@ def facts_of(event: DomainEvent[Any], outcomes: Iterable[tuple[EventPattern, Out
         completed_at=_name(fields.get("completed_at")),
         duration_seconds=number(timing_metrics(event).duration_seconds),
         failed_steps=_steps(fields.get("failed_steps")),
-        payload=redact(payload),
+        declared=payload,
     )
 
 

@@ -94,17 +94,19 @@ class MultiServiceConfig(IntegrationConfig):
 
 
 class MultiServiceSubscriber(BaseSubscriber):
-    """Hands events to the services of their outcome. sender: of the services that send, instead of their own."""
+    """Hands events to the services of their outcome.
+
+    sender: of all services that send; default one that they share
+    """
 
     config: MultiServiceConfig
 
     def __init__(self, config: object = None, *, sender: Sender | None = None) -> None:
         super().__init__(config)
-        self._services = {name: (outcome, made) for name, outcome, made in self._made(sender)}
+        made = self._made(Sender() if sender is None else sender)
+        self._services = {name: (outcome, each) for name, outcome, each in made}
 
-    def _made(
-        self, sender: Sender | None
-    ) -> Iterator[tuple[str, Outcome, ServiceSubscriber | MetricsSubscriber]]:
+    def _made(self, sender: Sender) -> Iterator[tuple[str, Outcome, ServiceSubscriber | MetricsSubscriber]]:
         shared = {
             name: getattr(self.config, name) for name in _SHARED if name in self.config.model_fields_set
         }

@@ -40,6 +40,7 @@ _LONGEST_MESSAGE: Final = 8 * 1024
 _LARGEST_PAYLOAD: Final = 16 * 1024
 _LONGEST_CRUMB: Final = 500
 _MOST_CRUMBS: Final = 50
+_MOST_REMEMBERED: Final = 20
 _MOST_TASKS: Final = 1_000
 
 Level = Literal["fatal", "error", "warning", "info", "debug"]
@@ -240,7 +241,7 @@ def _own_crumbs(facts: Facts) -> list[dict[str, Any]]:
 class Trail:
     """The last events of the last tasks, as breadcrumbs. In memory: a restart loses them, and no issue with them."""
 
-    def __init__(self, *, tasks: int = _MOST_TASKS, events: int = _MOST_CRUMBS) -> None:
+    def __init__(self, *, tasks: int = _MOST_TASKS, events: int = _MOST_REMEMBERED) -> None:
         self._most_tasks = tasks
         self._most_events = events
         self._crumbs: OrderedDict[str, deque[tuple[str, dict[str, Any]]]] = OrderedDict()

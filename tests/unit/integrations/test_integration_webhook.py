@@ -67,6 +67,13 @@ def test_the_document_tells_the_whole_event() -> None:
     assert found["payload"] == ORDER, "as it was declared"
 
 
+def test_the_document_tells_an_error_redacted_whatever_form_it_had() -> None:
+    made = event({"error_code": "boom", "error_message": "login with password=hunter2 failed"})
+    document = event_document(made, facts(made.payload))
+    assert (document["outcome"], document["error_type"], document["error_code"]) == ("failure", None, "boom")
+    assert document["error_message"] == "login with password=[FILTERED] failed"
+
+
 def test_the_payload_can_be_redacted() -> None:
     assert body({"redacted": True})["payload"]["password"] == "[FILTERED]"
     with pytest.raises(ValidationError, match="redacted"):
