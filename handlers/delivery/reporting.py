@@ -168,9 +168,9 @@ class Reports:
             ids = [each.owed.event_id for each in missing if each.owed[1:] == (group, subscription)]
             more = f" and {len(ids) - _NAMED} more" if len(ids) > _NAMED else ""
             _LOGGER.error(
-                "%d acknowledged events have no receipt of %s/%s within %g s: %s%s; "
+                "%s/%s has left no receipt within %g s for %d acknowledged event(s): %s%s; "
                 "they are dead letters now (`tasker dlq list --group %s`)",
-                len(ids), group, subscription, self._settings.deadline_seconds, ", ".join(ids[:_NAMED]), more, group,
+                group, subscription, self._settings.deadline_seconds, len(ids), ", ".join(ids[:_NAMED]), more, group,
             )  # fmt: skip
 
 

@@ -79,7 +79,7 @@ def test_a_watcher_killed_before_its_commit_leaves_each_letter_once(bootstrap: s
             assert [original.offset for original, _ in letters] == [*range(20), later.offset]
             assert len(await world.marks()) == 21
             # What the victim had written and may not have told, its heir told.
-            assert f"{reported} acknowledged events have no receipt of audit/record".encode() in told
+            assert f"audit/record has left no receipt within 2 s for {reported} acknowledged".encode() in told
         await side.close()
 
     asyncio.run(run())

@@ -93,17 +93,18 @@ class WatchedWorld:
         delivery: Delivery = Delivery.ACKNOWLEDGED,
         name: str = "payment.charged",
         partition: int = 0,
+        namespace: str = NAMESPACE,
     ) -> list[Record]:
         """Events in the topic of the namespace: the records as they lie there."""
         found = []
         for _ in range(count):
             self._events += 1
             event = DomainEvent(
-                event_id=self._events.to_bytes(16, "big"), name=name, version="1.0", namespace=NAMESPACE,
+                event_id=self._events.to_bytes(16, "big"), name=name, version="1.0", namespace=namespace,
                 delivery=delivery, key="k", payload=b'{"n": 1}', fired_at=self.log.now_ms(), fired_by="t",
                 environment="test",
             )  # fmt: skip
-            topic = self.names.domain_events(NAMESPACE)
+            topic = self.names.domain_events(namespace)
             headers = for_event(event)
             place = await self.outbox.write(Write(topic, b"k", encode(event), headers, partition))
             found.append(await self.log.fetch_at(place))
