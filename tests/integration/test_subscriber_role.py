@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import select
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tasker_kafka.handlers.publishing.publisher import EventPublisher
+from tasker_kafka.handlers import DomainEvent, EventPublisher, Subscriber
 from tasker_kafka.schemas.plan import EventDeclaration
 from tasker_kafka.schemas.words import Delivery, EventCondition
 from tasker_kafka.topics.brokers import Broker
@@ -135,6 +138,39 @@ async def test_beside_a_worker_they_end_with_it_and_never_end_it(scene: Scene, t
         assert second != first
         assert worker.poll() is None
     assert not Path(f"/proc/{second}").exists()
+
+
+async def test_on_a_loop_of_the_programs_own(scene: Scene, kafka: Broker, prefix: str) -> None:
+    numbers: asyncio.Queue[int] = asyncio.Queue()
+    opened: list[str] = []
+
+    @asynccontextmanager
+    async def lifespan() -> AsyncIterator[None]:
+        opened.append("open")
+        try:
+            yield
+        finally:
+            opened.append("closed")
+
+    inner = Subscriber("inner", lifespan=lifespan)
+
+    @inner.on("order.*")
+    async def take(event: DomainEvent[dict[str, int]]) -> None:
+        await numbers.put(event.payload["number"])
+
+    async def serve_until(*wanted: int) -> None:
+        serving = asyncio.create_task(inner.serve(kafka.bootstrap_servers, prefix=prefix))
+        for number in wanted:
+            assert await asyncio.wait_for(numbers.get(), SECONDS) == number
+        serving.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await serving
+
+    await scene.publish(1)
+    await serve_until(1)
+    await scene.publish(2)
+    await serve_until(2)
+    assert opened == ["open", "closed"] * 2
 
 
 async def test_what_cannot_be_served_is_told_with_its_exit_code(scene: Scene) -> None:
