@@ -11,8 +11,9 @@ from tasker_kafka.schemas.redaction import redact_text
 
 __all__ = ["LOG_LEVELS", "start_logging"]
 
-QUIET = ("aiokafka", "faust", "mode", "tasker_kafka.streams.runtime")
-"""What these say below WARNING is how the driver and Faust work, not what Tasker does; shown with DEBUG."""
+QUIET = ("aiokafka", "faust", "httpx", "mode", "tasker_kafka.streams.runtime")
+"""What these say below WARNING is how they work, not what Tasker does (and of httpx whole addresses, which may be
+secrets); shown with DEBUG."""
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 
 
