@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from tasker_kafka.handlers.subscribing import SubscriberSpec
 
 __all__ = [
-    "SubscriptionRow",
+    "ServedRow",
     "Wanted",
     "beside_worker",
     "load_wanted",
@@ -70,7 +70,7 @@ def load_wanted(wanted: Wanted) -> tuple[SubscriberSpec, ...]:
     return only_groups(load_specs(wanted.modules, load_subscription_files(wanted.files)), wanted.groups)
 
 
-class SubscriptionRow(msgspec.Struct, frozen=True, kw_only=True):
+class ServedRow(msgspec.Struct, frozen=True, kw_only=True):
     """One subscription as `tasker subscriber check` shows it."""
 
     group: str
@@ -84,10 +84,10 @@ class SubscriptionRow(msgspec.Struct, frozen=True, kw_only=True):
     """`async`, `thread` or `process`: where it runs."""
 
 
-def rows_of(specs: Sequence[SubscriberSpec]) -> list[SubscriptionRow]:
+def rows_of(specs: Sequence[SubscriberSpec]) -> list[ServedRow]:
     """Every subscription of these groups."""
     return [
-        SubscriptionRow(
+        ServedRow(
             group=spec.group,
             subscription=each.name,
             events=each.patterns,

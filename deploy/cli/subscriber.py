@@ -15,7 +15,7 @@ from .run_roles import LogLevel, start
 from .subscriber_list import forget_group, list_groups, show_group
 
 if TYPE_CHECKING:
-    from tasker_kafka.deploy.subscribing import SubscriptionRow
+    from tasker_kafka.deploy.subscribing import ServedRow
 
 __all__ = ["subscriber_app"]
 
@@ -88,7 +88,7 @@ def check(
         raise typer.Exit(CommandExit.REFUSED)
 
 
-def show_rows(rows: list[SubscriptionRow], warnings: list[str], *, as_json: bool) -> None:
+def show_rows(rows: list[ServedRow], warnings: list[str], *, as_json: bool) -> None:
     """Print what `check` has found."""
     if as_json:
         import msgspec

@@ -41,6 +41,7 @@ from tasker_kafka.deploy.reading.subscriber_rows import (
     RetryRow,
     SubscriptionRow,
 )
+from tasker_kafka.deploy.subscribing import ServedRow
 from tasker_kafka.schemas.settings import Explanation
 
 PAGE = Path(__file__).parents[3] / "docs" / "reference" / "cli.md"
@@ -66,6 +67,7 @@ SHAPES = (
     RebuildDifference,
     RejectionRow,
     RetryRow,
+    ServedRow,
     StepReport,
     SubscriptionRow,
     TaskReport,
