@@ -60,6 +60,7 @@ class Desk:
         self._runners = Runners(
             self,
             equipment.spec.concurrency,
+            figures=equipment.figures,
             processes=equipment.settings.processes,
             grace_seconds=equipment.settings.cancel_grace_seconds,
             on_error=equipment.on_error,
@@ -86,7 +87,6 @@ class Desk:
         if self._timer is not None:
             self._timer.cancel()
         await self._runners.close()
-        self._figures.abandoned = self._runners.abandoned
 
     # ------------------------------------------------------------------------------------- running
 

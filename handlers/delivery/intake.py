@@ -10,6 +10,7 @@ import logging
 
 import msgspec
 
+from tasker_kafka.handlers.errors import PermanentError
 from tasker_kafka.schemas.errors import DecodeError, TaskerError
 from tasker_kafka.schemas.words import Delivery
 from tasker_kafka.topics.log import Record
@@ -79,7 +80,7 @@ class Intake:
             if prepared is not None:
                 lanes.admit_stored(stored, original, {prepared.index: journey})
                 return
-            failure = failure_of(LookupError(f"this release has no subscription {journey.subscription}"))
+            failure = failure_of(PermanentError(f"this release has no subscription {journey.subscription}"))
             self._start_burying(lanes, stored, (original, journey), failure)
             return
         self._take_redriven(lanes, stored, original, journey)

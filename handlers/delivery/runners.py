@@ -24,6 +24,7 @@ from tasker_kafka.handlers.worker.threads import HandlerThreads
 
 from .children import ChildFailed, EventChildren
 from .failures import DeliveryFailure, failure_of, failure_of_end, timed_out
+from .figures import Figures
 from .jobs import Job
 from .prepared import Prepared
 
@@ -72,12 +73,14 @@ class Runners:
         work: Work,
         size: int,
         *,
+        figures: Figures,
         processes: int,
         grace_seconds: float,
         on_error: Callable[[BaseException], None],
     ) -> None:
         self._work = work
         self._size = size
+        self._figures = figures
         self._grace = grace_seconds
         self._on_error = on_error
         self._loop = asyncio.get_running_loop()
@@ -85,8 +88,6 @@ class Runners:
         self._children = EventChildren(self._threads, processes)
         self._idle: list[asyncio.Future[None]] = []
         self._tasks: dict[asyncio.Task[None], Call | None] = {}
-        self.abandoned = 0
-        """Handlers given up."""
 
     @property
     def has_idle(self) -> bool:
@@ -205,7 +206,7 @@ class Runners:
                 raise
             me.uncancel()
             if not call.prepared.is_async:
-                self.abandoned += call.prepared.said.isolation != "process"
+                self._figures.abandoned += call.prepared.said.isolation != "process"
             return timed_out(seconds)
         finally:
             limit.close()
@@ -216,7 +217,7 @@ class Runners:
     def _abandon(self, task: asyncio.Task[None], call: Call, failure: DeliveryFailure | None) -> None:
         """Go on without this runner; its handler may never end."""
         call.is_over = True
-        self.abandoned += failure is not None
+        self._figures.abandoned += failure is not None
         self._tasks.pop(task, None)
         task.cancel()
         if failure is not None:
