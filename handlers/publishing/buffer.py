@@ -78,16 +78,13 @@ class EventBuffer:
         self._task: asyncio.Task[None] | None = None
         self._said_at = float("-inf")
         self._is_closed = False
+        self.is_blocking = False
+        """Whoever brings events is asked to pause (`block` only)."""
 
     @property
     def waiting(self) -> int:
         """Events that are neither sent nor given up."""
         return len(self._waiting) + self._flying
-
-    @property
-    def is_blocking(self) -> bool:
-        """Whoever brings events is asked to pause (`block` only)."""
-        return not self._room.is_set()
 
     async def wait_room(self) -> None:
         """Wait until there is room; at once unless it is blocking."""
@@ -108,6 +105,7 @@ class EventBuffer:
             self._waiting.popleft()
         self._waiting.append(_Waiting(event, traceparent))
         if self._overflow == "block" and len(self._waiting) >= self._size:
+            self.is_blocking = True
             self._room.clear()
         self._idle.clear()
         self._more.set()
@@ -202,8 +200,9 @@ class EventBuffer:
         self._warm.add(topic)
 
     def _make_room(self) -> None:
-        if self._room.is_set() or len(self._waiting) >= self._size:
+        if not self.is_blocking or len(self._waiting) >= self._size:
             return
+        self.is_blocking = False
         self._room.set()
         if self._on_room is not None:
             self._on_room()

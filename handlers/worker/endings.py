@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from tasker_kafka.handlers.publishing.declared import StepEvents
 from tasker_kafka.handlers.results import CallEnd, Completed, Failed
-from tasker_kafka.schemas.records import Dispatch, StepResult, Value
+from tasker_kafka.schemas.records import Dispatch, EventCandidate, Value
 
 from . import replies
 from .attempt import Attempt, Delivery, Stop
@@ -31,23 +33,35 @@ class Endings:
 
     async def answer(self, attempt: Attempt, end: CallEnd) -> None:
         """Send the answer of this end. Waits for a large result to be stored, and for registered publishers."""
-        prepared, events = attempt.prepared, attempt.events
+        dispatch, prepared = attempt.dispatch, attempt.prepared
+        account = self.account(attempt.deliveries[0], attempt.started_at or None)
         if isinstance(end, Completed) and prepared.schema is not None:
             end = replies.checked(end, prepared.schema)
-        if events is None:
-            self._send(attempt, await self._result(attempt, end))
-            return
-        found = await events.answer(end)
-        result = replies.with_events(await self._result(attempt, found.end), found.durable)
-        release = self._with.events.release_of(events, found.lossy)
+        durable: tuple[EventCandidate, ...] = ()
+        release: Callable[[], None] | None = None
+        if attempt.events is not None:
+            found = await attempt.events.answer(end)
+            end, durable = found.end, found.durable
+            release = self._with.events.release_of(attempt.events, found.lossy)
+        if isinstance(end, Failed):
+            result = replies.failed(dispatch, account, end)
+        else:
+            value: Value = end.result
+            if len(end.result) > prepared.inline_limit:
+                value = await self._with.values.keep(dispatch.task_id, end.result)
+                self._reached(WorkerCrashPoint.PAYLOAD_STORED)
+            result = replies.completed(dispatch, account, end, value)
+        if durable:
+            result = replies.with_events(result, durable)
         self._answering.answer(
-            attempt.dispatch, result, attempt.deliveries, must_arrive=attempt.is_released, release=release
+            dispatch, result, attempt.deliveries, must_arrive=attempt.is_released, release=release
         )
 
     def answer_abandoned(self, attempt: Attempt, end: Failed) -> None:
         """Send the answer of a handler that may still run, where no event goes with it: at once."""
         account = self.account(attempt.deliveries[0], attempt.started_at or None)
-        self._send(attempt, replies.failed(attempt.dispatch, account, end))
+        result = replies.failed(attempt.dispatch, account, end)
+        self._answering.answer(attempt.dispatch, result, attempt.deliveries, must_arrive=attempt.is_released)
 
     def give_back(self, attempt: Attempt) -> None:
         """The worker stops. What the engine does not watch yet is simply delivered again."""
@@ -78,17 +92,3 @@ class Endings:
         if attempt.stop_reason is Stop.CANCELLED:
             return replies.cancelled(attempt.cancellation)
         return None
-
-    async def _result(self, attempt: Attempt, end: CallEnd) -> StepResult:
-        dispatch = attempt.dispatch
-        account = self.account(attempt.deliveries[0], attempt.started_at or None)
-        if isinstance(end, Failed):
-            return replies.failed(dispatch, account, end)
-        value: Value = end.result
-        if len(end.result) > attempt.prepared.inline_limit:
-            value = await self._with.values.keep(dispatch.task_id, end.result)
-            self._reached(WorkerCrashPoint.PAYLOAD_STORED)
-        return replies.completed(dispatch, account, end, value)
-
-    def _send(self, attempt: Attempt, result: StepResult) -> None:
-        self._answering.answer(attempt.dispatch, result, attempt.deliveries, must_arrive=attempt.is_released)
