@@ -7,6 +7,7 @@ import json
 import threading
 from collections import deque
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
@@ -45,6 +46,8 @@ class Answer:
     headers: Mapping[str, str] = field(default_factory=dict)
     hangs: bool = False
     """Until the sink is closed."""
+    is_endless: bool = False
+    """The body comes again and again."""
 
 
 class HttpSink:
@@ -105,9 +108,14 @@ class HttpSink:
                 self.send_response(answer.status)
                 for name, value in answer.headers.items():
                     self.send_header(name, value)
-                self.send_header("Content-Length", str(len(answer.body)))
+                if not answer.is_endless:
+                    self.send_header("Content-Length", str(len(answer.body)))
                 self.end_headers()
-                self.wfile.write(answer.body)
+                with suppress(ConnectionError):
+                    self.wfile.write(answer.body)
+                    while answer.is_endless and not sink._closing.is_set():
+                        self.wfile.write(answer.body)
+                self.close_connection = answer.is_endless
 
             do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = _take
 

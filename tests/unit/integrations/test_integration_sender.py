@@ -126,6 +126,7 @@ async def test_connections_are_kept() -> None:
         (Answer(429, headers={"Retry-After": "3"}), RetryableError, "HTTP_429"),
         (Answer(503), RetryableError, "HTTP_503"),
         (Answer(500, b"x" * 1_000_000), RetryableError, "HTTP_500"),
+        (Answer(500, b"x" * 1_000, is_endless=True), RetryableError, "HTTP_500"),
         (Answer(400, b"\xff\xfe\x00"), PermanentError, "HTTP_400"),
         (Answer(hangs=True), RetryableError, "HTTP_TIMEOUT"),
     ],
