@@ -6,7 +6,21 @@ from typing import Annotated
 
 import typer
 
-from . import broker, config, dlq, receipts, rejections, run_roles, step, subscriber, task, template, topics
+from . import (
+    broker,
+    config,
+    dlq,
+    generate,
+    receipts,
+    rejections,
+    run_roles,
+    schemas_check,
+    step,
+    subscriber,
+    task,
+    template,
+    topics,
+)
 from .console import print_text
 from .dev import dev
 from .doctor import doctor
@@ -58,5 +72,7 @@ app.add_typer(rejections.app, name="rejections")
 app.add_typer(dlq.app, name="dlq")
 app.add_typer(receipts.app, name="receipts")
 app.add_typer(config.app, name="config")
+app.add_typer(generate.app, name="generate")
+app.add_typer(schemas_check.app, name="schemas")
 app.command("verify-rebuild")(verify_rebuild)
 app.command()(doctor)

@@ -16,7 +16,7 @@ from tasker_kafka.schemas.redaction import DEFAULT_MASK
 from tasker_kafka.schemas.schema_check import compiled
 from tasker_kafka.schemas.schema_walk import REDACT_KEYWORD, Schema, mapped, resolve_pointer, subschemas
 
-__all__ = ["WORDS", "Document", "Part", "text_of"]
+__all__ = ["WORDS", "Document", "Part", "allows", "kind_of", "text_of"]
 
 Part = dict[str, Any] | bool
 """A schema or a part of one; parts are told apart by identity, so they are never copied."""
@@ -95,6 +95,26 @@ class Document:
 def text_of(part: Any) -> str:
     """A part's canonical text."""
     return msgspec.json.encode(part, order="sorted").decode()
+
+
+def allows(schema: Schema, kind: str) -> bool:
+    """Whether a schema's `type` lets values of a kind pass; `integer` and `fraction` are the kinds of numbers."""
+    types = schema.get("type")
+    if types is None:
+        return True
+    names = types if isinstance(types, list) else [types]
+    return kind in names or (kind in ("integer", "fraction") and "number" in names)
+
+
+def kind_of(value: Any) -> str:
+    """The kind of a JSON value."""
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return "boolean"
+    if isinstance(value, int | float):
+        return "integer" if value == int(value) else "fraction"
+    return "string" if isinstance(value, str) else "array" if isinstance(value, list) else "object"
 
 
 def _prepared(schema: Schema, side: Literal["writer", "reader"]) -> Part:

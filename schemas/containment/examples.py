@@ -14,8 +14,8 @@ from typing import Any, Final
 from tasker_kafka.schemas.schema_walk import Schema
 
 from .cases import cases
-from .documents import Document, Part
-from .proof import kind_of
+from .documents import Document, Part, allows, kind_of
+from .objects import Objects
 
 __all__ = ["counterexample"]
 
@@ -36,6 +36,7 @@ _TEXTS: Final = (
 )  # fmt: skip
 _MOST_CASES: Final = 16
 _ANYTHING: Final[tuple[Any, ...]] = (1, "x", None, True, [], {})
+_NAMES: Final = ("other", "x-1", "7")
 _LIMITS: Final = ("minimum", "exclusiveMinimum", "maximum", "exclusiveMaximum", "multipleOf")
 
 
@@ -60,9 +61,13 @@ class _Search:
         known, asked = self._all(self._writer, facts), self._all(self._reader, wanted)
         both = [*known, *asked]
         for each in both:
-            yield from each.get("enum", ())
-            if "const" in each:
-                yield each["const"]
+            said = [*each.get("enum", ()), *([each["const"]] if "const" in each else [])]
+            # What only the reader names may hold properties that are taken as not sent.
+            yield from (
+                value
+                for value in said
+                if self._is_open or each in known or not isinstance(value, dict | list)
+            )
         yield from (None, True, False)
         yield from _numbers(both)
         yield from _texts(both)
@@ -72,8 +77,10 @@ class _Search:
             for case in itertools.islice(
                 cases(self._writer, self._writer.conjuncts(facts) or ()), _MOST_CASES
             ):
-                yield from self._objects(case, asked, depth)
-                yield from self._arrays(case, asked, depth)
+                if all(allows(each, "object") for each in case):
+                    yield from self._objects(case, asked, depth)
+                if all(allows(each, "array") for each in case):
+                    yield from self._arrays(case, asked, depth)
 
     def _all(self, document: Document, parts: Iterable[Part]) -> list[Schema]:
         """Every schema that these parts apply to the same value, the alternatives, too."""
@@ -119,11 +126,10 @@ class _Search:
     def _objects(
         self, known: Sequence[Schema], asked: Sequence[Schema], depth: int
     ) -> Iterator[dict[str, Any]]:
-        names = {name for each in known for name in (*each.get("properties", ()), *each.get("required", ()))}
-        patterns = any("patternProperties" in each for each in known)
-        if self._is_open or not names or any(each.get("additionalProperties") for each in known) or patterns:
-            names |= {name for each in asked for name in each.get("properties", ())} | {"other", "x-1", "7"}
-        required = {name for each in known for name in each.get("required", ())}
+        facts = Objects(self._writer, known, is_open=self._is_open)
+        further = {name for each in asked for name in each.get("properties", ())} | {*_NAMES}
+        names = facts.names | {name for name in further if not facts.is_absent(name)}
+        required = facts.required
         choices = {
             name: self._fitting(
                 _below(known, name, self._writer), _below(asked, name, self._reader), depth + 1

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from tasker_kafka.schemas.schema_walk import Schema
 
-from .documents import Part, text_of
+from .documents import Document, Part, text_of
 from .doubts import Doubt, Prover
 from .ranges import least, most
 
@@ -19,8 +19,8 @@ _APPLYING = frozenset({"$ref", "allOf", "anyOf", "dependentSchemas", "else", "if
 class Objects:
     """What these facts say of an object's properties."""
 
-    def __init__(self, proof: Prover, case: Sequence[Schema]) -> None:
-        self._proof = proof
+    def __init__(self, document: Document, case: Sequence[Schema], *, is_open: bool) -> None:
+        self._document = document
         self.case = case
         self.names = {name for each in case for name in each.get("properties", ())}
         self.required = {name for each in case for name in each.get("required", ())}
@@ -29,23 +29,21 @@ class Objects:
         }
         lists_names = bool(self.names or self.patterns)
         is_said = any("additionalProperties" in each for each in case)
-        self.is_closed = (lists_names and not is_said and not proof.is_open) or any(
+        self.is_closed = (lists_names and not is_said and not is_open) or any(
             each.get("additionalProperties") is False for each in case
         )
         """No other names than those listed, and those of the patterns."""
-        self.names |= {name for name in self.required if not self.is_closed}
+        self.names |= self.required
 
     def facts(self, name: str) -> list[Part]:
         """What is said of the property of this name."""
         found: list[Part] = []
-        is_named = False
         for each in self.case:
             own = list(self._own(each, name))
-            is_named = is_named or bool(own)
             if not own and "additionalProperties" in each:
                 own = [each["additionalProperties"]]
             found += own
-        if self.is_closed and not is_named and not found:
+        if self.is_closed and not found and name not in self.required:
             return [False]
         return found
 
@@ -53,7 +51,7 @@ class Objects:
         if name in schema.get("properties", {}):
             yield schema["properties"][name]
         for pattern, part in schema.get("patternProperties", {}).items():
-            if self._proof.writer.has_name(pattern, name):
+            if self._document.has_name(pattern, name):
                 yield part
 
     def other_facts(self) -> list[Part]:
@@ -89,7 +87,7 @@ def object_demands(
     proof: Prover, case: Sequence[Schema], wanted: Schema, path: str, depth: int
 ) -> Iterator[Doubt]:
     """What a schema asks of objects beyond what these facts promise."""
-    facts = Objects(proof, case)
+    facts = Objects(proof.writer, case, is_open=proof.is_open)
     if facts.is_impossible:
         return
     for name in wanted.get("required", ()):
@@ -182,7 +180,7 @@ def _dependents(proof: Prover, facts: Objects, wanted: Schema, path: str, depth:
 
 def tells_apart(proof: Prover, case: Sequence[Schema], others: Sequence[Schema]) -> bool:
     """Whether a property shows that an object of the case fits none of what all of `others` fit."""
-    facts = Objects(proof, case)
+    facts = Objects(proof.writer, case, is_open=proof.is_open)
     if facts.is_impossible:
         return True
     for other in others:

@@ -21,12 +21,12 @@ from tasker_kafka.schemas.schema_walk import Schema
 
 from .arrays import array_demands, longest
 from .cases import cases
-from .documents import Document, Part, text_of
+from .documents import Document, Part, allows, kind_of, text_of
 from .doubts import Doubt
 from .objects import object_demands, tells_apart
 from .ranges import COUNTS, is_multiple, least, most, number_demands
 
-__all__ = ["KINDS", "Proof", "kind_of"]
+__all__ = ["KINDS", "Proof"]
 
 KINDS: Final = ("null", "boolean", "integer", "fraction", "string", "array", "object")
 """Kinds of values; an integer is a number without a fraction, 1.0 included."""
@@ -101,7 +101,7 @@ class Proof:
     # ------------------------------------------------------------------------------------------ cases
 
     def _kinds(self, case: Sequence[Schema]) -> list[str]:
-        found = [kind for kind in KINDS if all(_allows(each, kind) for each in case)]
+        found = [kind for kind in KINDS if all(allows(each, kind) for each in case)]
         whole = any(is_multiple(each["multipleOf"], 1) for each in case if "multipleOf" in each)
         return [kind for kind in found if kind != "fraction" or not whole]
 
@@ -138,7 +138,7 @@ class Proof:
     def _demands(
         self, case: Sequence[Schema], kind: str, wanted: Schema, path: str, depth: int
     ) -> Iterator[Doubt]:
-        if not _allows(wanted, kind):
+        if not allows(wanted, kind):
             types = wanted["type"] if isinstance(wanted["type"], list) else [wanted["type"]]
             name = "number" if kind == "fraction" else kind
             yield Doubt(path, "type", f"may be of type {name}, only {' or '.join(types)} is accepted now")
@@ -231,7 +231,7 @@ class Proof:
     def is_disjoint(self, case: Sequence[Schema], kind: str, part: Part) -> bool:
         """Whether it is certain that no value of the case and kind fits a part of the reader's."""
         others = self.reader.conjuncts([part])
-        if others is None or not all(_allows(each, kind) for each in others):
+        if others is None or not all(allows(each, kind) for each in others):
             return True
         tried = self._finite(case, kind)
         if tried is not None:
@@ -241,25 +241,6 @@ class Proof:
         if kind != "object":
             return False
         return tells_apart(self, case, others)
-
-
-def kind_of(value: Any) -> str:
-    """The kind of a JSON value."""
-    if value is None:
-        return "null"
-    if isinstance(value, bool):
-        return "boolean"
-    if isinstance(value, int | float):
-        return "integer" if value == int(value) else "fraction"
-    return "string" if isinstance(value, str) else "array" if isinstance(value, list) else "object"
-
-
-def _allows(schema: Schema, kind: str) -> bool:
-    types = schema.get("type")
-    if types is None:
-        return True
-    names = types if isinstance(types, list) else [types]
-    return kind in names or (kind in ("integer", "fraction") and "number" in names)
 
 
 def _definitions(root: Part) -> str:

@@ -1,0 +1,46 @@
+"""Making the text of a file: a frame from `files/` with its places filled in, and lines that fit.
+
+Frames are files that can be read as what they become. Places are written `{{name}}`, which none of the languages
+involved uses; a place without a value, or a value without a place, is a defect and told as such.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from importlib.resources import files
+from typing import Final
+
+__all__ = ["WIDTH", "filled", "names_list", "wrapped"]
+
+WIDTH: Final = 88
+"""Columns of generated code: the default of the usual formatters."""
+_PLACE: Final = re.compile(r"\{\{(\w+)\}\}")
+
+
+def filled(frame: str, **values: str) -> str:
+    """The text of `files/<frame>` with every `{{name}}` replaced."""
+    text = files(__package__).joinpath("files", frame).read_text(encoding="utf-8")
+    places = set(_PLACE.findall(text))
+    if places != values.keys():
+        wrong = ", ".join(sorted(places ^ values.keys()))
+        raise AssertionError(f"frame {frame} and its values differ in: {wrong}")
+    return _PLACE.sub(lambda found: values[found[1]], text)
+
+
+def wrapped(head: str, items: Iterable[str], tail: str, *, indent: int = 0) -> str:
+    """`head` + items + `tail` on one line if it fits, else one item a line, as formatters write it.
+
+    The first line has no indent of its own (its place in the frame has it); `indent` is how many columns it stands in.
+    """
+    parts = list(items)
+    line = f"{head}{', '.join(parts)}{tail}"
+    if indent + len(line) <= WIDTH:
+        return line
+    inner = " " * (indent + 4)
+    return "\n".join([head, *(f"{inner}{part}," for part in parts), f"{' ' * indent}{tail}"])
+
+
+def names_list(target: str, names: Iterable[str]) -> str:
+    """`target = ["a", "b"]`, sorted."""
+    return wrapped(f"{target} = [", (f'"{name}"' for name in sorted(names)), "]")
