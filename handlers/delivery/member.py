@@ -67,6 +67,8 @@ class Membership:
         """Partition numbers whose metadata do not fit a commit."""
         self._paused: set[TopicPartition] = set()
         self._is_waiting_for_room = False
+        self._is_settled = False
+        """What the driver has paused is what `_paused` says: not between a revocation and the next assignment."""
         self._committed: dict[TopicPartition, Committed] = {}
         self._commit_lock = asyncio.Lock()
         self._changed = asyncio.Event()
@@ -151,6 +153,8 @@ class Membership:
 
     def _apply_pauses(self) -> None:
         """Pause the sources of partitions that are not loaded, or full; all of them when memory is full."""
+        if not self._is_settled:
+            return
         has_room = self._has_room()
         if not has_room:
             self._desk.relieve(list(self._parts.values()))
@@ -217,6 +221,7 @@ class Membership:
 
     async def on_assigned(self, partitions: set[TopicPartition]) -> None:
         """Take partitions over, as their last owner left them."""
+        self._is_settled = False
         self._drop(self._parts.values())
         delay = self._settings.retry_seconds
         while True:
@@ -230,7 +235,7 @@ class Membership:
             await asyncio.sleep(delay)
             delay = min(2 * delay, self._settings.retry_max_seconds)
         self._reached(DeliveryCrashPoint.ASSIGNED)
-        self._paused = set()
+        # What `run` has paused meanwhile, knowing nothing of the new partitions, goes on here.
         self._apply_pauses()
         self.assigned.set()
 
@@ -259,6 +264,7 @@ class Membership:
 
     async def on_revoked(self, partitions: set[TopicPartition]) -> None:
         """Give partitions up: nothing of them starts any more, and what is done is committed."""
+        self._is_settled = False
         gone = list(self._parts.values())
         for lanes in gone:
             lanes.close()

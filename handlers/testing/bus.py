@@ -219,11 +219,14 @@ class _Open:
         self.delivering = Delivering(self.log, stage.new_log, names, settings, self._member_ended)
         self._outbox: Outbox | None = None
         self._prefix = names.prefix
+        self._created: set[str] = set()
         self._failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     async def start(self, topics: Iterable[TopicDescription]) -> None:
         await self.log.start()
-        await self.log.admin().create(topics)
+        wanted = list(topics)
+        self._created = {each.name for each in wanted} - await self.log.admin().names()
+        await self.log.admin().create(wanted)
         self._outbox = await self.log.outbox(client_id="bus")
 
     async def write(self, write: Write) -> TopicPartitionOffset:
@@ -244,7 +247,9 @@ class _Open:
             await self._outbox.close()
         if not self._stage.is_virtual:
             admin = self.log.admin()
-            await admin.delete(name for name in await admin.names() if name.startswith(f"{self._prefix}."))
+            own = f"{self._prefix}."
+            made = {name for name in await admin.names() if name.startswith(own)} | self._created
+            await admin.delete(made)
         await self.log.close()
 
     async def guarded(self, work: Coroutine[Any, Any, T]) -> T:

@@ -158,7 +158,8 @@ def test_a_dead_letter_restores_the_original_byte_for_byte(
     buses: Buses, key: bytes | None, through_a_tier: bool
 ) -> None:
     policy = retrying(0.05, attempts=2, in_place_seconds=0 if through_a_tier else 1)
-    bus = buses(noting(retry=policy, topics=["foreign"]), topics=["foreign"])
+    topic = buses.topic("foreign")
+    bus = buses(noting(retry=policy, topics=[topic]), topics=[topic])
     bus.fail("note", times=None)
     headers = (
         ("ce_specversion", b"1.0"),
@@ -173,7 +174,7 @@ def test_a_dead_letter_restores_the_original_byte_for_byte(
         ("empty", b""),
     )
     timestamp = bus.now_ms - 5_000
-    place = bus.send(Write("foreign", key, b'{"n": 1}', headers, timestamp=timestamp))
+    place = bus.send(Write(topic, key, b'{"n": 1}', headers, timestamp=timestamp))
     bus.settle()
     (letter,) = bus.dead_letters()
     original = letter.original
@@ -183,7 +184,7 @@ def test_a_dead_letter_restores_the_original_byte_for_byte(
     assert letter.record.topic == bus.names.group_dlq("audit")
     assert (letter.record.key, letter.record.value) == (key, b'{"n": 1}')
     ours = dict(letter.record.headers[len(headers) :])
-    assert ours["kafka_dlt-original-topic"] == b"foreign"
+    assert ours["kafka_dlt-original-topic"] == topic.encode()
     assert ours["kafka_dlt-original-offset"] == b"%d" % place.offset
     assert letter.record.timestamp >= timestamp + 5_000, "its retention counts from its death"
 

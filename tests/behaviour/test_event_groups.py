@@ -379,15 +379,16 @@ def test_what_a_handler_does_to_its_event_no_other_sees(buses: Buses) -> None:
 
 
 def test_cloud_events_of_others_in_both_modes(buses: Buses) -> None:
-    bus = buses(noting(topics=["shop"], on=["com.example.**"]), topics=["shop"])
+    topic = buses.topic("shop")
+    bus = buses(noting(topics=[topic], on=["com.example.**"]), topics=[topic])
     attributes = {"specversion": "1.0", "id": "a 1", "type": "com.example.sold", "source": "/shop"}
     binary = tuple((f"ce_{name}", value.encode()) for name, value in attributes.items())
-    bus.send(Write("shop", b"ada", b'{"n": 1}', (*binary, ("content-type", b"application/json"))))
+    bus.send(Write(topic, b"ada", b'{"n": 1}', (*binary, ("content-type", b"application/json"))))
     structured = msgspec.json.encode({**attributes, "id": "a 2", "data": {"n": 2}})
-    bus.send(Write("shop", b"ada", structured, (("content-type", b"application/cloudevents+json"),)))
+    bus.send(Write(topic, b"ada", structured, (("content-type", b"application/cloudevents+json"),)))
     bus.settle()
     assert [(event.event_id, event.name, event.key, event.payload) for event in bus.handled()] == [
         ("a 1", "com.example.sold", "ada", {"n": 1}),
         ("a 2", "com.example.sold", "ada", {"n": 2}),
     ]
-    assert committed(bus, "audit", "shop") == 2
+    assert committed(bus, "audit", topic) == 2

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import uuid
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
@@ -48,6 +49,11 @@ class Buses:
         """A bus that is open."""
         bus = EventBus(*subscribers, broker=self._broker, **options)
         return self._opened.enter_context(bus)
+
+    @staticmethod
+    def topic(name: str) -> str:
+        """A name that no other test's topic has."""
+        return f"{name}-{uuid.uuid4().hex[:8]}"
 
     def seconds(self, in_memory: float, on_kafka: float) -> float:
         """A delay as one would choose it, and one that a test can wait for."""
