@@ -10,6 +10,7 @@ import pytest
 from tasker_kafka.handlers.delivery.edits import EditFault, parse_assignment
 from tasker_kafka.handlers.delivery.journey import FailureClass, Journey, wrap
 from tasker_kafka.handlers.delivery.letters import (
+    DeadLetter,
     LetterFilter,
     LetterPlace,
     LetterState,
@@ -127,6 +128,45 @@ async def test_the_same_redrive_again_does_nothing(side: Side) -> None:
     assert every.letters == 0
     assert again.letters == 1
     assert len(await world.redriven()) == 2
+
+
+@contract
+async def test_of_several_letters_of_one_event_the_last_is_redriven(side: Side) -> None:
+    """As it died last: edited before, it is not handed back as it was at first."""
+    world = await LetterWorld.make(side)
+    await world.die(original(world.names, 1))
+    edit = Edit(assignments=(parse_assignment("amount=8"),))
+    await redrive(world.log, world.names, EVERY, msgspec.structs.replace(BY, edit=edit))
+    ((edited, journey),) = await world.redriven()
+    await world.die(edited, redrive_count=journey.redrive_count)
+
+    report = await redrive(world.log, world.names, ANY_STATE, BY)
+
+    assert (report.letters, report.repeats) == (2, 1)
+    (_, (record, journey)) = await world.redriven()
+    assert (record, journey.redrive_count) == (edited, 2)
+
+
+@contract
+async def test_a_run_that_ends_between_two_slices_is_gone_on_with(side: Side) -> None:
+    """What was written before is redriven and says so; nothing is lost and nothing is redriven twice."""
+    world = await LetterWorld.make(side)
+    for number in range(250):
+        await world.die(original(world.names, number))
+    done: list[DeadLetter] = []
+
+    def die_after_the_first_slice(letter: DeadLetter) -> None:
+        done.append(letter)
+        if len(done) == 130:
+            raise SystemExit("killed")
+
+    with pytest.raises(SystemExit):
+        await redrive(world.log, world.names, EVERY, BY, progress=die_after_the_first_slice)
+    second = await redrive(await side.log(), world.names, EVERY, BY)
+
+    assert second.letters == 50, "two slices of 100 were written"
+    assert [record.offset for record, _ in await world.redriven()] == list(range(250))
+    assert await world.letters() == []
 
 
 @contract

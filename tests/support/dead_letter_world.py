@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import msgspec
 
@@ -90,9 +90,10 @@ class LetterWorld:
         group: str = GROUP,
         subscription: str = "record",
         failure: FailureClass = FailureClass.HANDLER,
+        at: int | None = None,
         **journey: object,
     ) -> LetterPlace:
-        """Write the dead letter of an original: where it lies."""
+        """Write the dead letter of an original, dead `at` this time (default now): where it lies."""
         made = Journey(
             group=group,
             subscription=subscription,
@@ -107,7 +108,8 @@ class LetterWorld:
             message="no",
         )
         journey_of = msgspec.structs.replace(made, **journey)
-        write = Write(self.topic, record.key, record.value, wrap(record, journey_of), record.partition)
+        headers = wrap(record, journey_of)
+        write = Write(self.topic, record.key, record.value, headers, record.partition, at)
         place = await self._outbox.write(write)
         return LetterPlace(NAMESPACE, place.partition, place.offset)
 
@@ -123,10 +125,15 @@ class LetterWorld:
                 found += [each async for each in letters_of(self.log, queue, partition, wanted)]
         return found
 
-    async def redriven(self, *, group: str = GROUP) -> list[tuple[Record, Journey]]:
-        """What lies in the group's topic of redriven events, by partition."""
+    async def redriven(
+        self, *, group: str = GROUP, since: Sequence[int] = (0, 0)
+    ) -> list[tuple[Record, Journey]]:
+        """What lies in the group's topic of redriven events, by partition; `since`: from these offsets on."""
         topic = self.names.retry(group, REDRIVE_TIER)
         found = []
         for partition in range(await self.log.partition_count(topic)):
-            found += [unwrap(each) for each in await drain(self.log, TopicPartition(topic, partition))]
+            found += [
+                unwrap(each)
+                for each in await drain(self.log, TopicPartition(topic, partition), start=since[partition])
+            ]
         return found
