@@ -24,7 +24,7 @@ from tasker_kafka.schemas.findings import path_text
 from tasker_kafka.schemas.settings.section import Section, refuse, setting
 
 from .audit import AuditSubscriber
-from .facts import Outcome, facts_of
+from .facts import Outcome, outcome_of
 from .metrics import MetricsSubscriber
 from .options import IntegrationConfig
 from .pagerduty import PagerDutySubscriber
@@ -144,7 +144,7 @@ class MultiServiceSubscriber(BaseSubscriber):
         outcomes = self.config.parsed_outcomes
 
         def is_of(event: DomainEvent[Any]) -> bool:
-            return facts_of(event, outcomes).outcome is outcome and self.should_process(event)
+            return outcome_of(event, outcomes) is outcome and self.should_process(event)
 
         return is_of
 

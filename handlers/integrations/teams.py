@@ -67,8 +67,8 @@ def teams_request(facts: Facts, config: TeamsConfig, webhook: str) -> Request:
     if link is not None:
         card["actions"] = [{"type": "Action.OpenUrl", "title": "Open the task", "url": link}]
     attachment = {"contentType": _CARD, "contentUrl": None, "content": card}
-    body = {"type": "message", "attachments": [attachment]}
-    return json_request("Teams", webhook, body, secrets=address_secrets(webhook))
+    message = {"type": "message", "attachments": [attachment]}
+    return json_request("Teams", webhook, message, secrets=address_secrets(webhook))
 
 
 def _without_links(text: str) -> str:

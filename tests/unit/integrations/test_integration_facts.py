@@ -9,6 +9,7 @@ import pytest
 from pydantic import BaseModel
 
 from tasker_kafka.handlers.integrations import Fault, Outcome, Threshold, ThresholdCounter, facts_of
+from tasker_kafka.handlers.integrations.facts import outcome_of
 from tasker_kafka.handlers.integrations.texts import (
     bounded_json,
     duration_text,
@@ -40,6 +41,7 @@ from .event_samples import COMPLETED, FAILED, STEP_FAILED, TASK, event, facts
 def test_outcome_and_headline(payload: Any, outcome: Outcome, headline: str) -> None:
     found = facts(payload)
     assert (found.outcome, found.headline) == (outcome, headline)
+    assert outcome_of(event(payload)) is outcome
 
 
 def test_a_failed_step_is_told_with_its_attempt() -> None:
@@ -97,7 +99,7 @@ def test_configured_outcomes_come_before_the_payload() -> None:
         (parse_pattern("order.*"), Outcome.CANCELLED),
         (parse_pattern("order.failed"), Outcome.SUCCESS),
     ]
-    assert facts_of(event(), outcomes).outcome is Outcome.CANCELLED
+    assert facts_of(event(), outcomes).outcome is outcome_of(event(), outcomes) is Outcome.CANCELLED
     assert facts_of(event(name="payment.failed"), outcomes).outcome is Outcome.FAILURE
 
 
