@@ -13,6 +13,7 @@ import pytest
 from tasker_kafka.handlers import DomainEvent, Subscriber
 from tasker_kafka.handlers.delivery.journey import FailureClass
 from tasker_kafka.handlers.delivery.settings import DeliverySettings
+from tasker_kafka.handlers.testing.stages import MemoryStage
 from tasker_kafka.topics.log import Write
 from tests.support.events import (
     Buses,
@@ -173,6 +174,19 @@ def test_order_is_kept_while_members_come_and_go(buses: Buses) -> None:
     orders = key_orders(bus)
     assert {key: sorted(set(found)) for key, found in orders.items()} == ALL
     assert all(list(dict.fromkeys(found)) == ALL[key] for key, found in orders.items())
+
+
+def test_partitions_that_take_long_to_be_taken_over_are_read_then(memory_buses: Buses) -> None:
+    bus = memory_buses(noting(), partitions=4)
+    stage = bus._on()
+    assert isinstance(stage, MemoryStage)
+    stage.cluster.latency = 15.0
+    bus.start_member("audit")
+    bus.advance(600)
+    stage.cluster.latency = 0.0
+    publish_numbered(bus, KEYS)
+    bus.settle(timeout=600)
+    assert key_orders(bus) == ALL
 
 
 def test_a_killed_member_s_events_reach_another(memory_buses: Buses) -> None:
