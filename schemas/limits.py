@@ -19,6 +19,7 @@ __all__ = [
     "DURATION_SECONDS",
     "EDGES",
     "ENVIRONMENTS",
+    "EVENTS_PER_ANSWER",
     "EVENTS_PER_ATTEMPT",
     "EVENT_KEY_BYTES",
     "EVENT_NAME_LENGTH",
@@ -215,6 +216,8 @@ EVENTS_PER_ATTEMPT: Final = Limit(
     "events",
     "publish one event that lists what happened, or split the step",
 )
+EVENTS_PER_ANSWER: Final = 2 * EVENTS_PER_ATTEMPT.maximum
+"""With those that a worker makes of a failure; the engine forwards no more."""
 EVENT_KEY_BYTES: Final = Limit(
     "event_key_too_long", "the event's key", 4 * KIB, "bytes", "use a short identifier as the key"
 )

@@ -18,7 +18,13 @@ from tasker_kafka.handlers.results import CallEnd, Failed
 from tasker_kafka.schemas.event_envelopes import failure_payload, step_event
 from tasker_kafka.schemas.event_validators import DeclaredEvent
 from tasker_kafka.schemas.identity import format_id, traceparent_for
-from tasker_kafka.schemas.limits import EVENTS_PER_ATTEMPT, RECORD_BYTES, RESULT_WITH_EVENTS_BYTES, Limit
+from tasker_kafka.schemas.limits import (
+    EVENTS_PER_ANSWER,
+    EVENTS_PER_ATTEMPT,
+    RECORD_BYTES,
+    RESULT_WITH_EVENTS_BYTES,
+    Limit,
+)
 from tasker_kafka.schemas.records import Dispatch, DomainEvent, EventCandidate, Failure
 from tasker_kafka.schemas.words import Delivery, EventCondition
 
@@ -129,7 +135,7 @@ class AttemptEvents:
         size = sum(map(_size, found))
         for each in await self._made(_OF_FAILURE, failure_payload(failure, self._dispatch.attempt)):
             size += _size(each)
-            if RECORD_BYTES.is_exceeded(size):
+            if RECORD_BYTES.is_exceeded(size) or len(found) >= EVENTS_PER_ANSWER:
                 self._figures.oversize += 1
                 _logger.error("%s: event %s is left out: the answer would be too large", self, each.name)
                 break

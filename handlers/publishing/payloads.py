@@ -42,7 +42,7 @@ def decoded_payload(name: str, data: bytes) -> Any:
     """The value of a payload's JSON. EventError for NaN, Infinity and more than 64 levels."""
     try:
         value = msgspec.json.decode(data)
-    except (msgspec.DecodeError, RecursionError) as error:
+    except (msgspec.DecodeError, ValueError, RecursionError) as error:
         raise EventError(f"event {name}: the payload is no JSON: {error}") from None
     depth = nesting(value)
     if JSON_DEPTH.is_exceeded(depth):

@@ -22,7 +22,7 @@ from tasker_kafka.schemas.event_validators import DeclaredEvent, declared_events
 from tasker_kafka.schemas.identity import decided_event_id, format_id
 from tasker_kafka.schemas.limits import (
     EVENT_KEY_BYTES,
-    EVENTS_PER_ATTEMPT,
+    EVENTS_PER_ANSWER,
     NAME_LENGTH,
     RESULT_WITH_EVENTS_BYTES,
 )
@@ -131,7 +131,7 @@ def _forwarded(story: _Story, command: Command) -> Iterator[DomainEvent | str]:
         if candidate.condition not in fitting or candidate.delivery is Delivery.FIRE_AND_FORGET:
             continue
         name = candidate.name
-        if number >= EVENTS_PER_ATTEMPT.maximum or name not in declared or not _is_writable(candidate):
+        if number >= EVENTS_PER_ANSWER or name not in declared or not _is_writable(candidate):
             yield f"step {body.step}: the event {name[:128]!r} of its result is undeclared, too large or too many"
             continue
         yield step_event(

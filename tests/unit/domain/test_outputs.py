@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from tasker_kafka.schemas.codec import codec
 from tasker_kafka.schemas.identity import event_id, step_id
-from tasker_kafka.schemas.limits import EVENT_KEY_BYTES, RESULT_WITH_EVENTS_BYTES
+from tasker_kafka.schemas.limits import EVENT_KEY_BYTES, EVENTS_PER_ANSWER, RESULT_WITH_EVENTS_BYTES
 from tasker_kafka.schemas.plan import EventDeclaration, RetryPolicy
 from tasker_kafka.schemas.records import Command, EventCandidate, Failure
 from tasker_kafka.schemas.state import TaskState
@@ -150,6 +150,17 @@ def test_an_event_that_its_topic_might_not_take_does_not_go_out(changes: dict[st
     rig.do(rig.result("a", events=(replace(whole, **changes), largest)))
     assert rig.last.domain_events == (rig.last.domain_events[0],)
     assert rig.last.domain_events[0].payload == largest.payload
+
+
+@pytest.mark.parametrize("more", [-1, 0, 1])
+def test_so_many_events_of_a_result_go_out(more: int) -> None:
+    rig = Rig(plan_of(PAIR, steps=DECLARED))
+    rig.start()
+    many = tuple(replace(candidates()[0], position=position) for position in range(EVENTS_PER_ANSWER + more))
+    rig.do(rig.result("a", events=many))
+    assert len(rig.last.domain_events) == min(len(many), EVENTS_PER_ANSWER)
+    assert len({each.event_id for each in rig.last.domain_events}) == len(rig.last.domain_events)
+    assert len(rig.last.dropped_events) == max(0, more)
 
 
 def test_an_ignored_result_publishes_nothing() -> None:
