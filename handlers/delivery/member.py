@@ -235,7 +235,8 @@ class Membership:
             await asyncio.sleep(delay)
             delay = min(2 * delay, self._settings.retry_max_seconds)
         self._reached(DeliveryCrashPoint.ASSIGNED)
-        # What `run` has paused meanwhile, knowing nothing of the new partitions, goes on here.
+        self._paused = set()
+        self._is_settled = True
         self._apply_pauses()
         self.assigned.set()
 

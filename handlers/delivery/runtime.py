@@ -197,6 +197,7 @@ class GroupMember:
             settings=settings,
             receipts=receipts,
             crash_points=self._crash_points,
+            on_error=self._fail,
         )
 
     async def _run(self, membership: Membership) -> None:
