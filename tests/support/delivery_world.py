@@ -209,7 +209,7 @@ class World:
         """Wait until the group has committed everything there is."""
         async with asyncio.timeout(seconds):
             while await self.lag():  # noqa: ASYNC110 - asked anew
-                await asyncio.sleep(0.05)
+                await asyncio.sleep(0.5)
 
     async def _topics(self, group: str) -> Iterable[str]:
         names = await self.log.admin().names()
