@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from tasker_kafka.handlers.watermark import Watermark, decode_metadata
 from tasker_kafka.schemas.errors import FencedError, LogError
@@ -51,6 +51,7 @@ class Membership:
         settings: DeliverySettings,
         receipts: ReceiptBook | None,
         crash_points: CrashPoints[DeliveryCrashPoint],
+        on_error: Callable[[BaseException], None],
     ) -> None:
         self._log = log
         self._topics = topics
@@ -62,6 +63,7 @@ class Membership:
         self._settings = settings
         self._receipts = receipts
         self._reached = crash_points.reached
+        self._on_error = on_error
         self._parts: dict[int, PartitionLanes] = {}
         self._full: set[int] = set()
         """Partition numbers whose metadata do not fit a commit."""
@@ -84,6 +86,7 @@ class Membership:
         """Consume until `stop`. FencedError when another process has taken this one's instance id."""
         await self._consumer.start(self._topics.all, self)
         self._committing = asyncio.create_task(self._commit_at_intervals(), name="commits of a subscriber")
+        self._committing.add_done_callback(self._commits_ended)
         while not self._is_stopping:
             try:
                 batches = await self._consumer.fetch(timeout=0.5)
@@ -187,6 +190,10 @@ class Membership:
             if not await self._commit():
                 await asyncio.sleep(self._settings.retry_seconds)
                 self._changed.set()
+
+    def _commits_ended(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._on_error(error)
 
     async def _commit(self) -> bool:
         """Commit every place that has news, in one request: whether the log has taken it."""
