@@ -148,6 +148,8 @@ async def _mark_uncommitted(bootstrap: str, raw: RawLog, ends: Mapping[TopicPart
     """Mark what only readers of uncommitted records see."""
     names = {raw.topic(name) for name in _TRANSACTIONAL}
     chosen = {place: end for place, end in ends.items() if place.topic in names}
+    if not any(chosen.values()):
+        return
     committed: dict[TopicPartition, set[int]] = {place: set() for place in chosen}
     consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap, **_options("read_committed"))
     await consumer.start()

@@ -114,6 +114,10 @@ class System:
         """What a role has printed, for messages of failing tests."""
         return (self._folder / f"{name}.log").read_text(errors="replace")[-4000:]
 
+    def start_role(self, name: str, arguments: list[str]) -> str:
+        """A role by the arguments of the command line: its name."""
+        return self._start(name, arguments)
+
     def _start(self, name: str, arguments: list[str]) -> str:
         self._commands[name] = arguments
         environment = os.environ | {
