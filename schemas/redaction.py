@@ -17,7 +17,7 @@ from typing import Any, Final, cast
 import msgspec
 
 from .limits import TRACEBACK_BYTES
-from .redaction_names import NameFilter, strip_invisible
+from .redaction_names import NameFilter, may_hide, strip_invisible
 from .redaction_values import is_card_number, mask_secrets
 
 __all__ = [
@@ -165,7 +165,7 @@ class Redactor:
             if structured is not None:
                 return structured
         found = mask_secrets(text, self._hides, self.mask)
-        if not text.isascii() and (visible := strip_invisible(text)) != text:
+        if may_hide(text) and (visible := strip_invisible(text)) != text:
             cleaned = mask_secrets(visible, self._hides, self.mask)
             return cleaned if cleaned != visible else found
         return found

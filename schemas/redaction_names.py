@@ -16,13 +16,19 @@ from typing import Final
 
 from .errors import ConfigurationError
 
-__all__ = ["NameFilter", "split_words", "strip_invisible"]
+__all__ = ["NameFilter", "may_hide", "split_words", "strip_invisible"]
 
 INVISIBLE: Final = re.compile(
     "[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f\u3164"
     "\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufff8\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
 )
 """Characters that nobody sees: zero-width, joiners, directions, fillers, variation selectors, tags."""
+_TERMINAL: Final = re.compile(
+    r"(?:\x1b\[|\x9b)[0-?]{0,64}[ -/]{0,16}[@-~]"  # colours and cursor
+    r"|\x1b\][^\x07\x1b]{0,512}(?:\x07|\x1b\\)"  # titles and links
+    r"|\x1b[@-Z\\^_]"
+)
+"""What a terminal obeys and nobody sees: coloured output would otherwise hide `password` behind `31m`."""
 _CACHED_KEYS: Final = 8_192
 _LONGEST_RUN: Final = 8
 """Words that are tried joined; more would only cost time."""
@@ -34,13 +40,20 @@ Words = tuple[str, ...]
 
 def strip_invisible(text: str) -> str:
     """The text without characters that nobody sees."""
-    return INVISIBLE.sub("", text) if not text.isascii() else text
+    if not may_hide(text):
+        return text
+    return _TERMINAL.sub("", INVISIBLE.sub("", text))
+
+
+def may_hide(text: str) -> bool:
+    """Whether `strip_invisible` may change the text; quick to ask."""
+    return not text.isascii() or "\x1b" in text
 
 
 @lru_cache(maxsize=_CACHED_KEYS)
 def split_words(key: str) -> Words:
     """The words of a name, in small letters: at separators, at changes of case and around digits."""
-    text = unicodedata.normalize("NFKC", strip_invisible(key)) if not key.isascii() else key
+    text = unicodedata.normalize("NFKC", strip_invisible(key)) if may_hide(key) else key
     words: list[str] = []
     word = ""
     for position, each in enumerate(text):

@@ -164,3 +164,21 @@ HOSTILE = [
 @pytest.mark.parametrize("text", HOSTILE, ids=lambda text: repr(text[:16]))
 def test_hostile_text_is_read_in_linear_time(text: str) -> None:
     assert redact_text(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "\x1b[31mpassword\x1b[0m=hunter2",
+        "pass\x1b[1;4mword=hunter2",
+        "\x9b31mpassword=hunter2",
+        "\x1b]8;;http://docs\x07password=hunter2\x1b]8;;\x1b\\",
+        "\x1bMpassword=hunter2",
+    ],
+)
+def test_what_only_a_terminal_sees_hides_no_name(text: str) -> None:
+    assert redact_text(text) == f"password={F}"
+
+
+def test_coloured_text_without_secrets_stays_coloured() -> None:
+    assert redact_text("\x1b[31mnothing here\x1b[0m") == "\x1b[31mnothing here\x1b[0m"
