@@ -116,7 +116,7 @@ class Stage:
         found = [each async for each in letters_of(self.log, queue, 0, LetterFilter())]
         return [str(each.place) for each in sorted(found, key=lambda each: each.journey.offset)]
 
-    async def redrive(self, wanted: LetterFilter = LetterFilter(), order: ActOrder = BY) -> int:  # noqa: B008
+    async def redrive(self, wanted: LetterFilter = LetterFilter(), order: ActOrder = BY) -> int:  # noqa: B008 - immutable
         """Redrive: how many letters."""
         return (await redrive(self.log, self.names, wanted, order)).letters
 
