@@ -1,4 +1,4 @@
-"""`python -m tasker_kafka.deploy.demo`: a real Kafka, an orchestrator, a worker, and eleven tasks with their stories.
+"""`python -m tasker_kafka.deploy.demo`: a real Kafka, an orchestrator, a worker, subscribers, and twelve tasks.
 
 Exit code 0 only if every task ended as its story says. Whatever happens, nothing that was started is left running.
 """
@@ -22,6 +22,7 @@ from tasker_kafka.schemas.errors import TaskerError
 from tasker_kafka.topics.brokers import EmbeddedBroker
 from tasker_kafka.topics.brokers.runtime import Runtime
 
+from .observed import print_heard
 from .play import Outcome, play
 from .report import print_ending
 from .screen import Screen, make_console
@@ -54,10 +55,13 @@ def run(console: Console, stories: Sequence[Story]) -> int:
     started = time.monotonic()
     console.print(Text("Tasker on Kafka: a workflow engine whose only database is Kafka\n", style="bold"))
     with Shop() as shop:
+        shop.open_books(is_open=False)
         outcomes = asyncio.run(perform(shop, console, started, stories))
     for outcome in outcomes:
         if outcome.ending is not None:
             print_ending(console, outcome.ending)
+        if outcome.heard is not None:
+            print_heard(console, outcome.heard)
     wrong = conclude(console, outcomes, time.monotonic() - started)
     return 1 if wrong else 0
 
@@ -91,9 +95,9 @@ async def show(
     topics, templates = await stage.provide()
     screen.say(f"{topics} topics created, {templates} templates published")
     stage.open_gate()
-    screen.say(f"orchestrator and worker join; {len(stories)} requests go to the request topic")
+    screen.say(f"orchestrator, worker and subscribers join; {len(stories)} requests go to the request topic")
     outcomes = await play(stage, shop, screen, stories)
-    screen.say("every task has ended; stopping everything")
+    screen.say("every task has ended, every event is told; stopping everything")
     return outcomes
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from tasker_kafka.deploy.examples.shop import Shop
@@ -14,6 +14,7 @@ from tasker_kafka.schemas.identity import parse_id
 from tasker_kafka.schemas.words import TaskStatus
 
 from .board import Board, follow
+from .observed import Heard, hear_of
 from .report import Ending, faults
 from .screen import Screen
 from .stage import Stage
@@ -22,14 +23,14 @@ from .stories import Story
 __all__ = ["Outcome", "TookTooLong", "play"]
 
 STORIES_SECONDS: Final = 60.0
-"""All stories together; they take about one second."""
+"""All stories together; they take a few seconds."""
 
 OPERATOR_SECONDS: Final = 0.7
 """Before an operator acts, so that people see the failure."""
 
 
 class TookTooLong(TaskerError):
-    """Some task had not ended in time."""
+    """Some story had not ended in time."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,8 @@ class Outcome:
     story: Story
     faults: list[str]
     ending: Ending | None = None
+    heard: Heard | None = None
+    """Of an observed one: who heard of it."""
 
 
 async def play(stage: Stage, shop: Shop, screen: Screen, stories: Sequence[Story]) -> list[Outcome]:
@@ -54,7 +57,9 @@ async def play(stage: Stage, shop: Shop, screen: Screen, stories: Sequence[Story
             {playing, *others}, timeout=STORIES_SECONDS, return_when=asyncio.FIRST_COMPLETED
         )
         if not done:
-            raise TookTooLong(f"some task has not ended within {STORIES_SECONDS:g} s")
+            raise TookTooLong(
+                f"some task has not ended, or some event of the observed one is not told, within {STORIES_SECONDS:g} s"
+            )
         for other in others:
             if other.done():
                 other.result()  # neither ends but by raising
@@ -87,6 +92,9 @@ class _Director:
             task_id = await self._perform(story)
             outcomes = [await self._outcome(story, task_id)]
             ending = outcomes[0].ending
+            if story.is_observed and not outcomes[0].faults:
+                heard = await hear_of(task_id, self._stage, self._shop, self._screen)
+                outcomes = [replace(outcomes[0], heard=heard, faults=heard.faults)]
             if story.further is not None and ending is not None and not outcomes[0].faults:
                 further_id = parse_id(ending.report.output["refund_task"])
                 await self._board.wait_closed(further_id)

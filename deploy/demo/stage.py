@@ -1,4 +1,4 @@
-"""The system that the demo plays on: topics, templates, an orchestrator, a worker and a client, on a given broker.
+"""The system that the demo plays on: topics, templates, an orchestrator, a worker, subscribers, a client; on a broker.
 
 Roles are child processes that run what anyone would run (`tasker orchestrator`, `tasker worker -m …`). They end in
 every case: with the block, or by themselves when this process is gone.
@@ -36,9 +36,11 @@ __all__ = ["ACTOR", "RoleEnded", "Stage"]
 ACTOR: Final = "operator@demo"
 SETTINGS: Final = Path(__file__).parent / "settings"
 HANDLERS: Final = "tasker_kafka.deploy.examples"
+SUBSCRIBERS: Final = "tasker_kafka.deploy.examples.subscribers"
 ROLES: Final[Mapping[str, tuple[str, ...]]] = {
     "orchestrator": ("tasker_kafka.streams.runtime.orchestrator", "orchestrator"),
     "worker": (HANDLERS, "worker", "--module", HANDLERS),
+    "subscriber": (SUBSCRIBERS, "subscriber", "--module", SUBSCRIBERS),
 }
 """What each role loads first, and its command."""
 
@@ -65,7 +67,7 @@ class Stage:
         self._lines: dict[str, list[str]] = {name: [] for name in ROLES}
 
     async def __aenter__(self) -> Self:
-        """Start an orchestrator and a worker: they load, and wait to be told where the broker is."""
+        """Start the roles: they load, and wait to be told where the broker is."""
         self._gate = Path(self._open.enter_context(TemporaryDirectory(prefix="tasker-demo-")), "broker")
         self._open.push_async_callback(self.stop_roles)
         try:
@@ -111,7 +113,7 @@ class Stage:
         write_whole(self._gate, self._bootstrap.encode())
 
     async def stop_roles(self) -> None:
-        """End both; what has already ended is left as it is."""
+        """End all; what has already ended is left as it is."""
         children, self._children = self._children, {}
         await asyncio.gather(*(child.stop() for child in children.values()))
 

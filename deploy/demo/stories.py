@@ -39,6 +39,8 @@ class Story:
     failures: Mapping[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
     """Step → error codes of its failed attempts, in order. Every other step succeeds at its first attempt."""
     mend: Mend | None = None
+    is_observed: bool = False
+    """It publishes events, and the demo shows who heard of them (`observed.py`)."""
     further: Story | None = None
     """The task that this one submits; its id is `refund_task` of the output. Nobody requests it otherwise."""
 
@@ -151,6 +153,14 @@ STORIES: Final[tuple[Story, ...]] = (
         context={"cart": CART, "customer_email": "ben@example.com", "payment_token": "tok_busy_2"},
         output=ORDERED,
         failures={"process_payment": ("gateway_busy", "gateway_busy")},
+    ),
+    Story(
+        name="observed checkout",
+        template="ecommerce/observed_checkout",
+        context={"cart": CART, "customer_email": "dee@example.com", "payment_token": "tok_busy_1"},
+        output=ORDERED,
+        failures={"process_payment": ("gateway_busy",)},
+        is_observed=True,
     ),
     Story(
         name="API task, forbidden",

@@ -101,6 +101,9 @@ def test_every_story_is_told_and_nothing_is_left() -> None:
     assert re.search(r"└─ ✓ process_payment +complete  3 of 3 +[\d,]+ ms  attempt 1: gateway_busy", output)
     assert "operator@demo: retry_requested, because customer 2 is unlocked again" in output
     assert '"charge_id": "bank_transfer_77"' in output
+    assert re.search(r"order\.placed +durable +✓ +✗ dead letter, redriven ✓", output)
+    assert re.search(r"checkout\.completed +acknowledged +✓ receipt +✓ receipt", output)
+    assert "order.placed for checkout-books, after 3 deliveries" in output
     changes = [line for line in output.splitlines() if re.match(r" +\d+\.\d\d s  payment, declined ", line)]
     assert any("charge_card error (card_declined), task error" in line for line in changes)
 
@@ -119,18 +122,18 @@ def test_task_that_ends_otherwise_fails_the_demo() -> None:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_interrupted_demo_leaves_nothing(number: signal.Signals) -> None:
     with demo() as (process, mark):
-        read_until(process, "orchestrator and worker join")
-        assert len(marked(mark)) >= 4, "demo, broker, orchestrator, worker"
+        read_until(process, "subscribers join")
+        assert len(marked(mark)) >= 5, "demo, broker, orchestrator, worker, subscriber"
         process.send_signal(number)
         output, _ = process.communicate(timeout=TIMEOUT_SECONDS)
         assert process.returncode == 130, output
         assert marked(mark) == {}
 
 
-@pytest.mark.parametrize("role", ["orchestrator", "worker"])
+@pytest.mark.parametrize("role", ["orchestrator", "worker", "subscriber"])
 def test_role_that_dies_fails_the_demo_and_its_log_is_shown(role: str) -> None:
     with demo() as (process, mark):
-        read_until(process, "orchestrator and worker join")
+        read_until(process, "subscribers join")
         [victim] = [
             pid for pid, line in marked(mark).items() if re.search(rf"demo\.role .* {role}( |$)", line)
         ]
