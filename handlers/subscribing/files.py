@@ -159,11 +159,11 @@ def _entry(value: Any, source: str, line: int) -> tuple[list[Fault], Entry | Non
         return [_fault(each) for each in error.errors(include_url=False)], None
     retry = None
     if model.retry is not None:
-        given = model.retry.model_dump(exclude_none=True)
+        given: dict[str, Any] = model.retry.model_dump(exclude_none=True)
+        if "delays" in given:
+            given["delays"] = tuple(given["delays"])
         try:
-            retry = DeliveryPolicy(
-                **{**given, **({"delays": tuple(given["delays"])} if "delays" in given else {})}
-            )
+            retry = DeliveryPolicy(**given)
         except ConfigurationError as error:
             return [Fault(("retry",), "bad_retry", error.message)], None
     return [], Entry(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
@@ -77,7 +79,7 @@ def test_a_hostile_name_is_read_once() -> None:
 
         __hash__ = str.__hash__
 
-        def split(self, *_: object) -> list[str]:
+        def split(self, *_: Any, **__: Any) -> list[str]:
             return [Counting(each) for each in str(self).split(".")]
 
     pattern = parse_pattern(".".join(["*", "a"] * 60 + ["b"]))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, ClassVar
 
@@ -44,7 +44,7 @@ class PaymentAudit(BaseSubscriber):
 
     subscribe_to = ("payment.charged", "refund.*", "refund.**", "**", "order.placed")
     delivery = "durable"
-    headers: ClassVar[dict[str, str]] = {"ce_source": "/tasker/shop"}
+    headers: ClassVar[Mapping[str, str]] = {"ce_source": "/tasker/shop"}
 
     def __init__(self) -> None:
         super().__init__()
