@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from io import StringIO
 from typing import Any
 
 from rich.console import Console
@@ -91,9 +92,9 @@ def test_a_missing_event_is_a_fault() -> None:
 
 
 def test_what_became_of_each_event_is_shown() -> None:
-    console = Console(width=140, record=True, color_system=None, highlight=False)
-    with console.capture():
+    console = Console(file=StringIO(), width=140, color_system=None, highlight=False)
+    with console.capture() as captured:
         print_heard(console, all_as_expected())
-    text = console.export_text()
+    text = captured.get()
     assert "✗ dead letter, redriven ✓" in text
     assert "order.placed for checkout-books, after 3 deliveries, E" in text
