@@ -64,9 +64,9 @@ class Attempts:
         equipment.cancellations.on_cancelled = self._cancel
 
     @property
-    def has_room(self) -> bool:
-        """Another handler may start: not while the buffer of events blocks."""
-        return self._used < self._with.settings.concurrency and not self._with.events.is_blocking
+    def is_paused(self) -> bool:
+        """No handler is to start: the buffer of fire-and-forget events is full, and blocks."""
+        return self._with.events.is_blocking
 
     @property
     def used(self) -> int:

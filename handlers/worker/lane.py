@@ -144,7 +144,8 @@ class QueueLane:
 
     @property
     def _has_room(self) -> bool:
-        return self._attempts.used + self._turn.reserved < self._settings.concurrency
+        attempts = self._attempts
+        return attempts.used + self._turn.reserved < self._settings.concurrency and not attempts.is_paused
 
     def _start_alone(self, work: PartitionWork) -> None:
         """Start a suspect's last delivery, if nothing else is in flight; else it will be the next to start."""
