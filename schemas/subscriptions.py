@@ -41,6 +41,10 @@ class GroupSubscription(msgspec.Struct, frozen=True, kw_only=True):
     """It owes receipts for events from then on."""
     delivery: Delivery | None = None
     """How it takes every event; None: as each was published."""
+    headers: tuple[tuple[str, bytes], ...] = ()
+    """It takes only events that carry these headers with these values."""
+    fields: bytes = b""
+    """JSON object, path → value: it takes only events whose payload holds them. Empty: no such filter."""
 
 
 class SubscriberGroup(msgspec.Struct, frozen=True, kw_only=True):

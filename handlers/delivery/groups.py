@@ -11,6 +11,8 @@ import logging
 from collections.abc import Iterable, Mapping
 from typing import Final
 
+import msgspec
+
 from tasker_kafka.handlers.subscribing.subscription import SubscriberSpec, Subscription
 from tasker_kafka.schemas.codec import Codec
 from tasker_kafka.schemas.codec import codec as default_codec
@@ -61,15 +63,31 @@ def described(
 
 
 def _subscription(said: Subscription, before: GroupSubscription | None, now_ms: int) -> GroupSubscription:
-    is_same = (
-        before is not None and set(said.patterns) == set(before.patterns) and said.delivery == before.delivery
-    )
-    return GroupSubscription(
+    new = GroupSubscription(
         name=said.name,
         patterns=said.patterns,
         delivery=said.delivery,
-        since=before.since if before is not None and is_same else now_ms,
+        since=now_ms,
+        headers=tuple(sorted((name, value.encode()) for name, value in said.headers.items())),
+        fields=_json(said) if said.fields else b"",
     )
+    is_same = before is not None and _taken(new) == _taken(before)
+    return msgspec.structs.replace(new, since=before.since) if before is not None and is_same else new
+
+
+def _taken(said: GroupSubscription) -> tuple[object, ...]:
+    """What decides which events it owes receipts for."""
+    return frozenset(said.patterns), said.delivery, said.headers, said.fields
+
+
+def _json(said: Subscription) -> bytes:
+    try:
+        return msgspec.json.encode(said.fields, order="sorted")
+    except (TypeError, ValueError) as error:
+        raise ConfigurationError(
+            f"the field filter of subscription {said.name} asks for a value that JSON cannot hold: {error}",
+            next_step="payloads are JSON: compare with text, numbers, true, false, null, lists or objects of these",
+        ) from None
 
 
 def sources_of(group: SubscriberGroup, names: TopicNames, topics: Iterable[str]) -> set[str]:

@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Any, NamedTuple
 
+import msgspec
+
 from tasker_kafka.handlers.subscribing.event import DomainEvent
 from tasker_kafka.schemas.codec import Codec
 from tasker_kafka.schemas.errors import ConfigurationError
@@ -17,10 +19,14 @@ from tasker_kafka.topics.log import Record
 from tasker_kafka.topics.names import TopicNames
 
 from .decoding import decode_event, name_of
+from .filters import EventFilter
 from .groups import sources_of
 from .receipts import Owed
 
 __all__ = ["Debtor", "Debtors", "Expected", "expected_of"]
+
+
+_decode_fields = msgspec.json.Decoder(dict[str, Any]).decode
 
 
 class Debtor(NamedTuple):
@@ -41,6 +47,7 @@ class Expected(NamedTuple):
 class _Claim(NamedTuple):
     debtor: Debtor
     patterns: EventPatterns
+    filter: EventFilter
     said: GroupSubscription
 
 
@@ -52,15 +59,25 @@ class Debtors:
         self._names = names
         self._claims: dict[str, tuple[_Claim, ...]] = {}
 
-    def of(self, topic: str, name: str, at_ms: int, published_as: Callable[[], Delivery]) -> list[Debtor]:
+    def of(
+        self,
+        topic: str,
+        name: str,
+        at_ms: int,
+        published_as: Callable[[], Delivery],
+        passes: Callable[[EventFilter], bool],
+    ) -> list[Debtor]:
         """Who owes a receipt for the event of this name, published to `topic` at `at_ms`.
 
-        `published_as` is asked only when an answer depends on it: what the publisher promised.
+        Asked only when an answer depends on it are `published_as`, what the publisher promised, and `passes`, whether
+        the event passes a subscription's filters.
         """
         found = [
             claim
             for claim in self._of_topic(topic)
-            if claim.said.since <= at_ms and claim.patterns.matches(name)
+            if claim.said.since <= at_ms
+            and claim.patterns.matches(name)
+            and (claim.filter.is_open or passes(claim.filter))
         ]
         if any(claim.said.delivery is None for claim in found):
             promised = published_as()
@@ -95,8 +112,11 @@ def expected_of(record: Record, debtors: Debtors, codec: Codec) -> list[Expected
     def published_as() -> Delivery:
         return _delivery(record) or event().delivery
 
+    def passes(wanted: EventFilter) -> bool:
+        return wanted.takes_headers(dict(record.headers)) and wanted.takes_fields(event().payload)
+
     name = name_of(record) or event().name
-    who = debtors.of(record.topic, name, record.timestamp, published_as)
+    who = debtors.of(record.topic, name, record.timestamp, published_as, passes)
     return [Expected(Owed(event().event_id, *each), name, record) for each in who]
 
 
@@ -113,7 +133,9 @@ def _claims(group: SubscriberGroup) -> list[_Claim]:
     for each in group.subscriptions:
         try:
             patterns = parse_patterns(each.patterns, is_foreign=True)
-        except ConfigurationError:
+            fields = _decode_fields(each.fields) if each.fields else {}
+        except (ConfigurationError, msgspec.DecodeError):
             continue  # of a newer release: its own watchers know what it means
-        found.append(_Claim(Debtor(group.group, each.name), patterns, each))
+        wanted = EventFilter(dict(each.headers), fields)
+        found.append(_Claim(Debtor(group.group, each.name), patterns, wanted, each))
     return found

@@ -16,6 +16,7 @@ from tasker_kafka.schemas.words import Delivery
 
 from .breaker import CircuitBreaker
 from .children import check_isolated
+from .filters import EventFilter
 from .policy import DeliveryPolicy
 
 __all__ = ["Prepared", "Subscriptions"]
@@ -39,17 +40,18 @@ class Prepared:
             check_isolated(said)
         self.patterns = parse_patterns(said.patterns, is_foreign=True)
         self._adapter: TypeAdapter[Any] | None = None if said.model is None else TypeAdapter(said.model)
-        self._headers = {name: value.encode() for name, value in said.headers.items()}
-        self._fields = [(tuple(path.split(".")), value) for path, value in said.fields.items()]
-        self.has_filters = bool(self._headers or self._fields)
+        self._filter = EventFilter(
+            {name: value.encode() for name, value in said.headers.items()}, said.fields
+        )
+        self.has_filters = not self._filter.is_open
 
     def takes_headers(self, headers: Mapping[str, bytes]) -> bool:
         """Whether the record carries every header that is asked for."""
-        return all(headers.get(name) == value for name, value in self._headers.items())
+        return self._filter.takes_headers(headers)
 
     def takes_fields(self, payload: object) -> bool:
         """Whether the payload holds every value that is asked for."""
-        return all(_found(payload, path) == value for path, value in self._fields)
+        return self._filter.takes_fields(payload)
 
     def mode(self, event: DomainEvent[Any]) -> Delivery:
         """What the subscription promises for this event."""
@@ -101,11 +103,3 @@ class Subscriptions:
             if len(self._by_name) < _MOST_NAMES:
                 self._by_name[event_name] = found
         return found
-
-
-def _found(value: object, path: tuple[str, ...]) -> object:
-    for name in path:
-        if not isinstance(value, dict) or name not in value:
-            return None
-        value = value[name]
-    return value

@@ -5,9 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from typing import Any
 
+import msgspec
 import pytest
 
+from tasker_kafka.handlers.delivery.filters import EventFilter
 from tasker_kafka.handlers.delivery.groups import GroupRegistry, sources_of
 from tasker_kafka.handlers.delivery.owing import Debtor, Debtors
 from tasker_kafka.handlers.subscribing.subscription import SubscriberSpec, Subscription
@@ -114,10 +118,15 @@ def group(
     )  # fmt: skip
 
 
+def never(*_: object) -> Any:
+    """Is not asked."""
+    raise AssertionError("no answer depends on it")
+
+
 def owing(*groups: SubscriberGroup, topic: str = A, name: str = "a.b", at: int = 100) -> set[Debtor]:
     """Who owes a receipt for an event that was published as acknowledged."""
     debtors = Debtors({each.group: each for each in groups}, NAMES)
-    return set(debtors.of(topic, name, at, lambda: Delivery.ACKNOWLEDGED))
+    return set(debtors.of(topic, name, at, lambda: Delivery.ACKNOWLEDGED, never))
 
 
 def test_groups_take_what_they_name() -> None:
@@ -149,7 +158,7 @@ def test_how_it_takes_events_goes_before_how_they_are_published() -> None:
     debtors = Debtors({"g": all_kinds}, NAMES)
 
     def owing_of(published: Delivery) -> set[str]:
-        return {each.subscription for each in debtors.of(A, "a.b", 100, lambda: published)}
+        return {each.subscription for each in debtors.of(A, "a.b", 100, lambda: published, never)}
 
     found = {published: owing_of(published) for published in Delivery}
     assert found == {
@@ -162,10 +171,44 @@ def test_how_it_takes_events_goes_before_how_they_are_published() -> None:
 def test_the_publishers_promise_is_asked_for_only_where_it_matters() -> None:
     debtors = Debtors({"g": group("g", strict=Delivery.ACKNOWLEDGED)}, NAMES)
 
-    def never() -> Delivery:
-        raise AssertionError("nobody takes it as it was published")
+    assert debtors.of(A, "a.b", 100, never, never) == [Debtor("g", "strict")]
 
-    assert debtors.of(A, "a.b", 100, never) == [Debtor("g", "strict")]
+
+def test_filters_are_announced_and_asked() -> None:
+    async def scenario(registry: GroupRegistry, outbox: Outbox) -> None:
+        plain = subscription_of("s", "a.*")
+        strict = replace(plain, headers={"region": "eu"}, fields={"order.total": 3, "paid": True})
+        begun = (await registry.announce(spec_of("g", strict), outbox, member="m")).announced_at
+        await asyncio.sleep(1)
+        (said,) = (await registry.announce(spec_of("g", strict), outbox, member="m")).subscriptions
+        assert (said.since, said.headers) == (begun, (("region", b"eu"),))
+        debtors = Debtors(await registry.refresh(), NAMES)
+
+        def is_owed(headers: dict[str, bytes], payload: object) -> bool:
+            def passes(wanted: EventFilter) -> bool:
+                return wanted.takes_headers(headers) and wanted.takes_fields(payload)
+
+            return bool(debtors.of(A, "a.b", begun, lambda: Delivery.ACKNOWLEDGED, passes))
+
+        paid = {"order": {"total": 3}, "paid": True}
+        assert is_owed({"region": b"eu", "other": b"x"}, paid)
+        assert not is_owed({"region": b"us"}, paid)
+        assert not is_owed({}, paid)
+        assert not is_owed({"region": b"eu"}, {"order": {"total": 3}})
+        assert not is_owed({"region": b"eu"}, {"order": [3], "paid": True})
+        (changed,) = (await registry.announce(spec_of("g", plain), outbox, member="m")).subscriptions
+        assert changed.since > begun
+
+    play(scenario)
+
+
+def test_a_filter_that_no_payload_can_fit_is_refused() -> None:
+    async def scenario(registry: GroupRegistry, outbox: Outbox) -> None:
+        odd = replace(subscription_of("s", "a.*"), fields={"at": object()})
+        with pytest.raises(ConfigurationError, match="field filter of subscription s"):
+            await registry.announce(spec_of("g", odd), outbox, member="m")
+
+    play(scenario)
 
 
 def test_patterns_of_a_newer_release_owe_nothing_here() -> None:
@@ -174,6 +217,9 @@ def test_patterns_of_a_newer_release_owe_nothing_here() -> None:
         group="g", namespaces=(), topics=(), retry_topics=(), ordering="key", version="9", announced_by="m",
         announced_at=0, subscriptions=(odd, *group("g", s=None).subscriptions),
     )  # fmt: skip
+    assert owing(newer) == {Debtor("g", "s")}
+    strange = msgspec.structs.replace(odd, name="strange", patterns=("a.*",), fields=b"[")
+    newer = msgspec.structs.replace(newer, subscriptions=(strange, *newer.subscriptions))
     assert owing(newer) == {Debtor("g", "s")}
 
 

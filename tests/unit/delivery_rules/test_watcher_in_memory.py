@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
+from dataclasses import replace
 
 import msgspec
 import pytest
@@ -136,6 +137,21 @@ def test_foreign_topics_that_a_group_acknowledges_are_watched() -> None:
         assert (journey.event_id, journey.group) == ("o-1", "audit")
 
     play(scenario, "orders")
+
+
+def test_nobody_owes_for_what_a_filter_keeps_out() -> None:
+    async def scenario(world: WatchedWorld) -> None:
+        takes = replace(subscription_of("takes"), headers={"ce_type": "payment.charged"}, fields={"n": 1})
+        other_field = replace(subscription_of("other-field"), fields={"n": 2})
+        other_header = replace(subscription_of("other-header"), headers={"ce_type": "payment.refunded"})
+        await world.announce(spec_of("audit", takes, other_field, other_header))
+        await world.publish()
+        async with world.watcher() as watcher:
+            await wait_letters(world, 1)
+            await until(lambda: watcher.figures.settled == 1)
+        assert [journey.subscription for _, journey in await world.letters()] == ["takes"]
+
+    play(scenario)
 
 
 def test_a_topic_that_comes_later_is_found() -> None:
