@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import heapq
 import json
+from collections.abc import AsyncIterable
 from contextlib import aclosing
 from typing import Any, Final
 
@@ -130,14 +131,15 @@ async def list_letters(
 ) -> LetterPage:
     """The newest letters that fit. `before`: the `next` of the page before this one."""
     above = None if before is None else _parse_cursor(before)
-    newest: list[tuple[_Rank, DeadLetter]] = []
+    newest = _Newest(limit + 1)
     for queue in await letter_queues(log, names, wanted.queues):
         for partition in range(await log.partition_count(queue.topic)):
-            await _take_newest(log, queue, partition, wanted, newest, limit + 1, above)
-    found = sorted(newest, key=lambda each: each[0], reverse=True)
-    last = found[limit - 1][0] if len(found) > limit else None
+            async with aclosing(letters_of(log, queue, partition, wanted)) as letters:
+                await _take(letters, newest, above)
+    ranks = newest.ranks()
+    last = ranks[limit - 1] if len(ranks) > limit else None
     return LetterPage(
-        letters=[letter_row(letter) for _, letter in found[:limit]],
+        letters=[letter_row(newest.letters[rank]) for rank in ranks[:limit]],
         next=None if last is None else f"{last[0]}-{LetterPlace(*last[1:])}",
     )
 
@@ -213,33 +215,41 @@ def letter_row(letter: DeadLetter) -> LetterRow:
     )
 
 
-async def _take_newest(  # noqa: PLR0917 - one partition's part of a page
-    log: Log,
-    queue: DeadLetterQueue,
-    partition: int,
-    wanted: LetterFilter,
-    newest: list[tuple[_Rank, DeadLetter]],
-    count: int,
-    above: _Rank | None,
-) -> None:
-    """Put the partition's letters below `above` into the heap of the `count` newest; stop where none can enter it.
+class _Newest:
+    """The newest letters, so many at most."""
 
-    A letter counts as no newer than those behind it in its partition, so that the clocks of several writers cannot
+    def __init__(self, most: int) -> None:
+        self.letters: dict[_Rank, DeadLetter] = {}
+        self._most = most
+        self._oldest_first: list[_Rank] = []
+
+    def add(self, rank: _Rank, letter: DeadLetter) -> bool:
+        """Take a letter in; False when it is older than all there are, and there are enough."""
+        if len(self.letters) >= self._most:
+            if rank < self._oldest_first[0]:
+                return False
+            del self.letters[heapq.heappop(self._oldest_first)]
+        heapq.heappush(self._oldest_first, rank)
+        self.letters[rank] = letter
+        return True
+
+    def ranks(self) -> list[_Rank]:
+        """The newest first."""
+        return sorted(self.letters, reverse=True)
+
+
+async def _take(letters: AsyncIterable[DeadLetter], newest: _Newest, above: _Rank | None) -> None:
+    """Add a partition's letters below `above`, until none can be among the newest.
+
+    A letter counts as no younger than those after it in its partition, so that the clocks of several writers cannot
     bring a letter onto two pages, or onto none.
     """
     time: int | None = None
-    async with aclosing(letters_of(log, queue, partition, wanted)) as letters:
-        async for letter in letters:
-            time = letter.died_at if time is None else min(time, letter.died_at)
-            rank = (time, *letter.place)
-            if above is not None and rank >= above:
-                continue
-            if len(newest) < count:
-                heapq.heappush(newest, (rank, letter))
-            elif rank > newest[0][0]:
-                heapq.heapreplace(newest, (rank, letter))
-            else:
-                return
+    async for letter in letters:
+        time = letter.died_at if time is None else min(time, letter.died_at)
+        rank = (time, letter.place.queue, letter.place.partition, letter.place.offset)
+        if (above is None or rank < above) and not newest.add(rank, letter):
+            return
 
 
 def _parse_cursor(text: str) -> _Rank:
@@ -249,7 +259,8 @@ def _parse_cursor(text: str) -> _Rank:
             f"{text[:80]!r} is no place in the list",
             next_step="give `next` of the page before, as --json prints it and the table says below",
         )
-    return (int(time), *parse_place(place))
+    where = parse_place(place)
+    return int(time), where.queue, where.partition, where.offset
 
 
 async def _located(log: Log, names: TopicNames, place: str) -> tuple[DeadLetterQueue, LetterPlace]:

@@ -119,20 +119,16 @@ def assign(payload: Any, assignments: Sequence[Assignment]) -> Any:
 
 
 def _below(holder: Any, step: str | int, whole: Assignment) -> Any:
-    is_there = (
-        isinstance(holder, list) and step < len(holder)
-        if isinstance(step, int)
-        else isinstance(holder, dict) and step in holder
+    if isinstance(step, int):
+        if isinstance(holder, list) and step < len(holder):
+            return holder[step]
+    elif isinstance(holder, dict) and step in holder:
+        return holder[step]
+    found = f"names {', '.join(sorted(holder)[:8])}" if isinstance(holder, dict) else type(holder).__name__
+    raise EditFault(
+        f"{whole.where[:80]}: there is no {step!r} in the payload",
+        next_step=f"there is {found}; a path leads over what exists, only its last name may be new",
     )
-    if not is_there:
-        found = (
-            f"names {', '.join(sorted(holder)[:8])}" if isinstance(holder, dict) else type(holder).__name__
-        )
-        raise EditFault(
-            f"{whole.where[:80]}: there is no {step!r} in the payload",
-            next_step=f"there is {found}; a path leads over what exists, only its last name may be new",
-        )
-    return holder[step]
 
 
 def _foreign(record: Record, value: bytes, error: DecodeError) -> Payload:
