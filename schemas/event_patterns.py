@@ -20,7 +20,7 @@ from typing import Final
 import msgspec
 
 from .errors import ConfigurationError
-from .template_models import RESERVED_EVENT_PREFIXES
+from .words import RESERVED_EVENT_PREFIXES
 
 __all__ = ["EventPattern", "EventPatterns", "parse_pattern", "parse_patterns"]
 

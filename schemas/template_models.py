@@ -23,9 +23,9 @@ from .limits import (
     Limit,
 )
 from .paths import PathError, parse_path
+from .words import RESERVED_EVENT_PREFIXES
 
 __all__ = [
-    "RESERVED_EVENT_PREFIXES",
     "STEP_TYPES_TO_COME",
     "EventModel",
     "HandlerModel",
@@ -38,7 +38,6 @@ __all__ = [
     "TemplateModel",
 ]
 
-RESERVED_EVENT_PREFIXES: Final = ("step", "system", "task", "workflow")
 STEP_TYPES_TO_COME: Final = ("batch", "decision", "deferred_convergence", "map", "wait")
 
 _NAME: Final = re.compile(r"[a-z0-9_]+")

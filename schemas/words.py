@@ -13,6 +13,7 @@ __all__ = [
     "CLOSED_TASK_STATES",
     "DONE_STEP_STATES",
     "FINAL_TASK_STATES",
+    "RESERVED_EVENT_PREFIXES",
     "AnswerCode",
     "Cause",
     "DeadLetterAction",
@@ -201,6 +202,10 @@ class EventCondition(StrEnum):
     CANCELLED = "cancelled"
     BLOCKED = "blocked"
     RESOLVED_MANUALLY = "resolved_manually"
+
+
+RESERVED_EVENT_PREFIXES: Final = ("step", "system", "task", "workflow")
+"""First segments of system events, which are telemetry: no domain event may have one."""
 
 
 class RejectionCode(StrEnum):

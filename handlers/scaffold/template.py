@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from tasker_kafka.schemas.template import compile_template, load_templates
-from tasker_kafka.schemas.template_models import RESERVED_EVENT_PREFIXES
+from tasker_kafka.schemas.words import RESERVED_EVENT_PREFIXES
 
 from .errors import ScaffoldError
 from .handler import HANDLERS_DOCSTRING, import_line, importable

@@ -171,7 +171,7 @@ def test_messages(document: Any, expected: str) -> None:
             "steps[0].handler.resolver",
             "registered name alone",
         ),
-        (template(event_subscriptions=[]), "event_subscriptions", "files of their own"),
+        (template(event_subscriptions=[]), "event_subscriptions", "tasker subscriber --config"),
     ],
 )
 def test_keys_of_the_originals_say_what_to_use(document: Any, path: str, advice: str) -> None:
