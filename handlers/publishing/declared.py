@@ -85,9 +85,10 @@ def checked_event(
     name = event.declaration.name
     violations = event.violations(payload)
     if violations:
-        more = f" (and {len(violations) - 1} more)" if len(violations) > 1 else ""
+        first, *rest = violations
+        more = f" (and {len(rest)} more)" if rest else ""
         raise EventError(
-            f"event {name}: {violations[0]}{more}",
+            f"event {name}: {first}{more}",
             next_step="publish what the event's schema says, or give the changed schema a new version",
         )
     masked = event.masked(payload)

@@ -74,7 +74,7 @@ def event_publisher(name: str) -> Callable[[F], F]:
         )
 
     def declare(function: F) -> F:
-        if not inspect.isroutine(function) or inspect.isgeneratorfunction(function):
+        if not _is_function(function):
             raise ConfigurationError(f"publisher {name} is neither a function nor a coroutine function")
         definition = PublisherDefinition(name, function, inspect.iscoroutinefunction(function))
         setattr(function, _ATTRIBUTE, definition)
@@ -89,3 +89,7 @@ def publisher_of(value: object) -> PublisherDefinition | None:
         return value
     found = vars(value).get(_ATTRIBUTE) if hasattr(value, "__dict__") else None
     return found if isinstance(found, PublisherDefinition) and found.function is value else None
+
+
+def _is_function(value: object) -> bool:
+    return inspect.isroutine(value) and not inspect.isgeneratorfunction(value)
