@@ -26,6 +26,7 @@ from tasker_kafka.topics.names import TopicNames
 
 from .provisioning import find_drifts, partitions_for, published_plans
 from .reading.scan import newest_by_key, partitions_of
+from .reading.subscriber_groups import list_groups
 from .reading.waiting import describe_queue, duration_text
 from .reading.workers import Workforce, list_workers
 from .wiring import configured_partitions, topic_plan
@@ -77,6 +78,7 @@ async def examine(settings: Settings, bootstrap: str, connect: Callable[[], Log]
             "orchestrators": _orchestrators,
             "workers": _workers,
             "waiting steps": _waiting,
+            "subscribers": _subscribers,
         }.items():
             checks += await _made(name, look, log, names, settings)
     finally:
@@ -213,6 +215,39 @@ async def _waiting(log: Log, names: TopicNames, settings: Settings) -> list[Chec
     if len(waits) > MOST_TOLD:
         found.append(Check("waiting steps", "wrong", f"… and {len(waits) - MOST_TOLD} more steps", None))
     return found or [Check("waiting steps", "ok", "none has been enqueued for long")]
+
+
+async def _subscribers(log: Log, names: TopicNames, settings: Settings) -> list[Check]:
+    """Whether each announced group is served, has lost nothing, and has no dead letters that wait for somebody."""
+    groups = await list_groups(log, names)
+    found: list[Check] = []
+    for group in groups:
+        about = f"group {group.group}"
+        if group.is_announced and not group.members:
+            waits = f"; {group.lag} records wait" if group.lag else ""
+            way_out = (
+                f"`tasker subscriber -m MODULE`; gone for good: `tasker subscriber forget {group.group}`"
+            )
+            found.append(Check("subscribers", "wrong", f"nobody serves {about}{waits}", way_out))
+        if group.lost:
+            told = f"{about}: {group.lost} records outlived their retention unread"
+            found.append(
+                Check("subscribers", "wrong", told, "keep events for longer than a group may be away")
+            )
+        if group.dead_letters and group.oldest_dead_at is not None:
+            age = duration_text(log.now_ms() - group.oldest_dead_at)
+            told = f"{about}: {group.dead_letters} open dead letters, the oldest {age} old"
+            way_out = f"`tasker dlq list --group {group.group}`; kept for {_dlq_days(settings)}"
+            found.append(Check("subscribers", "wrong", told, way_out))
+    served = sum(bool(group.members) for group in groups)
+    return found or [
+        Check("subscribers", "ok", f"{served} groups are served" if groups else "there are none")
+    ]
+
+
+def _dlq_days(settings: Settings) -> str:
+    days = settings.events.durable.dlq_retention_days
+    return f"{days} days" if days > 1 else "a day"
 
 
 def _long_waits(value: bytes, plans: dict[bytes, Plan], now: int) -> Iterator[tuple[int, str, str, str, str]]:

@@ -74,6 +74,15 @@ class Groups:
 
         self.do(work)
 
+    def join(self) -> None:
+        """A member whose session is still alive when the next command asks: it does not leave."""
+
+        async def work(world: LetterWorld) -> None:
+            member = world.log.group(world.names.subscriber_group("audit"), client_id="one")
+            await member.start([world.names.domain_events(NAMESPACE)], Listener())
+
+        self.do(work)
+
     def announce(self) -> None:
         """The group's word in the registry."""
 
@@ -215,3 +224,28 @@ def test_without_any_group(tasker: Tasker) -> None:
     ran = tasker("subscriber", "list")
     assert ran.code == 0
     assert "no subscriber groups" in ran.out
+
+
+class TestDoctor:
+    """What `tasker doctor` says of groups."""
+
+    def checks(self, tasker: Tasker) -> list[dict[str, Any]]:
+        """Its findings about subscribers."""
+        return [each for each in tasker("doctor", "--json").json["checks"] if each["name"] == "subscribers"]
+
+    def test_what_is_wrong_with_a_group(self, tasker: Tasker, groups: Groups, cluster: MemoryCluster) -> None:
+        groups.publish(*range(5))
+        groups.commit(1)
+        cluster.store(TopicPartition("tasker.domain-events.shop.v1", 0)).truncate(3)
+        groups.do(lambda world: world.die(original(world.names, 1)))
+        away, lost, dead = self.checks(tasker)
+        assert away["message"] == "nobody serves group audit; 2 records wait"
+        assert "tasker subscriber forget audit" in away["way_out"]
+        assert lost["message"] == "group audit: 2 records outlived their retention unread"
+        assert "1 open dead letters, the oldest 0 s old" in dead["message"]
+        assert dead["way_out"] == "`tasker dlq list --group audit`; kept for 7 days"
+
+    def test_a_served_group_is_well(self, tasker: Tasker, groups: Groups) -> None:
+        groups.join()
+        (check,) = self.checks(tasker)
+        assert (check["verdict"], check["message"]) == ("ok", "1 groups are served")
