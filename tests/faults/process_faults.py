@@ -67,6 +67,15 @@ async def _until_joined(rig: Rig, before: set[str]) -> bool:
     return False
 
 
+async def _until_member(rig: Rig, pid: int) -> None:
+    """Wait until this worker is in its group: before, it does not listen to SIGTERM yet."""
+    group, until = rig.names.worker_group(QUEUE), time.monotonic() + TAKEOVER_SECONDS
+    while time.monotonic() < until:
+        if any(f"-{pid}-" in each for each in await rig.members(group)):
+            return
+        await asyncio.sleep(0.2)
+
+
 async def zombie_orchestrator(rig: Rig, dice: random.Random) -> Outcome:
     """SIGSTOP until others own its partitions, then SIGCONT: it must find that out and write nothing that counts."""
     name = dice.choice(rig.fleet.names("orchestrator"))
@@ -148,6 +157,7 @@ async def graceful_orchestrator(rig: Rig, dice: random.Random) -> Outcome:
 async def graceful_worker(rig: Rig, dice: random.Random) -> Outcome:
     """SIGTERM and restart."""
     name = dice.choice(rig.fleet.names("worker"))
+    await _until_member(rig, rig.fleet.roles[name].pid)
     at, begun = now_ms(), time.monotonic()
     before = set(await rig.members(rig.names.worker_group(QUEUE)))
     end = await rig.fleet.terminate(name)
