@@ -29,7 +29,7 @@ from .provisioning import find_drifts, find_worker_drifts, partitions_for
 from .wiring import configured_partitions, topic_plan, worker_settings
 
 if TYPE_CHECKING:
-    from tasker_kafka.handlers.worker import WorkerSettings
+    from tasker_kafka.handlers.worker import StepWorker, WorkerSettings
     from tasker_kafka.handlers.worker.crash_points import WorkerCrashPoint
     from tasker_kafka.streams.lane import CrashPoint
 
@@ -183,7 +183,7 @@ async def _work(
         )
         refuse(await find_worker_drifts(log, names, wanted_topics, served))
         worker = StepWorker(log, names, plans, served, registry, settings=wanted, crash_points=crash_points)
-        on_stop_signal(worker.stop)
+        on_stop_signal(lambda: _stop(worker, beside))
         _logger.info(
             "worker %s serves %s with %s", worker.worker_id, ", ".join(served), ", ".join(registry.names)
         )
@@ -192,6 +192,13 @@ async def _work(
             opened.push_async_callback(_end_with, beside, running)
         settle_garbage()
         await worker.run()
+
+
+async def _stop(worker: StepWorker, beside: Supervisor | None) -> None:
+    """Both at once: each has its own work to finish, and whoever told us to stop does not wait for ever."""
+    await worker.stop()
+    if beside is not None:
+        await beside.stop()
 
 
 async def _end_with(beside: Supervisor, running: asyncio.Task[int]) -> None:

@@ -5,6 +5,7 @@ Functions and methods of classes come through here, so a rule about handlers sta
 
 from __future__ import annotations
 
+import functools
 import inspect
 import re
 from collections.abc import Callable, Iterable, Mapping
@@ -196,8 +197,8 @@ def _model(name: str, handler: Handler, given: Any, names: Mapping[str, Any] | N
 
 def _annotated_model(name: str, handler: Handler, given: Any, names: Mapping[str, Any] | None) -> Any:
     """`Model` of `DomainEvent[Model]`; None where the annotation says nothing of the payload."""
-    function = inspect.unwrap(handler) if inspect.isroutine(handler) else type(handler).__call__
     try:
+        function = _annotated_function(handler)
         parameters = [*inspect.signature(handler).parameters]
         hints = get_type_hints(function, localns=dict(names or {}))
     except NameError as error:
@@ -208,12 +209,19 @@ def _annotated_model(name: str, handler: Handler, given: Any, names: Mapping[str
             next_step="import the type at module level, outside `if TYPE_CHECKING`, or give model=",
         ) from None
     except (TypeError, ValueError):
-        return None  # a partial, a builtin: nothing is annotated
+        return None  # a builtin: nothing is annotated
     hint = hints.get(parameters[0])
     if get_origin(hint) is not DomainEvent:
         return None
     (model,) = get_args(hint)
     return None if model in {Any, object} else model
+
+
+def _annotated_function(handler: Any) -> Any:
+    """Where the annotations stand: in the function itself, or in the one that an object or a partial calls."""
+    if isinstance(handler, functools.partial):
+        return _annotated_function(handler.func)
+    return inspect.unwrap(handler) if inspect.isroutine(handler) else type(handler).__call__
 
 
 def _shown(model: Any) -> str:

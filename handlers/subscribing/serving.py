@@ -127,14 +127,15 @@ class Serving:
 
     def _may_go_on(self, group: str, error: Exception) -> bool:
         """Tell why the group has ended; False: it stays down."""
+        if len(self._specs) == 1:  # whoever called `run` is told
+            self._down[group] = error
+            return False
         code = exit_code(error)
-        traceback = error if code is ExitCode.INTERNAL else None
-        _logger.error("group %s: %s", group, error or repr(error), exc_info=traceback)
-        if len(self._specs) > 1 and not is_final(code):
+        _logger.error("group %s: %s", group, error, exc_info=error if code is ExitCode.INTERNAL else None)
+        if not is_final(code):
             return True
+        _logger.critical("group %s stays down until somebody acts; the others go on", group)
         self._down[group] = error
-        if len(self._specs) > 1:
-            _logger.critical("group %s stays down until somebody acts; the others go on", group)
         return False
 
     async def _pause(self, seconds: float) -> None:
