@@ -8,9 +8,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from .console import print_json, print_text
+from .guard import run
 from .options import AsJson
+from .session import Session, in_session
 
 if TYPE_CHECKING:
+    from tasker_kafka.handlers.scaffold.event_models import Declared
     from tasker_kafka.handlers.scaffold.writing import Draft, Written
 
 __all__ = ["Force", "app", "report"]
@@ -81,6 +84,56 @@ def subscriber(
     layout = find_layout(Path.cwd(), package)
     draft = new_subscriber(name, layout, events=words(events), metrics=metrics)
     finish(draft, layout.root, force, as_json)
+
+
+@app.command()
+def events(
+    namespace: Annotated[str, typer.Argument(metavar="NAMESPACE", help="Whose events.")],
+    templates: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--templates", "-t", help="Template files, or folders of them. Default: what is published."
+        ),
+    ] = None,
+    environment: Annotated[
+        str | None,
+        typer.Option("--env", help="Whose overlay is laid over template files. Default: TASKER_ENV."),
+    ] = None,
+    *,
+    package: Package = None,
+    force: Force = False,
+    as_json: AsJson = False,
+) -> None:
+    """Typed models of a namespace's event payloads, from their declared schemas."""
+    from tasker_kafka.handlers.scaffold.event_models import new_event_models
+    from tasker_kafka.handlers.scaffold.layout import find_layout
+
+    layout = find_layout(Path.cwd(), package)
+    declared = from_files(templates, environment) if templates else run(in_session(from_log))
+    finish(new_event_models(namespace, declared, layout), layout.root, force, as_json)
+
+
+def from_files(templates: list[Path], environment: str | None) -> list[Declared]:
+    """What template files declare."""
+    from tasker_kafka.deploy.event_schemas import declared_events
+    from tasker_kafka.deploy.template_files import load_plans
+    from tasker_kafka.handlers.scaffold.event_models import Declared
+    from tasker_kafka.schemas.settings import load_settings
+
+    plans = load_plans(templates, load_settings(), environment=environment)
+    return [Declared(*each) for each in declared_events(plans)]
+
+
+async def from_log(session: Session) -> list[Declared]:
+    """What the newest version of each published template declares."""
+    from tasker_kafka.deploy.event_schemas import declared_events
+    from tasker_kafka.handlers.scaffold.event_models import Declared
+
+    async with session.plans() as store:
+        names = {(plan.namespace, plan.name) for plan in store.all()}
+        newest = [plan for name in sorted(names) if (plan := store.resolve(*name, None)) is not None]
+    plans = {Path(f"{plan.namespace}/{plan.name}@{plan.version}"): [plan] for plan in newest}
+    return [Declared(*each) for each in declared_events(plans)]
 
 
 def words(text: str) -> list[str]:

@@ -85,17 +85,19 @@ def parse_project(name: str) -> tuple[str, str]:
     return name, package
 
 
-def identifier(name: str, taken: Collection[str] = ()) -> str:
+def identifier(name: str, taken: Collection[str] = (), *, is_attribute: bool = False) -> str:
     """A Python identifier for a name of [a-z0-9_.-]: `import` gives `import_`, `2fa` gives `n2fa`.
 
     taken: names that the file uses for something else.
+    is_attribute: of a pydantic model, where builtins hide nothing and `model_` is taken.
     """
     found = re.sub(r"[^a-z0-9_]", "_", name)
-    if found[0].isdigit():
+    if found[0].isdigit() or not found.strip("_"):
         found = f"n{found}"
-    if not found.strip("_"):
-        found = f"n{found}"
-    while found in _RESERVED or found in taken:
+    if is_attribute and found.startswith("model_"):
+        found += "_"
+    reserved = keyword.kwlist if is_attribute else _RESERVED
+    while found in reserved or found in taken:
         found += "_"
     return found
 

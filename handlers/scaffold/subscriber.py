@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Final
 
 from tasker_kafka.handlers.subscribing.base import method_name
@@ -23,6 +24,16 @@ _WORD: Final = re.compile(r"[A-Za-z0-9_-]+")
 _HELPERS: Final = ("error_category", "metric_tags", "timing_metrics")
 
 
+@dataclass(frozen=True)
+class _Wanted:
+    group: str
+    module: str
+    kind: str
+    routes: dict[str, list[EventPattern]]
+    """Method → the patterns it takes."""
+    metrics: bool
+
+
 def new_subscriber(name: str, layout: Layout, *, events: Sequence[str], metrics: bool = False) -> Draft:
     """The files of a subscriber whose consumer group is `name`.
 
@@ -30,19 +41,23 @@ def new_subscriber(name: str, layout: Layout, *, events: Sequence[str], metrics:
     ScaffoldError for a name that none may have, ConfigurationError for a pattern that none may subscribe to.
     """
     parse_group(name)
-    routes = _routes(events)
-    module = identifier(name)
-    kind = class_name(name.lower().removesuffix("subscriber").rstrip("_-"), "Subscriber", {"BaseSubscriber"})
+    wanted = _Wanted(name, identifier(name), _class(name), _routes(events), metrics)
     folder = layout.folder("subscribers")
     return Draft(
         files=(
-            NewFile(folder / f"{module}.py", _code(name, kind, events, routes, metrics)),
-            NewFile(layout.tests / f"test_{module}.py", _test(name, kind, routes, layout, module)),
+            NewFile(folder / f"{wanted.module}.py", _code(wanted)),
+            NewFile(layout.tests / f"test_{wanted.module}.py", _test(wanted, layout)),
             *importable(layout),
         ),
-        registrations=(Registration(folder, module, SUBSCRIBERS_DOCSTRING),),
+        registrations=(Registration(folder, wanted.module, SUBSCRIBERS_DOCSTRING),),
         notes=(f"Run it: tasker subscriber --module {layout.module('subscribers')}",),
     )
+
+
+def _class(name: str) -> str:
+    plain = name.lower().removesuffix("subscriber").rstrip("_-")
+    kind = class_name(plain, "Subscriber")
+    return kind if kind != "BaseSubscriber" else class_name(plain, "GroupSubscriber")
 
 
 def _routes(events: Sequence[str]) -> dict[str, list[EventPattern]]:
@@ -59,24 +74,31 @@ def _routes(events: Sequence[str]) -> dict[str, list[EventPattern]]:
     return found
 
 
-def _code(
-    name: str, kind: str, events: Sequence[str], routes: dict[str, list[EventPattern]], metrics: bool
-) -> str:
-    patterns = [each.text for found in routes.values() for each in found]
-    listed = [f'"{text}"' for text in patterns]
+def _code(wanted: _Wanted) -> str:
+    patterns = [f'"{each.text}"' for found in wanted.routes.values() for each in found]
+    helpers = import_line("tasker_kafka.handlers.subscribing.metrics", [*_HELPERS]) + "\n"
     return filled(
         "subscriber.py.tmpl",
-        group=name,
-        subscribe_to=_tuple("subscribe_to", listed, indent=4),
-        methods="".join(_method(method, found) for method, found in routes.items()),
-        metrics_import="from opentelemetry import metrics\n" if metrics else "",
-        helpers_import=import_line("tasker_kafka.handlers.subscribing.metrics", [*_HELPERS]) + "\n"
-        if metrics
-        else "",
-        instruments=filled("subscriber_metrics.tmpl", prefix=identifier(name)) if metrics else "",
-        hooks=filled("subscriber_hooks.tmpl") if metrics else "",
-        **{"class": kind},
+        group=wanted.group,
+        subscribe_to=_tuple("subscribe_to", patterns, indent=4),
+        methods="".join(_method(method, found) for method, found in wanted.routes.items()),
+        metrics_import="from opentelemetry import metrics\n" if wanted.metrics else "",
+        helpers_import=helpers if wanted.metrics else "",
+        instruments=_instruments(wanted.module) if wanted.metrics else "",
+        hooks=filled("subscriber_hooks.tmpl") if wanted.metrics else "",
+        **{"class": wanted.kind},
     )
+
+
+def _instruments(prefix: str) -> str:
+    counter = [f'"{prefix}.events"', '"1"', '"Events by result"']
+    histogram = [f'"{prefix}.duration"', '"s"', '"As the events say it"']
+    lines = [
+        "_meter = metrics.get_meter(__name__)",
+        wrapped("EVENTS = _meter.create_counter(", counter, ")"),
+        wrapped("DURATIONS = _meter.create_histogram(", histogram, ")"),
+    ]
+    return "\n" + "\n".join(lines) + "\n"
 
 
 def _method(method: str, patterns: list[EventPattern]) -> str:
@@ -88,16 +110,23 @@ def _method(method: str, patterns: list[EventPattern]) -> str:
     return f"\n    {head}\n        {shown}\n        self.record(event)\n"
 
 
-def _test(name: str, kind: str, routes: dict[str, list[EventPattern]], layout: Layout, module: str) -> str:
-    examples = [(_example(each), method) for method, found in routes.items() for each in found]
+def _test(wanted: _Wanted, layout: Layout) -> str:
+    examples = [(_example(each), method) for method, found in wanted.routes.items() for each in found]
     shown = [f'("{event}", "{method}")' for event, method in dict.fromkeys(examples)]
+    own = {"class": wanted.kind}
+    imports = [import_line(layout.module("subscribers", wanted.module), [wanted.kind])]
+    metrics = ""
+    if wanted.metrics:
+        imports.insert(0, import_line(layout.module("subscribers"), [wanted.module]))
+        metrics = filled("test_subscriber_metrics.tmpl", module=wanted.module, **own)
     return filled(
         "test_subscriber.py.tmpl",
-        group=name,
+        group=wanted.group,
+        typing="from typing import Any\n\n" if wanted.metrics else "",
         routes=wrapped("ROUTES = [", shown, "]"),
-        subscription=f'f"{kind}.{{method}}"',
-        letters="== 1",
-        **{"class": kind, "import": import_line(layout.module("subscribers", module), [kind])},
+        metrics=metrics,
+        **own,
+        **{"import": "\n".join(imports)},
     )
 
 

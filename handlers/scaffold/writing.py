@@ -20,6 +20,8 @@ class NewFile:
 
     path: PurePosixPath
     text: str
+    mark: str | None = None
+    """A file that holds this text in its first line is a generator's own, and is replaced without asking."""
     is_shared: bool = False
     """A file that others may have made already, as a conftest.py: then it stays as it is."""
 
@@ -64,7 +66,12 @@ def write(draft: Draft, root: Path, *, force: bool = False) -> Written:
     registered = _registered(draft.registrations, root)
     _refuse_obstacles(root, [*wanted, *registered])
     existing = {path: _content(root / path) for path in [*wanted, *registered] if (root / path).exists()}
-    differing = [str(path) for path, text in wanted.items() if path in existing and existing[path] != text]
+    marks = {each.path: each.mark for each in draft.files if each.mark is not None}
+    differing = [
+        str(path)
+        for path, text in wanted.items()
+        if path in existing and existing[path] != text and not _is_marked(existing[path], marks.get(path))
+    ]
     if differing and not force:
         raise ScaffoldError(
             f"{_counted(differing)} already: {', '.join(differing)}. Nothing was written.",
@@ -81,6 +88,10 @@ def write(draft: Draft, root: Path, *, force: bool = False) -> Written:
             (done.replaced if path in wanted else done.changed).append(str(path))
         _put(root / path, text)
     return done
+
+
+def _is_marked(text: str | None, mark: str | None) -> bool:
+    return mark is not None and text is not None and mark in text.partition("\n")[0]
 
 
 def _registered(registrations: tuple[Registration, ...], root: Path) -> dict[PurePosixPath, str]:

@@ -169,7 +169,7 @@ class Proof:
         if "oneOf" in wanted:
             doubts, taken = self._any_of(case, kind, wanted["oneOf"], path, depth)
             yield from doubts
-            others = [each for each in wanted["oneOf"] if each is not taken]
+            others = [each for at, each in enumerate(wanted["oneOf"]) if at != taken]
             if not doubts and not all(self.is_disjoint(case, kind, each) for each in others):
                 yield Doubt(path, "oneOf", "may fit more than one alternative of `oneOf`")
         if "not" in wanted and not self.is_disjoint(case, kind, wanted["not"]):
@@ -179,19 +179,20 @@ class Proof:
 
     def _any_of(
         self, case: Sequence[Schema], kind: str, parts: Sequence[Part], path: str, depth: int
-    ) -> tuple[list[Doubt], Part]:
-        """Nothing and the alternative that fits, or the doubts about the nearest one."""
-        failed: list[tuple[int, list[Doubt], Part]] = []
-        for each in parts:
+    ) -> tuple[list[Doubt], int]:
+        """Nothing and the position of the alternative that fits, or the doubts about the nearest one and -1."""
+        failed: list[tuple[bool, list[Doubt]]] = []
+        for at, each in enumerate(parts):
             doubts = self.demand(case, kind, each, path, depth)
             if not doubts:
-                return [], each
-            is_other = doubts[0].keyword in ("type", "false") and doubts[0].path == path
-            failed.append((1 if is_other else 0, doubts, each))
-        near = [each for each in failed if each[0] == 0]
-        if len(nearest := near or failed) == 1:
-            return nearest[0][1], nearest[0][2]
-        return [Doubt(path, "anyOf", f"fits none of the {len(parts)} alternatives for certain")], False
+                return [], at
+            is_other_kind = doubts[0].keyword in ("type", "false") and doubts[0].path == path
+            failed.append((is_other_kind, doubts))
+        near = [doubts for is_other_kind, doubts in failed if not is_other_kind]
+        nearest = near or [doubts for _, doubts in failed]
+        if len(nearest) == 1:
+            return nearest[0], -1
+        return [Doubt(path, "anyOf", f"fits none of the {len(parts)} alternatives for certain")], -1
 
     def _condition(
         self, case: Sequence[Schema], kind: str, wanted: Schema, path: str, depth: int

@@ -213,6 +213,26 @@ BROKEN: dict[str, tuple[Any, Any, str]] = {
         {**thing(a=TEXT, b=TEXT), "dependentRequired": {"a": ["b"]}},
         "needs b",
     ),
+    "one of two that are alike": (TEXT, {"oneOf": [True, True]}, "may fit more than one alternative"),
+    "more than one alternative": (
+        {"type": "string", "maxLength": 2},
+        {"oneOf": [{"maxLength": 3}, {"minLength": 1}]},
+        "may fit more than one alternative",
+    ),
+    "named by `required` alone": (
+        {**thing(a=TEXT), "required": ["b"]},
+        thing(["b"], a=TEXT, b=TEXT),
+        "$.b: may be of type integer",
+    ),
+    "an else": (
+        {**thing(["kind"], kind=TEXT, number=TEXT)},
+        {
+            **thing(["kind"], kind=TEXT, number=TEXT),
+            "if": {"properties": {"kind": {"const": "cash"}}},
+            "else": {"required": ["number"]},
+        },
+        "$.number: is required now",
+    ),
     "a condition": (
         thing(kind=TEXT, number=TEXT),
         {
