@@ -152,6 +152,19 @@ def test_lag_in_seconds_is_the_age_of_the_oldest(tasker: Tasker, groups: Groups)
     assert row(tasker)["lag_seconds"] == 0
 
 
+def test_a_transactions_marker_alone_is_no_lag(tasker: Tasker, groups: Groups) -> None:
+    async def work(world: LetterWorld) -> None:
+        writer = world.log.transactional("shop")
+        await writer.start()
+        await writer.commit([Write(world.names.domain_events(NAMESPACE), b"k", b"v", (), 0)])
+        await writer.close()
+
+    groups.do(work)
+    groups.commit(1)
+    (place, _) = tasker("subscriber", "show", "audit", "--json").json["partitions"]
+    assert (place["committed"], place["end"], place["lag"], place["lag_seconds"]) == (1, 2, 0, 0.0)
+
+
 def test_retries_and_dead_letters_are_counted(tasker: Tasker, groups: Groups) -> None:
     async def work(world: LetterWorld) -> None:
         topic = world.names.retry("audit", "redrive")
