@@ -91,7 +91,11 @@ async def test_a_change_starts_our_code_anew_and_nothing_else(scene: Scene) -> N
         scene.module.write_text("22")
         for role in ("worker", "subscriber"):
             await scene.wait_for(role, "up", 2)
+        scene.module.write_text("333")
+        for role in ("worker", "subscriber"):
+            await scene.wait_for(role, "up", 3)
         assert ("dev", "changed: shown_in_dev.py") in scene.seen
+        assert not [line for _, line in scene.seen if "has ended" in line]
     assert scene.seen.count(("orchestrator", "up")) == 1
 
 
