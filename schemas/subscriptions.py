@@ -16,8 +16,10 @@ class Receipt(msgspec.Struct, frozen=True, kw_only=True):
     of its own, which a receipt that comes late does not replace.
     """
 
+    namespace: str
+    """The event's; of a foreign one its source."""
     event_id: str
-    """UUID text, or what a foreign publisher gave it."""
+    """UUID text, or what a foreign publisher gave it, which is unique for its source only."""
     event_name: str
     group: str
     subscription: str

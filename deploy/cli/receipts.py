@@ -72,6 +72,12 @@ def list_receipts(
 @app.command()
 def show(
     event_id: Annotated[str, typer.Argument(metavar="EVENT_ID", help="Id of the event (ce_id).")],
+    namespace: Annotated[
+        str | None,
+        typer.Option(
+            "--namespace", help="Of the event; of a foreign one its source. Needed if ids are not unique."
+        ),
+    ] = None,
     since: Since = None,
     as_json: AsJson = False,
 ) -> None:
@@ -83,7 +89,7 @@ def show(
         from .dlq_options import parse_moment
 
         since_ms = None if since is None else parse_moment(since, session.log.now_ms())
-        return await read(session.log, session.names, event_id, since_ms=since_ms)
+        return await read(session.log, session.names, event_id, namespace=namespace, since_ms=since_ms)
 
     found = run(in_session(work))
     from tasker_kafka.deploy.reading import jsonable, time_text

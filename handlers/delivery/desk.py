@@ -23,7 +23,7 @@ from .dedup import RecentIds
 from .equipment import Equipment
 from .failures import DeliveryFailure, failure_of, misfit, unread
 from .jobs import Job, JobState
-from .journey import Journey
+from .journey import FailureClass, Journey
 from .lanes import PartitionLanes
 from .policy import REDRIVE_TIER, tiers_of
 from .prepared import Prepared
@@ -185,8 +185,14 @@ class Desk:
     def _is_known(self, job: Job, prepared: Prepared, event: DomainEvent[Any], now: int) -> bool:
         if self._recents[job.lane.owner.number].is_recent(_identity(job, event), now):
             return True
-        if prepared.mode(event) is not Delivery.ACKNOWLEDGED or job.count:
+        if prepared.mode(event) is not Delivery.ACKNOWLEDGED:
             return False
+        journey = job.journey
+        is_missed = journey is not None and journey.failure_class is FailureClass.UNACKNOWLEDGED
+        if job.count and not is_missed:
+            return (
+                False  # a person wants it delivered again; of a receipt that was missing only if it still is
+            )
         return self._undertaker.is_acknowledged(job.record.partition, event, prepared.name)
 
     def _suspend(self, job: Job, prepared: Prepared) -> None:

@@ -16,7 +16,7 @@ from tasker_kafka.schemas.words import DeadLetterAction
 from tasker_kafka.topics.log import Log, Outbox, TopicPartition, Write
 from tasker_kafka.topics.names import TopicNames
 
-from .journey import FailureClass
+from .journey import FailureClass, Journey
 from .letters import ACT, DeadLetter, DeadLetterQueue, LetterFilter, letters_of
 from .receipt_view import ReceiptView
 from .receipts import Owed
@@ -69,6 +69,7 @@ class LateReceipts:
 
     async def _close_in(self, where: TopicPartition, marks: dict[Owed, Receipt]) -> None:
         """One look through the partition for all of them."""
+        whose = {_whose(mark) for mark in marks.values()}
         wanted = LetterFilter(
             event_ids=frozenset(owed.event_id for owed in marks),
             failure_class=FailureClass.UNACKNOWLEDGED,
@@ -76,8 +77,7 @@ class LateReceipts:
         )
         queue = DeadLetterQueue(where.topic, where.topic)
         async for letter in letters_of(self._log, queue, where.partition, wanted, codec=self._codec):
-            journey = letter.journey
-            if Owed(journey.event_id or "", journey.group, journey.subscription) in marks:
+            if _whose(letter.journey) in whose:
                 await self._write(where, letter)
                 self._figures.late += 1
                 self._reached(WatcherCrashPoint.CLOSED)
@@ -100,3 +100,8 @@ class LateReceipts:
         await self._outbox.write(
             Write(where.topic, letter.key, self._codec.encode(act), headers, where.partition)
         )
+
+
+def _whose(said: Journey | Receipt) -> tuple[str, int, int, str, str]:
+    """The event's place and the subscription: what a letter and a mark have in common."""
+    return said.topic, said.partition, said.offset, said.group, said.subscription

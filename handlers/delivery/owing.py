@@ -117,7 +117,7 @@ def expected_of(record: Record, debtors: Debtors, codec: Codec) -> list[Expected
 
     name = name_of(record) or event().name
     who = debtors.of(record.topic, name, record.timestamp, published_as, passes)
-    return [Expected(Owed(event().event_id, *each), name, record) for each in who]
+    return [Expected(Owed(event().namespace, event().event_id, *each), name, record) for each in who]
 
 
 def _delivery(record: Record) -> Delivery | None:

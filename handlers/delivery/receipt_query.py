@@ -15,7 +15,7 @@ import msgspec
 
 from tasker_kafka.schemas.codec import Codec
 from tasker_kafka.schemas.codec import codec as default_codec
-from tasker_kafka.schemas.errors import DecodeError, NotFoundError
+from tasker_kafka.schemas.errors import ConfigurationError, DecodeError, NotFoundError, TopicsDrifted
 from tasker_kafka.schemas.records import Receipt
 from tasker_kafka.schemas.words import ReceiptOutcome
 from tasker_kafka.topics.backward import newest_first
@@ -38,6 +38,8 @@ _CE_ID: Final = "ce_id"
 class ReceiptRow(msgspec.Struct, frozen=True, kw_only=True):
     """One subscription and one event. Times are ms since 1970 UTC."""
 
+    namespace: str
+    """Of a foreign event its source."""
     event_id: str
     event_name: str
     group: str
@@ -57,6 +59,7 @@ class ReceiptRow(msgspec.Struct, frozen=True, kw_only=True):
 class EventReceipts(msgspec.Struct, frozen=True, kw_only=True):
     """What has become of one event."""
 
+    namespace: str
     event_id: str
     event_name: str
     source: str
@@ -105,11 +108,26 @@ async def list_receipts(
 
 
 async def read_receipts(
-    log: Log, names: TopicNames, event_id: str, *, since_ms: int | None = None, codec: Codec = default_codec
+    log: Log,
+    names: TopicNames,
+    event_id: str,
+    *,
+    namespace: str | None = None,
+    since_ms: int | None = None,
+    codec: Codec = default_codec,
 ) -> EventReceipts:
-    """Every receipt of an event, and who owes one. NotFoundError when there is neither receipt nor event."""
+    """Every receipt of an event, and who owes one. NotFoundError when there is neither receipt nor event.
+
+    namespace: of the event; of a foreign one its source, needed where two sources have given the same id
+    (ConfigurationError then).
+    """
     receipts = await _receipts_of(log, names, event_id, since_ms, codec)
-    event = await _event(log, names, event_id, receipts, since_ms)
+    receipts = {owed: row for owed, row in receipts.items() if namespace in (None, owed.namespace)}
+    if len(known := sorted({owed.namespace for owed in receipts})) > 1:
+        raise ConfigurationError(
+            f"several events have the id {event_id[:80]!r}", next_step=f"name the source: {', '.join(known)}"
+        )
+    event = await _event(log, names, event_id, namespace=namespace, receipts=receipts, since_ms=since_ms)
     if event is not None:
         registry = GroupRegistry(log, names, codec=codec)
         try:
@@ -125,6 +143,7 @@ async def read_receipts(
             next_step="give the id as the event carries it (ce_id); what is older than its retention is gone",
         )
     return EventReceipts(
+        namespace=_namespace(names, event) if not rows else rows[0].namespace,
         event_id=event_id,
         event_name=rows[0].event_name if event is None else _name(event, codec),
         source=rows[0].source if event is None else _source(event),
@@ -155,7 +174,13 @@ async def _receipts_of(
 
 
 async def _event(
-    log: Log, names: TopicNames, event_id: str, receipts: dict[Owed, ReceiptRow], since_ms: int | None
+    log: Log,
+    names: TopicNames,
+    event_id: str,
+    *,
+    namespace: str | None,
+    receipts: dict[Owed, ReceiptRow],
+    since_ms: int | None,
 ) -> Record | None:
     """The event itself: where a receipt says it lies, else looked for in the topics of Tasker's events."""
     for row in receipts.values():
@@ -163,15 +188,17 @@ async def _event(
         number, _, offset = place.partition(":")
         try:
             return await log.fetch_at(TopicPartitionOffset(topic, int(number), int(offset)))
-        except NotFoundError:
+        except (NotFoundError, TopicsDrifted):
             return None
     wanted = event_id.encode()
 
     def take(record: Record) -> Record | None:
         return record if header_of(record.headers, _CE_ID) == wanted else None
 
-    topics = [each for each in await log.admin().names() if names.namespace_of(each) is not None]
-    for topic in sorted(topics):
+    for topic in sorted(await log.admin().names()):
+        found_in = names.namespace_of(topic)
+        if found_in is None or namespace not in (None, found_in):
+            continue
         for partition in range(await log.partition_count(topic)):
             where = TopicPartition(topic, partition)
             found = newest_first(log, where, take, begin=await _begin(log, where, since_ms))
@@ -203,12 +230,18 @@ def _name(record: Record, codec: Codec) -> str:
         return ""
 
 
+def _namespace(names: TopicNames, event: Record | None) -> str:
+    """Of an event that was found in a namespace's topic."""
+    return "" if event is None else names.namespace_of(event.topic) or ""
+
+
 def _source(record: Record) -> str:
     return f"{record.topic}/{record.partition}:{record.offset}"
 
 
 def _owing(owed: Owed, name: str, record: Record) -> ReceiptRow:
     return ReceiptRow(
+        namespace=owed.namespace,
         event_id=owed.event_id,
         event_name=name,
         group=owed.group,
@@ -224,6 +257,7 @@ def _row(record: Record, codec: Codec) -> ReceiptRow | None:
     except DecodeError:
         return None
     return ReceiptRow(
+        namespace=said.namespace,
         event_id=said.event_id,
         event_name=said.event_name,
         group=said.group,

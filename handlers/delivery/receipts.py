@@ -35,6 +35,7 @@ __all__ = [
     "ReceiptBook",
     "Writer",
     "outcome_of",
+    "owed_in",
     "owed_of",
     "receipt_write",
     "receipts_partition",
@@ -55,8 +56,9 @@ _decode_key = msgspec.json.Decoder(tuple[str, ...]).decode
 
 
 class Owed(NamedTuple):
-    """What one receipt is about."""
+    """What one receipt is about. Ids of foreign events are unique for their source only, which is their namespace."""
 
+    namespace: str
     event_id: str
     group: str
     subscription: str
@@ -77,7 +79,7 @@ def receipts_partition(source_partition: int, count: int) -> int:
 
 def receipt_write(names: TopicNames, receipt: Receipt, count: int, codec: Codec = default_codec) -> Write:
     """The record of a receipt; `count`: partitions of the receipts topic."""
-    key: tuple[str, ...] = (receipt.event_id, receipt.group, receipt.subscription)
+    key: tuple[str, ...] = owed_in(receipt)
     if receipt.outcome is ReceiptOutcome.MISSING:
         key = (*key, _MISSING)
     return Write(
@@ -95,7 +97,12 @@ def owed_of(record: Record) -> Owed | None:
         parts = _decode_key(record.key or b"")
     except msgspec.DecodeError:
         return None
-    return Owed(*parts[:3]) if len(parts) in (3, 4) else None
+    return Owed(*parts[:4]) if len(parts) in (4, 5) else None
+
+
+def owed_in(receipt: Receipt) -> Owed:
+    """What a receipt is about."""
+    return Owed(receipt.namespace, receipt.event_id, receipt.group, receipt.subscription)
 
 
 def outcome_of(record: Record) -> ReceiptOutcome | None:
@@ -157,13 +164,14 @@ class ReceiptBook:
         still = {receipts_partition(each, self._count) for each in self._loaded}
         self._known = {place: known for place, known in self._known.items() if place in still}
 
-    def is_acknowledged(self, partition: int, event_id: str, subscription: str) -> bool:
+    def is_acknowledged(self, partition: int, namespace: str, event_id: str, subscription: str) -> bool:
         """Whether this subscription is done with the event, as far as the receipts say.
 
-        `partition`: where the event lies. Nothing is known of one that is not loaded.
+        `partition`: where the event lies. Nothing is known of one that is not loaded. `namespace`: of a foreign
+        event its source.
         """
         known = self._known.get(receipts_partition(partition, self._count)) if self._count else None
-        owed = Owed(event_id, self._group, subscription)
+        owed = Owed(namespace, event_id, self._group, subscription)
         return known is not None and known.holds(owed, self._since_ms())
 
     async def write(self, receipt: Receipt) -> None:
@@ -174,10 +182,10 @@ class ReceiptBook:
         count = await self._log.partition_count(self._names.receipts)
         await self._writer.write(receipt_write(self._names, receipt, count, self._codec))
         known = self._known.get(receipts_partition(receipt.partition, count))
-        if known is not None and receipt.outcome in ACKNOWLEDGING:
-            owed = Owed(receipt.event_id, receipt.group, receipt.subscription)
-            if known.add(owed, self._log.now_ms()):
-                known.forget_before(self._since_ms())
+        if known is None or receipt.outcome not in ACKNOWLEDGING:
+            return
+        if known.add(owed_in(receipt), self._log.now_ms()):
+            known.forget_before(self._since_ms())
 
     def _since_ms(self) -> int:
         return max(0, self._log.now_ms() - self._ttl_ms)

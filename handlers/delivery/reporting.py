@@ -145,6 +145,7 @@ class Reports:
     async def _mark(self, each: Expected) -> Write:
         record = each.record
         mark = Receipt(
+            namespace=each.owed.namespace,
             event_id=each.owed.event_id,
             event_name=each.event_name,
             group=each.owed.group,
@@ -163,9 +164,9 @@ class Reports:
 
     def _alert(self, missing: Sequence[Expected]) -> None:
         self._figures.missing += len(missing)
-        whose = sorted({each.owed[1:] for each in missing})
+        whose = sorted({each.owed[2:] for each in missing})
         for group, subscription in whose:
-            ids = [each.owed.event_id for each in missing if each.owed[1:] == (group, subscription)]
+            ids = [each.owed.event_id for each in missing if each.owed[2:] == (group, subscription)]
             more = f" and {len(ids) - _NAMED} more" if len(ids) > _NAMED else ""
             _LOGGER.error(
                 "%s/%s has left no receipt within %g s for %d acknowledged event(s): %s%s; "

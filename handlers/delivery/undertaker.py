@@ -99,7 +99,9 @@ class Undertaker:
     def is_acknowledged(self, partition: int, event: DomainEvent[Any], subscription: str) -> bool:
         """Whether a receipt says that the subscription is done with the event."""
         receipts = self._receipts
-        return receipts is not None and receipts.is_acknowledged(partition, event.event_id, subscription)
+        return receipts is not None and receipts.is_acknowledged(
+            partition, event.namespace, event.event_id, subscription
+        )
 
     async def acknowledge(
         self,
@@ -113,6 +115,7 @@ class Undertaker:
         if self._receipts is None:
             return
         receipt = Receipt(
+            namespace=event.namespace,
             event_id=event.event_id,
             event_name=event.name,
             group=self._group,

@@ -120,9 +120,9 @@ class WatchedWorld:
         """The group leaves a receipt for the event."""
         event = decode(record.value, DomainEvent)
         receipt = Receipt(
-            event_id=format_id(event.event_id), event_name=event.name, group=group, subscription=subscription,
-            outcome=outcome, topic=record.topic, partition=record.partition, offset=record.offset,
-            at=self.log.now_ms(), deliveries=1, written_by="m",
+            namespace=event.namespace, event_id=format_id(event.event_id), event_name=event.name, group=group,
+            subscription=subscription, outcome=outcome, topic=record.topic, partition=record.partition,
+            offset=record.offset, at=self.log.now_ms(), deliveries=1, written_by="m",
         )  # fmt: skip
         count = await self.log.partition_count(self.names.receipts)
         await self.outbox.write(receipt_write(self.names, receipt, count))

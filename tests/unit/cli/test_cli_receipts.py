@@ -10,10 +10,10 @@ import msgspec
 import pytest
 
 from tasker_kafka.handlers.delivery.receipt_query import EventReceipts, ReceiptRow
-from tasker_kafka.handlers.delivery.receipts import OUTCOME
+from tasker_kafka.handlers.delivery.receipts import OUTCOME, receipt_write
 from tasker_kafka.schemas.codec import decode
 from tasker_kafka.schemas.identity import format_id
-from tasker_kafka.schemas.records import DomainEvent
+from tasker_kafka.schemas.records import DomainEvent, Receipt
 from tasker_kafka.schemas.words import Delivery, ReceiptOutcome
 from tasker_kafka.topics.log import Record, TopicPartition, Write
 from tasker_kafka.topics.memory import MemoryCluster
@@ -144,7 +144,7 @@ def test_lists_are_newest_first_and_filtered(tasker: Tasker, scene: Scene) -> No
         # What is no receipt is left out.
         await world.outbox.write(Write(world.names.receipts, b"?", b"?", partition=0))
         handled = ((OUTCOME, b"handled"),)
-        await world.outbox.write(Write(world.names.receipts, b'["e","audit","s"]', b"?", handled, 0))
+        await world.outbox.write(Write(world.names.receipts, b'["n","e","audit","s"]', b"?", handled, 0))
         return ids
 
     ids = scene(work)
@@ -169,3 +169,22 @@ def test_every_key_is_in_the_reference(shape: type[msgspec.Struct]) -> None:
     assert [
         key for key in shape.__struct_fields__ if f"`{key}`" not in line and f"`{key}[]`" not in line
     ] == []
+
+
+def test_an_id_that_two_sources_have_given_is_asked_for_with_its_source(tasker: Tasker, scene: Scene) -> None:
+    async def work(world: WatchedWorld) -> None:
+        for source in ("/orders", "/refunds"):
+            receipt = Receipt(
+                namespace=source, event_id="1", event_name="order.placed", group="audit", subscription="record",
+                outcome=ReceiptOutcome.HANDLED, topic="orders", partition=0, offset=0, at=world.log.now_ms(),
+                deliveries=1, written_by="m",
+            )  # fmt: skip
+            await world.outbox.write(receipt_write(world.names, receipt, 8))
+
+    scene(work)
+    ran = tasker("receipts", "show", "1")
+    assert ran.code != 0
+    assert "name the source: /orders, /refunds" in ran.err
+    found = tasker("receipts", "show", "1", "--namespace", "/refunds", "--json").json
+    assert (found["namespace"], len(found["receipts"])) == ("/refunds", 1)
+    assert tasker("receipts", "show", "1", "--namespace", "/other").code == 4

@@ -43,10 +43,12 @@ class World:
         partition: int = 0,
         outcome: ReceiptOutcome = ReceiptOutcome.HANDLED,
         group: str = "audit",
+        namespace: str = "shop",
     ) -> Receipt:
         return Receipt(
-            event_id=event, event_name="a.b", group=group, subscription="record", outcome=outcome, topic="t",
-            partition=partition, offset=1, at=self.log.now_ms(), deliveries=1, written_by="m",
+            namespace=namespace, event_id=event, event_name="a.b", group=group, subscription="record",
+            outcome=outcome, topic="t", partition=partition, offset=1, at=self.log.now_ms(),
+            deliveries=1, written_by="m",
         )  # fmt: skip
 
 
@@ -66,15 +68,15 @@ def test_what_was_acknowledged_is_known_at_once_and_to_the_next_owner() -> None:
     async def scenario(world: World) -> None:
         book = world.book()
         await book.load(3)
-        assert not book.is_acknowledged(3, "e1", "record")
+        assert not book.is_acknowledged(3, "shop", "e1", "record")
         await book.write(world.receipt(partition=3))
         heir = world.book()
         await heir.load(3)
         for each in (book, heir):
-            assert each.is_acknowledged(3, "e1", "record")
-            assert not each.is_acknowledged(3, "e1", "other")
-            assert not each.is_acknowledged(3, "e2", "record")
-            assert not each.is_acknowledged(4, "e1", "record")
+            assert each.is_acknowledged(3, "shop", "e1", "record")
+            assert not each.is_acknowledged(3, "shop", "e1", "other")
+            assert not each.is_acknowledged(3, "shop", "e2", "record")
+            assert not each.is_acknowledged(4, "shop", "e1", "record")
 
     play(scenario)
 
@@ -88,7 +90,11 @@ def test_only_what_was_done_with_counts() -> None:
         heir = world.book()
         await heir.load(0)
         for each in (book, heir):
-            done = {outcome for outcome in ReceiptOutcome if each.is_acknowledged(0, outcome.value, "record")}
+            done = {
+                outcome
+                for outcome in ReceiptOutcome
+                if each.is_acknowledged(0, "shop", outcome.value, "record")
+            }
             assert done == {ReceiptOutcome.HANDLED, ReceiptOutcome.FILTERED}
 
     play(scenario)
@@ -99,7 +105,21 @@ def test_another_groups_receipts_say_nothing() -> None:
         await world.book("other").write(world.receipt(group="other"))
         book = world.book()
         await book.load(0)
-        assert not book.is_acknowledged(0, "e1", "record")
+        assert not book.is_acknowledged(0, "shop", "e1", "record")
+
+    play(scenario)
+
+
+def test_the_same_id_from_another_source_is_another_event() -> None:
+    async def scenario(world: World) -> None:
+        book = world.book()
+        await book.load(0)
+        await book.write(world.receipt(namespace="/orders"))
+        heir = world.book()
+        await heir.load(0)
+        for each in (book, heir):
+            assert each.is_acknowledged(0, "/orders", "e1", "record")
+            assert not each.is_acknowledged(0, "/refunds", "e1", "record")
 
     play(scenario)
 
@@ -111,9 +131,9 @@ def test_partitions_that_share_receipts_are_kept_until_the_last_is_dropped() -> 
         await book.write(world.receipt(partition=1))
         await book.load(9)
         book.drop(9)
-        assert book.is_acknowledged(1, "e1", "record")
+        assert book.is_acknowledged(1, "shop", "e1", "record")
         book.drop(1)
-        assert not book.is_acknowledged(1, "e1", "record")
+        assert not book.is_acknowledged(1, "shop", "e1", "record")
 
     play(scenario)
 
@@ -124,12 +144,12 @@ def test_what_is_older_than_the_time_to_live_is_forgotten() -> None:
         await book.load(0)
         await book.write(world.receipt())
         await asyncio.sleep(TTL - 1)
-        assert book.is_acknowledged(0, "e1", "record")
+        assert book.is_acknowledged(0, "shop", "e1", "record")
         await asyncio.sleep(TTL / 10)
-        assert not book.is_acknowledged(0, "e1", "record")
+        assert not book.is_acknowledged(0, "shop", "e1", "record")
         heir = world.book()
         await heir.load(0)
-        assert not heir.is_acknowledged(0, "e1", "record")
+        assert not heir.is_acknowledged(0, "shop", "e1", "record")
 
     play(scenario)
 
@@ -148,8 +168,8 @@ def test_acknowledgements_behind_an_open_transaction_are_known() -> None:
         assert await world.log.end_offset(TopicPartition(NAMES.receipts, 0)) == 0
         book = world.book()
         await book.load(0)
-        assert book.is_acknowledged(0, "kept", "record")
-        assert not book.is_acknowledged(0, "lost", "record")
+        assert book.is_acknowledged(0, "shop", "kept", "record")
+        assert not book.is_acknowledged(0, "shop", "lost", "record")
         world.log.cluster.faults.release_commits("watcher")
         await commit
 
@@ -173,8 +193,8 @@ def test_what_is_no_receipt_is_none() -> None:
     def record(key: bytes | None, value: bytes | None = b"", *headers: tuple[str, bytes]) -> Record:
         return Record("t", 0, 0, 0, key, value, headers)
 
-    assert owed_of(record(b'["e","g","s"]')) == Owed("e", "g", "s")
-    for key in (None, b"", b"{}", b"[1,2,3]", b'["e","g"]', b'["e","g","s","m","x"]', b"\xff"):
+    assert owed_of(record(b'["n","e","g","s"]')) == Owed("n", "e", "g", "s")
+    for key in (None, b"", b"{}", b"[1,2,3,4]", b'["n","e","g"]', b'["n","e","g","s","m","x"]', b"\xff"):
         assert owed_of(record(key)) is None
     handled = ("tasker-receipt", b"handled")
     assert outcome_of(record(b"k", b"v", handled)) is ReceiptOutcome.HANDLED
@@ -186,20 +206,20 @@ def test_what_is_no_receipt_is_none() -> None:
 
 def test_slices_are_forgotten_whole_and_late() -> None:
     held = OwedSet(1_000)
-    assert held.add(Owed("a", "g", "s"), 500)
-    assert not held.add(Owed("b", "g", "s"), 999)
-    assert held.add(Owed("c", "g", "s"), 1_000)
+    assert held.add(Owed("n", "a", "g", "s"), 500)
+    assert not held.add(Owed("n", "b", "g", "s"), 999)
+    assert held.add(Owed("n", "c", "g", "s"), 1_000)
     held.forget_before(999)
     assert len(held) == 3
     held.forget_before(1_000)
-    assert [held.holds(Owed(each, "g", "s")) for each in "abc"] == [False, False, True]
+    assert [held.holds(Owed("n", each, "g", "s")) for each in "abc"] == [False, False, True]
 
 
 def test_a_receipt_goes_where_its_events_owner_looks() -> None:
     assert [receipts_partition(each, 8) for each in (0, 7, 8, 15)] == [0, 7, 0, 7]
     receipt = Receipt(
-        event_id="e", event_name="a.b", group="g", subscription="s", outcome=ReceiptOutcome.DEAD, topic="t",
-        partition=11, offset=1, at=0, deliveries=3, written_by="m",
+        namespace="n", event_id="e", event_name="a.b", group="g", subscription="s",
+        outcome=ReceiptOutcome.DEAD, topic="t", partition=11, offset=1, at=0, deliveries=3, written_by="m",
     )  # fmt: skip
     write: Write = receipt_write(NAMES, receipt, 8)
-    assert (write.topic, write.key, write.partition) == (NAMES.receipts, b'["e","g","s"]', 3)
+    assert (write.topic, write.key, write.partition) == (NAMES.receipts, b'["n","e","g","s"]', 3)

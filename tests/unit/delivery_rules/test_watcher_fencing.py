@@ -72,7 +72,9 @@ def test_what_another_has_reported_meanwhile_is_not_reported_again(
             source = TopicPartition(records[0].topic, 0)
             expected = [
                 Expected(
-                    Owed(format_id(decode(each.value, DomainEvent).event_id), "audit", "record"), "a.b", each
+                    Owed("shop", format_id(decode(each.value, DomainEvent).event_id), "audit", "record"),
+                    "a.b",
+                    each,
                 )
                 for each in records
             ]
