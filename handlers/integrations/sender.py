@@ -16,6 +16,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import weakref
+from contextlib import suppress
 from contextvars import ContextVar
 from typing import Final
 
@@ -34,6 +35,7 @@ USER_AGENT: Final = "tasker-kafka"
 _RETRYABLE: Final = frozenset({408, 425, 429})
 _LONGEST_DELAY_SECONDS: Final = 3_600.0
 _LARGEST_ANSWER: Final = 4 * 1024
+_BODY_SECONDS: Final = 1.0
 _MOST_CONNECTIONS: Final = 20
 _MASK: Final = "***"
 _FAULTS: Final = (
@@ -117,14 +119,20 @@ class Sender:
 
 
 async def _beginning(response: httpx.Response) -> bytes:
-    """The answer's first bytes, as they came: what is packed is not unpacked, however small it claims to be."""
+    """The answer's first bytes, as they came: what is packed is not unpacked, however small it claims to be.
+
+    The status has decided already, so an answer that breaks off or stalls is as good as a whole one: a request that
+    was accepted must not be sent again for it.
+    """
     if response.is_stream_consumed:
         return response.content[:_LARGEST_ANSWER]
     body = bytearray()
-    async for part in response.aiter_raw():
-        body += part
-        if len(body) >= _LARGEST_ANSWER:
-            break
+    with suppress(TimeoutError, httpx.HTTPError):
+        async with asyncio.timeout(_BODY_SECONDS):
+            async for part in response.aiter_raw():
+                body += part
+                if len(body) >= _LARGEST_ANSWER:
+                    break
     return bytes(body[:_LARGEST_ANSWER])
 
 

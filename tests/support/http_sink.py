@@ -46,6 +46,8 @@ class Answer:
     headers: Mapping[str, str] = field(default_factory=dict)
     hangs: bool = False
     """Until the sink is closed."""
+    breaks_off: bool = False
+    """The body ends before the length that was told."""
     is_endless: bool = False
     """The body comes again and again."""
 
@@ -109,13 +111,14 @@ class HttpSink:
                 for name, value in answer.headers.items():
                     self.send_header(name, value)
                 if not answer.is_endless:
-                    self.send_header("Content-Length", str(len(answer.body)))
+                    told = len(answer.body) + 100 * answer.breaks_off
+                    self.send_header("Content-Length", str(told))
                 self.end_headers()
                 with suppress(ConnectionError):
                     self.wfile.write(answer.body)
                     while answer.is_endless and not sink._closing.is_set():
                         self.wfile.write(answer.body)
-                self.close_connection = answer.is_endless
+                self.close_connection = answer.is_endless or answer.breaks_off
 
             do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = _take
 

@@ -127,6 +127,7 @@ async def test_connections_are_kept() -> None:
         (Answer(503), RetryableError, "HTTP_503"),
         (Answer(500, b"x" * 1_000_000), RetryableError, "HTTP_500"),
         (Answer(500, b"x" * 1_000, is_endless=True), RetryableError, "HTTP_500"),
+        (Answer(404, breaks_off=True), PermanentError, "HTTP_404"),
         (Answer(400, b"\xff\xfe\x00"), PermanentError, "HTTP_400"),
         (Answer(hangs=True), RetryableError, "HTTP_TIMEOUT"),
     ],
@@ -138,6 +139,13 @@ async def test_answers_of_a_sink(given: Answer, kind: type[StepError], code: str
     # A slow machine may give up before it has asked.
     assert len(sink.requests) == 1 or given.hangs, "a redirect is not followed, and nothing is sent twice"
     assert len(caught.value.message) < 400
+
+
+@pytest.mark.parametrize("given", [Answer(202, breaks_off=True), Answer(200, b"x" * 1_000, is_endless=True)])
+async def test_what_was_accepted_is_not_sent_again_for_its_answer(given: Answer) -> None:
+    with HttpSink(given) as sink:
+        await sent(json_request("Slack", sink.url, {}))
+    assert len(sink.requests) == 1
 
 
 async def test_nobody_there_is_worth_another_try() -> None:
