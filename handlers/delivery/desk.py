@@ -282,7 +282,7 @@ class Desk:
         if isinstance(verdict, Park):
             topic = self._equipment.names.retry(self._equipment.spec.group, verdict.tier)
             self._figures.retried += 1
-            if lanes.has_topic(topic):
+            if topic in lanes.places:
                 lanes.move(job, journey)
                 self._equipment.tasks.start(self._park(job, topic, journey))
                 return
@@ -362,7 +362,7 @@ class Desk:
             for job in each.stuck_successors(now - _SLOW_MS):
                 tiers = tiers_of((self._subscriptions[job.subscription].policy,))
                 topic = names.retry(group, tiers[0].name if tiers else REDRIVE_TIER)
-                if each.has_topic(topic) and job.state is JobState.WAITING:
+                if topic in each.places and job.state is JobState.WAITING:
                     self._move_successor(job, topic)
 
     def _journey_of(self, job: Job, prepared: Prepared) -> Journey:

@@ -43,12 +43,12 @@ from typing import Any
 
 from tasker_kafka.handlers.subscribing.event import DomainEvent
 from tasker_kafka.handlers.subscribing.subscription import Ordering
-from tasker_kafka.handlers.watermark import Watermark
 from tasker_kafka.topics.log import Record, TopicPartitionOffset
 
 from .agenda import Agenda, Lane, LaneKey
 from .jobs import Identity, Job, JobState, Stake, copied
 from .journey import Journey
+from .places import Places
 
 __all__ = ["PartitionLanes"]
 
@@ -58,6 +58,7 @@ class PartitionLanes:
 
     def __init__(self, number: int, agenda: Agenda, *, ordering: Ordering = "key") -> None:
         self.number = number
+        self.places = Places()
         self.is_closed = False
         """Nothing more is started."""
         self.is_lost = False
@@ -80,86 +81,35 @@ class PartitionLanes:
         """Successors of parked heads, to be moved to that topic; whoever moves them takes them out."""
         self._agenda = agenda
         self._ordering = ordering
-        self._marks: dict[str, Watermark] = {}
-        self._load_until: dict[str, int] = {}
-        self._ends: dict[str, int] = {}
         self._lanes: dict[LaneKey, Lane] = {}
         self._stored: dict[Identity, Job] = {}
         self._settled: set[tuple[str, int]] = set()
-        self._gated: dict[str, list[tuple[int, int, Job]]] = {}
-
-    # ------------------------------------------------------------------------------------- topics
-
-    def open_source(self, topic: str, mark: Watermark, end: int) -> None:
-        """Take a source over. `end`: where it ended then; no original can lie there or beyond."""
-        self._marks[topic] = mark
-        self._ends[topic] = end
-
-    def open_retry(self, topic: str, mark: Watermark, end: int) -> None:
-        """Take a retry topic over; until it is read to `end`, no job runs and no source may be read."""
-        self._marks[topic] = mark
-        if mark.position < end:
-            self._load_until[topic] = end
-
-    def has_topic(self, topic: str) -> bool:
-        """Whether this partition number of a topic is ours."""
-        return topic in self._marks
-
-    @property
-    def is_loaded(self) -> bool:
-        """Everything that waits in retry topics is known."""
-        return not self._load_until
 
     @property
     def is_busy(self) -> bool:
         """Something runs or is being written."""
         return bool(self.running or self.moving or self.unread)
 
-    @property
-    def has_gated(self) -> bool:
-        """Some jobs wait for a source to be read: it must not be paused for what is parked."""
-        return any(self._gated.values())
-
-    @property
-    def marks(self) -> Iterable[tuple[str, Watermark]]:
-        """What is finished, by topic."""
-        return self._marks.items()
-
-    def take_in(self, topic: str, records: Sequence[Record], next_position: int) -> Sequence[Record]:
-        """Records as fetched: those that are not finished yet. Admit or skip each, then call `taken_in`."""
-        new = self._marks[topic].extend([record.offset for record in records], next_position)
-        if len(new) == len(records):
-            return records
-        wanted = set(new)
-        return [record for record in records if record.offset in wanted]
+    # ------------------------------------------------------------------------------------- intake
 
     def taken_in(self, topic: str) -> None:
         """All that was taken in of this topic is admitted or skipped."""
-        position = self._marks[topic].position
-        until = self._load_until.get(topic)
-        if until is not None and position >= until:
-            del self._load_until[topic]
-            if not self._load_until:
-                for lane in list(self._lanes.values()):
-                    self._schedule(lane)
-        gated = self._gated.get(topic)
-        while gated and gated[0][0] < position:
-            job = heappop(gated)[2]
-            job.is_gated = False
+        if self.places.loaded_by(topic):
+            for lane in list(self._lanes.values()):
+                self._schedule(lane)
+        for job in self.places.opened_gates(topic):
             self._schedule(job.lane)
-
-    # ------------------------------------------------------------------------------------- intake
 
     def skip(self, topic: str, offset: int) -> None:
         """This record has no job."""
-        self._marks[topic].finish(offset)
+        self.places[topic].finish(offset)
 
     def admit(
         self, record: Record, event: DomainEvent[Any] | None, subscriptions: Sequence[tuple[int, bool]]
     ) -> list[Job]:
         """A source's record becomes a job for each of `subscriptions` (place, fire and forget): the new ones."""
         firm = sum(1 for _, is_loose in subscriptions if not is_loose)
-        stake = Stake(record.topic, self._marks[record.topic], record.offset, firm)
+        stake = Stake(record.topic, self.places[record.topic], record.offset, firm)
         if not firm:
             stake.watermark.finish(record.offset)
         found: list[Job] = []
@@ -177,7 +127,7 @@ class PartitionLanes:
 
     def admit_stored(self, stored: Record, original: Record, journeys: Mapping[int, Journey]) -> None:
         """A retry topic's record becomes a job of each subscription, or is one more copy of a job that is known."""
-        stake = Stake(stored.topic, self._marks[stored.topic], stored.offset, len(journeys))
+        stake = Stake(stored.topic, self.places[stored.topic], stored.offset, len(journeys))
         if (stored.topic, stored.offset) in self._settled:
             self._settled.discard((stored.topic, stored.offset))
             stake.watermark.finish(stored.offset)
@@ -211,11 +161,7 @@ class PartitionLanes:
         return next((job for job in jobs if job.identity == identity), None)
 
     def _add_stored(self, job: Job) -> None:
-        topic, offset = job.record.topic, job.record.offset
-        mark = self._marks.get(topic)
-        if mark is not None and mark.position <= offset < self._ends.get(topic, 0):
-            job.is_gated = True
-            heappush(self._gated.setdefault(topic, []), (offset, job.count, job))
+        self.places.gate(job)
         self._stored[job.identity] = job
         self._add(job)
 
@@ -253,7 +199,7 @@ class PartitionLanes:
 
     def _schedule(self, lane: Lane) -> None:
         """Put a lane on the agenda, if its head can go on by itself."""
-        if lane.current is not None or lane.is_ready or self._load_until:
+        if lane.current is not None or lane.is_ready or not self.places.is_loaded:
             return
         head = lane.head
         if head is None:
@@ -370,7 +316,7 @@ class PartitionLanes:
         self.moving -= 1
         copies = job.stakes
         here = [each for each in copies if each.topic == place.topic and each.offset == place.offset]
-        job.stakes = here or [Stake(place.topic, self._marks[place.topic], place.offset, 1)]
+        job.stakes = here or [Stake(place.topic, self.places[place.topic], place.offset, 1)]
         self._release([each for each in copies if each not in here])
         self._store(job)
         lane = job.lane

@@ -124,14 +124,14 @@ class Membership:
             lanes = self._parts.get(place.partition)
             if lanes is None or lanes.is_closed:
                 continue
-            was_loaded = lanes.is_loaded
-            records = lanes.take_in(place.topic, batch.records, batch.next_position)
+            was_loaded = lanes.places.is_loaded
+            records = lanes.places.take_in(place.topic, batch.records, batch.next_position)
             take = self._intake.take_stored if place.topic in self._retries else self._intake.take_source
             for record in records:
                 take(lanes, record)
             lanes.taken_in(place.topic)
             self._desk.move_surplus(lanes)
-            if not was_loaded and lanes.is_loaded:
+            if not was_loaded and lanes.places.is_loaded:
                 self._reached(DeliveryCrashPoint.LOADED)
         self._changed.set()
         self._desk.wake()
@@ -174,11 +174,11 @@ class Membership:
 
     def _may_read(self, number: int, *, has_room: bool) -> bool:
         lanes = self._parts.get(number)
-        if lanes is None or not lanes.is_loaded or not has_room or number in self._full:
+        if lanes is None or not lanes.places.is_loaded or not has_room or number in self._full:
             return False
         settings = self._settings
         is_low = lanes.parked < settings.parked and lanes.parked_bytes < settings.parked_bytes
-        return is_low or lanes.has_gated
+        return is_low or lanes.places.has_gated
 
     # ------------------------------------------------------------------------------------- committing
 
@@ -215,7 +215,7 @@ class Membership:
         found = {}
         for number, lanes in self._parts.items():
             self._full.discard(number)
-            for topic, mark in lanes.marks:
+            for topic, mark in lanes.places.marks:
                 text = mark.metadata(is_open=False, reach=0)
                 place = TopicPartition(topic, number)
                 if text is None:
@@ -266,7 +266,8 @@ class Membership:
                 _logger.warning("%s: the metadata of the committed offset are not ours: left out", place)
             position = max(begin, known.offset)
             await self._consumer.seek(place, position)
-            opened = lanes.open_retry if place.topic in self._retries else lanes.open_source
+            taken = lanes.places
+            opened = taken.open_retry if place.topic in self._retries else taken.open_source
             opened(place.topic, Watermark(position, restored), end)
         return found
 

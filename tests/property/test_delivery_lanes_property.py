@@ -118,28 +118,29 @@ class Owner:
         self.running: list[Job] = []
         self.writes: list[tuple[Job, str | None, Journey]] = []
         self.marks = {}
+        places = self.lanes.places
         for topic in (SOURCE, *RETRIES):
             offset, text = world.committed.get(topic, (0, ""))
             restored = decode_metadata(offset, text)
             assert restored is not None
             mark = self.marks[topic] = Watermark(offset, restored)
-            opened = self.lanes.open_source if topic == SOURCE else self.lanes.open_retry
+            opened = places.open_source if topic == SOURCE else places.open_retry
             opened(topic, mark, world.end(topic))
 
     def fetch(self, topic: str, count: int) -> None:
         """Read up to `count` records."""
-        if topic == SOURCE and not self.lanes.is_loaded:
+        if topic == SOURCE and not self.lanes.places.is_loaded:
             return
         first = self.marks[topic].position
         until = min(first + count, self.world.end(topic))
         if until <= first:
             return
         if topic == SOURCE:
-            for record in self.lanes.take_in(topic, self.world.source[first:until], until):
+            for record in self.lanes.places.take_in(topic, self.world.source[first:until], until):
                 self.lanes.admit(record, None, [(0, False)])
         else:
             places = [Record(topic, 0, offset, 0, None, None) for offset in range(first, until)]
-            for stored in self.lanes.take_in(topic, places, until):
+            for stored in self.lanes.places.take_in(topic, places, until):
                 original, journey = self.world.stored[topic][stored.offset]
                 self.lanes.admit_stored(stored, original, {0: journey})
         self.lanes.taken_in(topic)
@@ -306,7 +307,7 @@ def played(seed: int, steps: int, weights: Mapping[str, int]) -> World:
     assert not any(
         (lanes.held, lanes.parked, lanes.running, lanes.moving, lanes.held_bytes, lanes.parked_bytes)
     )
-    assert not any((lanes._lanes, lanes._stored, lanes._settled, lanes.has_gated))
+    assert not any((lanes._lanes, lanes._stored, lanes._settled, lanes.places.has_gated))
     return world
 
 

@@ -36,9 +36,13 @@ GROUP, NAMESPACE = "audit", "shop"
 
 def policy_of(*delays: float, **fields: Any) -> DeliveryPolicy:
     """A policy with these delays, and as many attempts as that makes."""
-    return DeliveryPolicy(
-        **{"delays": delays, "max_attempts": len(delays) + 1, "breaker_failures": 0, **fields}
-    )
+    found: dict[str, Any] = {
+        "delays": delays,
+        "max_attempts": len(delays) + 1,
+        "breaker_failures": 0,
+        **fields,
+    }
+    return DeliveryPolicy(**found)
 
 
 def envelope(number: int, key: str = "k", **fields: Any) -> Envelope:
@@ -82,16 +86,25 @@ class Seen(list[DomainEvent[Any]]):
 def on(handler: Callable[[DomainEvent[Any]], Any], name: str = "record", **fields: Any) -> Subscription:
     """A subscription to every event."""
     is_async = fields.pop("is_async", True)
-    return Subscription(
-        **{"name": name, "patterns": ("**",), "handler": handler, "is_async": is_async, **fields}
-    )
+    found: dict[str, Any] = {
+        "name": name,
+        "patterns": ("**",),
+        "handler": handler,
+        "is_async": is_async,
+        **fields,
+    }
+    return Subscription(**found)
 
 
 def spec_of(*subscriptions: Subscription, **fields: Any) -> SubscriberSpec:
     """A group of the namespace."""
-    return SubscriberSpec(
-        **{"group": GROUP, "subscriptions": subscriptions, "namespaces": (NAMESPACE,), **fields}
-    )
+    found: dict[str, Any] = {
+        "group": GROUP,
+        "subscriptions": subscriptions,
+        "namespaces": (NAMESPACE,),
+        **fields,
+    }
+    return SubscriberSpec(**found)
 
 
 @dataclasses.dataclass
@@ -165,11 +178,12 @@ class World:
         log = log or self.new_log()
         await log.start()
         self.members += 1
+        chosen: dict[str, Any] = {"commit_seconds": 0.05, **settings}
         made = GroupMember(
             log,
             self.names,
             spec,
-            settings=DeliverySettings(**{"commit_seconds": 0.05, **settings}),
+            settings=DeliverySettings(**chosen),
             member_id=f"member-{self.members}",
             crash_points=crash_points,
         )
