@@ -146,7 +146,9 @@ class TestList:
 
 class TestShow:
     def test_everything_but_the_secrets(self, tasker: Tasker, queue: Queue) -> None:
-        (place,) = queue.die(1, **foreign(SECRET))
+        parts = foreign(SECRET)
+        parts["headers"] += (("x-api-key", b"4111-key"), ("x-shop", b"berlin"))
+        (place,) = queue.die(1, **parts)
         shown = tasker("dlq", "show", place, "--json").json
         assert shown["payload"]["amount"] == 7
         assert shown["payload"]["password"] == "[FILTERED]"
@@ -155,6 +157,7 @@ class TestShow:
             assert "4111" not in out
             assert "hunter2" not in out
             assert "card.charged" in out
+            assert "berlin" in out
 
     def test_raw_has_the_bytes(self, tasker: Tasker, queue: Queue) -> None:
         # 16 bytes are not taken for an id.
