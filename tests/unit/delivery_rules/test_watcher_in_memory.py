@@ -236,7 +236,8 @@ def test_a_zombie_reports_nothing_that_was_reported() -> None:
 
 def test_a_transaction_that_hangs_is_lost_as_a_whole_and_written_again() -> None:
     async def scenario(world: WatchedWorld) -> None:
-        faults = world.log.cluster.faults  # type: ignore[attr-defined]  # in memory
+        assert isinstance(world.side, MemorySide)
+        faults = world.side.cluster.faults
         source = world.names.domain_events("shop")
         writer = world.names.watcher_writer(source, 0)
         faults.hold_commits(writer)
