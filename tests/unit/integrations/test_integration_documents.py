@@ -138,6 +138,14 @@ async def test_slack_goes_to_the_environments_channel(sink: HttpSink) -> None:
     assert f"https://console.example/tasks/{TASK}" in sink.requests[0].body.decode()
 
 
+async def test_environments_that_are_not_meant_are_left_out(sink: HttpSink) -> None:
+    text = FILES["slack"].text.replace("report: [", "environments: [production, staging]\n      report: [")
+    async with opened(text) as subscriptions:
+        for environment in ("production", "staging", "qa", ""):
+            await deliver(subscriptions, event(FAILED, environment=environment))
+    assert len(sink.requests) == 2
+
+
 async def test_teams_is_for_its_environments(sink: HttpSink) -> None:
     await told(
         "teams", event(COMPLETED), event(FAILED, environment="staging"), event(FAILED, environment="qa")
@@ -161,6 +169,20 @@ async def test_pagerduty_triggers_and_resolves_the_same_alert(sink: HttpSink) ->
     assert len({each["dedup_key"] for each in bodies[:3]}) == 1
     assert bodies[3]["dedup_key"] != bodies[0]["dedup_key"]
     assert {each["routing_key"] for each in bodies} == {SECRETS["PAGERDUTY_KEY"]}
+
+
+async def test_a_step_that_succeeds_resolves_no_alert_of_its_task(sink: HttpSink) -> None:
+    charged = event({"state": "complete"}, name="order.completed", step="charge_card")
+    await told("pagerduty", charged)
+    assert sink.requests == []
+
+
+async def test_what_stands_beside_the_services_holds_for_all(sink: HttpSink) -> None:
+    text = FILES["checkout"].text.replace("timeout_seconds: 5", "environments: [production]")
+    async with opened(text) as subscriptions:
+        for environment in ("production", "staging"):
+            await deliver(subscriptions, event(COMPLETED, name="order.completed", environment=environment))
+    assert len(sink.requests) == 3
 
 
 async def test_sentry_waits_for_its_threshold_and_brings_breadcrumbs(sink: HttpSink) -> None:

@@ -68,6 +68,7 @@ async def test_events_failures_and_durations_are_counted_without_ids() -> None:
         ("order.failed", Outcome.FAILURE): 2,
         ("payment.charged", Outcome.OTHER): 1,
     }
+    assert not any("error_category" in tags for tags, _ in points["tasker.domain_events"])
     failures = points["tasker.domain_events.failures"]
     assert sum(value for _, value in failures) == 2
     assert all("error_category" in tags for tags, _ in failures)

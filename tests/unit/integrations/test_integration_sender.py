@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import AsyncIterator
 from dataclasses import replace
 
 import httpx
@@ -139,6 +140,27 @@ async def test_answers_of_a_sink(given: Answer, kind: type[StepError], code: str
     # A slow machine may give up before it has asked.
     assert len(sink.requests) == 1 or given.hangs, "a redirect is not followed, and nothing is sent twice"
     assert len(caught.value.message) < 400
+
+
+class Endless(httpx.AsyncByteStream):
+    """A body without end, in pieces of 1,000 bytes."""
+
+    def __init__(self) -> None:
+        self.pieces = 0
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        while True:
+            self.pieces += 1
+            yield b"x" * 1_000
+
+
+async def test_only_the_beginning_of_an_answer_is_read() -> None:
+    body = Endless()
+    transport = httpx.MockTransport(lambda _: httpx.Response(500, stream=body))
+    async with httpx.AsyncClient(transport=transport) as client:
+        with pytest.raises(RetryableError):
+            await Sender(client).send(REQUEST, timeout_seconds=30)
+    assert body.pieces == 5
 
 
 @pytest.mark.parametrize("given", [Answer(202, breaks_off=True), Answer(200, b"x" * 1_000, is_endless=True)])
