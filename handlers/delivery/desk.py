@@ -56,6 +56,7 @@ class Desk:
         self._recents: dict[int, RecentIds] = {}
         self._suspended: dict[int, dict[Lane, None]] = {}
         self._timer: asyncio.TimerHandle | None = None
+        self._rings_at = 0.0
         self._relieved_at = 0
         self._runners = Runners(
             self,
@@ -377,9 +378,11 @@ class Desk:
         delay = min(max(0, due_at - self._log.now_ms()) / 1_000, _LONGEST_SLEEP_SECONDS)
         when = self._loop.time() + delay
         if self._timer is not None:
-            if self._timer.when() <= when and not self._timer.cancelled():
+            if self._rings_at <= when and not self._timer.cancelled():
                 return
             self._timer.cancel()
+        # Kept here: what uvloop gives for a time that has come does not know its `when`.
+        self._rings_at = when
         self._timer = self._loop.call_at(when, self._ring)
 
     def _ring(self) -> None:
