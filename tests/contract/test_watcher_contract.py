@@ -116,6 +116,16 @@ async def test_a_receipt_that_comes_late_closes_its_letter(side: Side) -> None:
 
 
 @contract
+async def test_the_largest_events_have_letters_too(side: Side) -> None:
+    """Several of them are too much for one transaction's request."""
+    async with watched(side) as world:
+        records = await world.publish(6, payload=b'"' + b"x" * 1_047_000 + b'"')
+        async with world.watcher():
+            await wait_letters(world, 6)
+        assert [original for original, _ in await world.letters()] == records
+
+
+@contract
 async def test_two_watchers_report_each_event_once(side: Side) -> None:
     async with watched(side) as world, world.watcher() as first, world.watcher() as second:
         for partition in range(2):

@@ -94,6 +94,7 @@ class WatchedWorld:
         name: str = "payment.charged",
         partition: int = 0,
         namespace: str = NAMESPACE,
+        payload: bytes = b'{"n": 1}',
     ) -> list[Record]:
         """Events in the topic of the namespace: the records as they lie there."""
         found = []
@@ -101,7 +102,7 @@ class WatchedWorld:
             self._events += 1
             event = DomainEvent(
                 event_id=self._events.to_bytes(16, "big"), name=name, version="1.0", namespace=namespace,
-                delivery=delivery, key="k", payload=b'{"n": 1}', fired_at=self.log.now_ms(), fired_by="t",
+                delivery=delivery, key="k", payload=payload, fired_at=self.log.now_ms(), fired_by="t",
                 environment="test",
             )  # fmt: skip
             topic = self.names.domain_events(namespace)
