@@ -330,6 +330,22 @@ def test_a_publisher_enriches_vetoes_and_never_harms(side: Side) -> None:
     play(side, scenario, steps=telling(declared("order.done", schema=NUMBER, publisher="order.enrich")))
 
 
+@event_publisher("order.rough")
+def rough(draft: EventDraft) -> Any:
+    """Changes what it was given."""
+    draft.payload["n"] += 1
+    return draft.payload
+
+
+def test_a_publisher_has_a_payload_of_its_own(side: Side) -> None:
+    async def scenario(made: Rig) -> None:
+        await made.work(publishes_numbers, rough)
+        await made.dispatch(1)
+        assert [payload for _, payload, _ in payloads(await made.result())] == [{"n": 8}, {"n": 8}]
+
+    play(side, scenario, steps=telling(*(declared(name, publisher="order.rough") for name in ("a.b", "a.c"))))
+
+
 def test_a_publisher_that_hangs_costs_its_event_only(side: Side) -> None:
     async def scenario(made: Rig) -> None:
         settings = msgspec.structs.replace(FAST, events=EventDeskSettings(publisher_seconds=0.2))

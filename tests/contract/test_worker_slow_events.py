@@ -15,7 +15,7 @@ from tasker_kafka.schemas.records import StepResult
 from tasker_kafka.schemas.words import Delivery, EventCondition, Outcome
 from tasker_kafka.topics.memory import MemoryCluster
 
-from .worker_rig import FAST, Rig, step_of
+from .worker_rig import FAST, Calls, Rig, step_of
 from .worker_sides import memory_side, play
 
 TASKS = 40
@@ -60,6 +60,39 @@ def test_a_slow_topic(overflow: Overflow, prefix: str) -> None:
         else:
             assert 3 < written < TASKS
             assert took < SLOW_SECONDS / 2, "no step waits for an event"
+
+    play(
+        memory_side(prefix, cluster),
+        scenario,
+        steps=[step_of("one", publishes_events=(LOSSY,))],
+    )
+
+
+def test_an_answer_that_never_arrives_publishes_nothing(prefix: str) -> None:
+    cluster = MemoryCluster(latency=0.001)
+    calls = Calls()
+
+    @step_handler("one")
+    async def publishes(context: StepContext) -> None:
+        await context.publish("order.seen", {"attempt": context.attempt})
+        calls.add("one")
+
+    async def scenario(made: Rig) -> None:
+        topic = made.names.domain_events("default")
+        first = await made.work(publishes)
+        await first.worker.wait_ready()
+        cluster.faults.lose_writes(made.names.commands, count=1000)
+        await made.dispatch(1)
+        await calls.wait(1)
+        await asyncio.sleep(5)
+        await first.crash()
+        assert await made.read(topic) == []
+        cluster.faults.clear()
+        second = await made.work(publishes, worker_id="w2")
+        await made.result(1)
+        await second.stop()
+        assert calls == ["one", "one"], "it was delivered again"
+        assert len(await made.read(topic)) == 1
 
     play(
         memory_side(prefix, cluster),

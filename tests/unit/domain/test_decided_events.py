@@ -76,6 +76,8 @@ def test_nobody_took_it_in_time(told_by: str) -> None:
         rig.do(as_a_worker(rig.result("a", Outcome.FAILURE, failure=failure)))
     assert names(rig) == RETRIED
     assert payload(rig, "work.retryable_failure")["error_code"] == "queue_timeout"
+    made = decided_event_id(TASK_ID, rig.life, rig.record.seq, "a", "work.failure")
+    assert rig.last.domain_events[0].event_id == made, "no handler ran: the engine's, whoever found it"
 
 
 def test_lost_workers() -> None:
@@ -102,6 +104,23 @@ def test_an_attempt_that_was_given_back_has_not_failed(outcome: Outcome) -> None
     rig.operate(OperatorAction.CANCEL_TASK)
     # what was returned waits and has never run; what was given back has been dispatched again
     assert names(rig, "a") == ([] if outcome is Outcome.RETURNED else FAILED)
+
+
+def test_a_lost_attempt_counts_as_a_failure_that_no_retry_follows() -> None:
+    rig = rig_of(steps={"a": {"heartbeat_timeout_ms": 1000}})
+    rig.report("a")
+    rig.fire()
+    rig.do(rig.result("a", Outcome.RETURNED))
+    rig.operate(OperatorAction.CANCEL_TASK)
+    assert names(rig, "a") == ["work.permanent_failure"]
+
+
+def test_what_was_given_back_and_taken_off_at_once_has_not_failed() -> None:
+    rig = rig_of(PAIR, failure_policy="fail_fast", retry=RetryPolicy(max_attempts=1))
+    rig.do(as_a_worker(rig.result("a", Outcome.FAILURE)))
+    rig.do(rig.result("b", Outcome.GIVEN_BACK))
+    assert rig.edges()[-1] != ("b", "lost", "pending"), "it was cancelled with the same record"
+    assert names(rig, "b") == []
 
 
 def test_the_deadline_ends_what_runs() -> None:

@@ -10,6 +10,7 @@ import pytest
 from pydantic import BaseModel
 
 from tasker_kafka.handlers.publishing import EventError, EventPublisher
+from tasker_kafka.handlers.publishing.publisher import newest_declarations
 from tasker_kafka.schemas.errors import ConfigurationError, TopicsDrifted
 from tasker_kafka.schemas.identity import parse_id
 from tasker_kafka.schemas.plan import EventDeclaration
@@ -149,6 +150,15 @@ async def test_without_templates_the_code_declares() -> None:
         assert (one.event.name, one.event.environment) == ("a.b", "test")
         assert msgspec.json.decode(one.event.payload) == {"amount": 1}
     await log.close()
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_the_highest_version_of_an_event_counts_then_the_highest_of_its_template(order: int) -> None:
+    schemas = {"1.9.0": {"const": "old"}, "1.10.0": {"const": "new"}}
+    plans = [template(version, Event("a.b", schema)).compile() for version, schema in schemas.items()]
+    plans.append(template("9.0.0", Event("a.b", {"const": "first"}, version="0.9")).compile())
+    found = newest_declarations(plans[::order])
+    assert found["a.b"].declaration.schema == {"const": "new"}
 
 
 async def test_it_says_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
