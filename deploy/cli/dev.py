@@ -26,20 +26,24 @@ EXAMPLE_COMMAND = "echo '{}' | tasker submit --wait --template default/dummy"
 COLOURS = {"dev": "36", "orchestrator": "35", "worker": "32", "subscriber": "33"}
 
 
+Modules = Annotated[
+    list[str],
+    typer.Option(
+        "--module", "-m", help="Module of step handlers, of subscribers, or both. Default: the examples."
+    ),
+]
+Templates = Annotated[
+    list[Path], typer.Option("--templates", "-t", help="Template files, or folders of them; repeatable.")
+]
+Files = Annotated[
+    list[Path], typer.Option("--config", "-c", help="Subscriptions file (`event_subscriptions`); repeatable.")
+]
+
+
 def dev(
-    module: Annotated[
-        list[str],
-        typer.Option(
-            "--module", "-m", help="Module of step handlers, of subscribers, or both. Default: the examples."
-        ),
-    ] = [],  # noqa: B006 - typer copies it
-    templates: Annotated[
-        list[Path], typer.Option("--templates", "-t", help="Template files, or folders of them; repeatable.")
-    ] = [],  # noqa: B006 - typer copies it
-    config: Annotated[
-        list[Path],
-        typer.Option("--config", "-c", help="Subscriptions file (`event_subscriptions`); repeatable."),
-    ] = [],  # noqa: B006 - typer copies it
+    module: Modules = [],  # noqa: B006 - typer copies it
+    templates: Templates = [],  # noqa: B006 - typer copies it
+    config: Files = [],  # noqa: B006 - typer copies it
     reload: Annotated[
         bool, typer.Option("--reload", help="Watch modules and templates; start the worker anew on a change.")
     ] = False,

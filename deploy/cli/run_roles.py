@@ -16,6 +16,16 @@ if TYPE_CHECKING:
 
 __all__ = ["orchestrator", "worker_app"]
 
+SubscriberModules = Annotated[
+    list[str],
+    typer.Option(
+        "--with-subscribers",
+        help="Module whose subscribers run beside the worker, in a process of their own; repeatable.",
+    ),
+]
+SubscriberFiles = Annotated[
+    list[Path], typer.Option("--config", "-c", help="Subscriptions file for them; repeatable.")
+]
 LogLevel = Annotated[str, typer.Option("--log-level", help="DEBUG, INFO, WARNING or ERROR.")]
 
 
@@ -66,16 +76,8 @@ def worker(
         ),
     ] = [],  # noqa: B006 - typer copies it
     concurrency: Annotated[int | None, typer.Option(min=1, help="Handlers that run at once.")] = None,
-    with_subscribers: Annotated[
-        list[str],
-        typer.Option(
-            "--with-subscribers",
-            help="Module whose subscribers run beside the worker, in a process of their own; repeatable.",
-        ),
-    ] = [],  # noqa: B006 - typer copies it
-    config: Annotated[
-        list[Path], typer.Option("--config", "-c", help="Subscriptions file for them; repeatable.")
-    ] = [],  # noqa: B006 - typer copies it
+    with_subscribers: SubscriberModules = [],  # noqa: B006 - typer copies it
+    config: SubscriberFiles = [],  # noqa: B006 - typer copies it
     log_level: LogLevel = "INFO",
 ) -> None:
     """Run a step worker until it is told to stop (`tasker worker -m MODULE`), or list workers."""

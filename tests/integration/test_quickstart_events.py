@@ -8,7 +8,7 @@ import select
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -83,25 +83,8 @@ async def test_cloud_events_of_anybody(kafka: Broker, prefix: str, tmp_path: Pat
         await log.admin().create([TopicDescription(topic, 2, 1, {})])
         outbox = await log.outbox(client_id="anybody")
         await outbox.warm([topic])
-        binary = (
-            ("ce_specversion", b"1.0"),
-            ("ce_id", b"1"),
-            ("ce_source", b"/shop"),
-            ("ce_type", b"com.example.order.placed"),
-            ("content-type", b"application/json"),
-        )
-        await outbox.write(Write(topic, b"ada", b'{"number": 1}', binary))
-        structured = {
-            "specversion": "1.0",
-            "id": "2",
-            "source": "/shop",
-            "type": "com.example.order.paid.late",
-            "data": {"number": 2},
-        }
-        await outbox.write(Write(topic, b"ada", json.dumps(structured).encode()))
-        await outbox.write(Write(topic, b"ada", b"neither"))
-        other = {**structured, "id": "3", "type": "com.example.parcel.lost"}
-        await outbox.write(Write(topic, b"ada", json.dumps(other).encode()))
+        for write in cloud_events(topic):
+            await outbox.write(write)
         shell = Shell({})
         with shell.program(sys.executable, str(program), ready="ada com.example.order.paid.late 2"):
             pass
@@ -110,6 +93,30 @@ async def test_cloud_events_of_anybody(kafka: Broker, prefix: str, tmp_path: Pat
         assert sum(ends) == 1, "the one that is no CloudEvent, and no other"
     finally:
         await log.close()
+
+
+def cloud_events(topic: str) -> Iterator[Write]:
+    """Two that are meant, in both forms; one record that is none; one event that is not meant."""
+    binary = (
+        ("ce_specversion", b"1.0"),
+        ("ce_id", b"1"),
+        ("ce_source", b"/shop"),
+        ("ce_type", b"com.example.order.placed"),
+        ("content-type", b"application/json"),
+    )
+    yield Write(topic, b"ada", b'{"number": 1}', binary)
+    structured = {
+        "specversion": "1.0",
+        "id": "2",
+        "source": "/shop",
+        "type": "com.example.order.paid.late",
+        "data": {"number": 2},
+    }
+    yield Write(topic, b"ada", json.dumps(structured).encode())
+    yield Write(topic, b"ada", b"neither")
+    yield Write(
+        topic, b"ada", json.dumps({**structured, "id": "3", "type": "com.example.parcel.lost"}).encode()
+    )
 
 
 def run(line: str, folder: Path, environment: dict[str, str]) -> str:
