@@ -301,3 +301,26 @@ async def test_reading_goes_on_over_rebalances_without_loss(side: Side) -> None:
     await until(lambda: len(seen) == 400)
     done.set()
     await asyncio.gather(*tasks)
+
+
+@contract
+async def test_a_member_whose_closing_is_given_up_leaves_all_the_same(side: Side) -> None:
+    log = await side.log()
+    topic = await side.topic(log, partitions=2)
+    is_hanging = False
+
+    async def hang(partitions: set[TopicPartition]) -> None:
+        if is_hanging:
+            await asyncio.Event().wait()
+
+    leaving, staying = Listener(hang), Listener()
+    first = side.member(log)
+    await first.start([topic], leaving)
+    await side.member(log).start([topic], staying)
+    await shared(leaving, staying, places(topic, 2))
+    is_hanging = True
+    closing = asyncio.create_task(first.close())
+    await asyncio.sleep(0.1)
+    closing.cancel()
+    await asyncio.gather(closing, return_exceptions=True)
+    await until(lambda: staying.held == places(topic, 2))

@@ -125,13 +125,16 @@ class MemoryGroupConsumer:
         if self.is_closed:
             return
         self.is_closed = True
-        await self._end(self._tasks[:1])
-        if not self._process.is_killed:
-            await self._revoke()
-        await self._end(self._tasks)
-        if leave and self._member_id is not None and not self._process.is_killed:
-            self._group.leave(self._member_id)
-        self._notify()
+        try:
+            await self._end(self._tasks[:1])
+            if not self._process.is_killed:
+                await self._revoke()
+        finally:
+            # Also if nobody waits any longer: a member that heartbeats for ever would keep its partitions.
+            await self._end(self._tasks)
+            if leave and self._member_id is not None and not self._process.is_killed:
+                self._group.leave(self._member_id)
+            self._notify()
 
     # ------------------------------------------------------------ membership
 
