@@ -21,11 +21,13 @@ from tasker_kafka.schemas.identity import format_id, traceparent_for
 from tasker_kafka.schemas.limits import (
     EVENTS_PER_ANSWER,
     EVENTS_PER_ATTEMPT,
+    JSON_DEPTH,
     RECORD_BYTES,
     RESULT_WITH_EVENTS_BYTES,
     Limit,
 )
 from tasker_kafka.schemas.records import Dispatch, DomainEvent, EventCandidate, Failure
+from tasker_kafka.schemas.schema_walk import nesting
 from tasker_kafka.schemas.words import Delivery, EventCondition
 
 from .declared import CheckedEvent, StepEvents, checked_event, made_event
@@ -158,7 +160,8 @@ class AttemptEvents:
     async def _make(self, event: DeclaredEvent, payload: Any) -> CheckedEvent | None:
         if self._events.publisher_of(event) is not None:
             return await self._through_publisher(event, copy.deepcopy(payload), is_made=True)
-        made = made_event(event, payload, default_key=self._default_key)
+        is_too_deep = JSON_DEPTH.is_exceeded(nesting(payload))  # a result may be deeper than an event
+        made = None if is_too_deep else made_event(event, payload, default_key=self._default_key)
         if made is None:
             self._figures.unfit += 1
             _logger.info("%s: event %s is not made: its schema does not fit", self, event.declaration.name)

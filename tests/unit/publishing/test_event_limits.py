@@ -157,6 +157,13 @@ async def test_a_payload_may_be_so_deep(depth: int, is_taken: bool) -> None:
             await events.publish("a.b", data)
 
 
+async def test_a_result_that_is_too_deep_makes_no_event() -> None:
+    for depth, count in ((JSON_DEPTH.maximum, 1), (JSON_DEPTH.maximum + 1, 0)):
+        found = await attempt(declared("a.b")).answer(Completed(b"[" * depth + b"]" * depth))
+        assert isinstance(found.end, Completed)
+        assert len(found.durable) == count
+
+
 @pytest.mark.parametrize("data", [b"NaN", b'{"a":Infinity}', b"", b"{", b'"\xff"', b"[" * 100_000])
 async def test_what_is_no_json_is_refused(data: bytes) -> None:
     with pytest.raises(EventError, match=r"event a\.b: the payload is no JSON"):
