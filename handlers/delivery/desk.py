@@ -184,7 +184,7 @@ class Desk:
         return False
 
     def _is_known(self, job: Job, prepared: Prepared, event: DomainEvent[Any], now: int) -> bool:
-        if self._recents[job.lane.owner.number].is_recent(_identity(job, event), now):
+        if self._recents[job.lane.owner.number].is_recent(job.repeats_of(event), now):
             return True
         if prepared.mode(event) is not Delivery.ACKNOWLEDGED:
             return False
@@ -255,7 +255,7 @@ class Desk:
         """Nothing more is to be done for this job."""
         lanes = job.lane.owner
         if job.event is not None and not job.is_loose:
-            self._recents[lanes.number].add(_identity(job, job.event), self._log.now_ms())
+            self._recents[lanes.number].add(job.repeats_of(job.event), self._log.now_ms())
         lanes.finish(job)
         if lanes.surplus:
             self.move_surplus(lanes)
@@ -292,11 +292,13 @@ class Desk:
             self._figures.retried += 1
             lanes.delay(job, journey)
             self.move_surplus(lanes)
+            self._equipment.on_news()
         elif isinstance(verdict, DeadLetter):
             self._equipment.tasks.start(self._bury(job, prepared, journey))
         else:
             lanes.stop(job)
             self._figures.stopped += 1
+            self._equipment.on_news()
             _logger.error(
                 "%s: %s failed for the last time (%s: %s) and there is no dead letter queue: its lane stands still",
                 prepared.name, job, journey.error_type, journey.message,
@@ -388,11 +390,6 @@ class Desk:
     def _ring(self) -> None:
         self._timer = None
         self._runners.wake()
-
-
-def _identity(job: Job, event: DomainEvent[Any]) -> tuple[int, str, str, int]:
-    """By which a repeat of an event is recognised; ids of foreign events are unique for their source only."""
-    return (job.subscription, event.namespace, event.event_id, job.count)
 
 
 def _fired_at(event: DomainEvent[Any]) -> int:

@@ -40,7 +40,7 @@ class Equipment(msgspec.Struct, frozen=True, kw_only=True):
     crash_points: CrashPoints[DeliveryCrashPoint]
     on_error: Callable[[BaseException], None]
     on_news: Callable[[], None]
-    """Something is finished."""
+    """Something is finished, or has come to rest."""
 
     def journey_of(self, record: Record, subscription: str, event_id: str | None = None) -> Journey:
         """The beginning of a journey. `subscription` empty: of a record that is no event."""

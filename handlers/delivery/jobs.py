@@ -116,6 +116,10 @@ class Job:
         """What makes it the same job wherever a copy of it lies."""
         return (self.subscription, self.record.topic, self.record.offset, self.count)
 
+    def repeats_of(self, event: DomainEvent[Any]) -> tuple[int, str, str, int]:
+        """By which a repeat of its event is recognised; ids of foreign events are unique for their source only."""
+        return (self.subscription, event.namespace, event.event_id, self.count)
+
     @property
     def size(self) -> int:
         """Bytes that it keeps in memory, about."""

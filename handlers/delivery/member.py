@@ -17,6 +17,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Iterable
+from typing import Final
 
 from tasker_kafka.handlers.watermark import Watermark, decode_metadata
 from tasker_kafka.schemas.errors import FencedError, LogError
@@ -34,6 +35,9 @@ from .settings import DeliverySettings
 __all__ = ["Membership"]
 
 _logger = logging.getLogger(__name__)
+
+_HANDLERS_SHARE: Final = 0.7
+"""Of `shutdown_seconds`: for handlers to end by themselves. The rest is for the log."""
 
 
 class Membership:
@@ -114,6 +118,8 @@ class Membership:
     async def close(self) -> None:
         """Commit, and leave the group."""
         self._is_stopping = True
+        # The driver keeps the membership meanwhile.
+        await self._quiet(list(self._parts.values()), self._settings.shutdown_seconds * _HANDLERS_SHARE)
         if self._committing is not None:
             self._committing.cancel()
             await asyncio.gather(self._committing, return_exceptions=True)
@@ -139,7 +145,7 @@ class Membership:
     # ------------------------------------------------------------------------------------- backpressure
 
     def finished(self) -> None:
-        """A record is finished."""
+        """A record is finished, or a job has come to rest."""
         self._changed.set()
         self._settling.set()
         if self._is_waiting_for_room and self._held() <= self._queued // 2:
@@ -275,22 +281,26 @@ class Membership:
         """Give partitions up: nothing of them starts any more, and what is done is committed."""
         self._is_settled = False
         gone = list(self._parts.values())
-        for lanes in gone:
-            lanes.close()
-        loop = asyncio.get_running_loop()
-        until = loop.time() + self._settings.revoke_seconds
-        while any(lanes.is_busy for lanes in gone):
-            self._settling.clear()
-            try:
-                await asyncio.wait_for(self._settling.wait(), until - loop.time())
-            except TimeoutError:
-                break
+        await self._quiet(gone, self._settings.revoke_seconds)
         await self._commit()
         self._reached(DeliveryCrashPoint.REVOKED)
         self._drop(gone)
         self._parts = {}
         self._full = set()
         self._paused = set()
+
+    async def _quiet(self, parts: list[PartitionLanes], seconds: float) -> None:
+        """Start nothing more of these, and wait until nothing of them runs or is being written, at most so long."""
+        loop = asyncio.get_running_loop()
+        until = loop.time() + seconds
+        for lanes in parts:
+            lanes.close()
+        while any(lanes.is_busy for lanes in parts):
+            self._settling.clear()
+            try:
+                await asyncio.wait_for(self._settling.wait(), until - loop.time())
+            except TimeoutError:
+                return
 
     def _drop(self, gone: Iterable[PartitionLanes]) -> None:
         """These are somebody else's."""

@@ -14,7 +14,7 @@ from tasker_kafka.schemas.errors import TopicsDrifted
 from tasker_kafka.schemas.words import Delivery
 from tasker_kafka.topics.declarations import group_tables
 from tasker_kafka.topics.log import TopicDescription, Write
-from tasker_kafka.topics.memory import run_virtual
+from tasker_kafka.topics.memory import MemoryLog, run_virtual
 from tasker_kafka.topics.provision import create
 from tests.support.delivery_world import GROUP, Seen, World, envelope, on, policy_of, spec_of
 
@@ -50,7 +50,8 @@ def test_a_receipt_that_cannot_be_written_blocks_the_commit() -> None:
     async def scene() -> None:
         async with World.in_memory(partitions=1) as world:
             await create(world.log.admin(), group_tables(world.names))
-            world.log.cluster.faults.fail_writes(world.names.receipts, count=10)  # type: ignore[attr-defined]  # in memory
+            assert isinstance(world.log, MemoryLog)
+            world.log.cluster.faults.fail_writes(world.names.receipts, count=10)
             seen = Seen()
             spec = spec_of(on(seen, delivery=Delivery.ACKNOWLEDGED))
             async with world.member(spec, retry_max_seconds=1.0) as member:
@@ -265,6 +266,44 @@ def test_retries_of_many_keys_are_neither_early_nor_late() -> None:
                 await world.settled()
                 assert member.figures.lateness_ms < 250
             assert 5_000 <= min(waits) <= max(waits) < 5_250
+
+    run_virtual(scene())
+
+
+# ------------------------------------------------------------------------------------------------ the end
+
+
+def test_a_stop_waits_for_handlers_and_a_rebalance_for_less() -> None:
+    async def scene() -> None:
+        async with World.in_memory(partitions=1) as world:
+            spec = spec_of(on(slow(9.0)))
+            async with world.member(spec, shutdown_seconds=20.0, revoke_seconds=1.0) as member:
+                await world.publish(envelope(0), envelope(1))
+                await asyncio.sleep(1.0)
+            assert (member.figures.delivered, await world.lag()) == (1, 1)
+            async with world.member(spec, revoke_seconds=1.0) as first:
+                await asyncio.sleep(1.0)
+                async with world.member(spec):
+                    await world.settled()
+                    assert first.figures.delivered in {0, 1}
+
+    run_virtual(scene())
+
+
+def test_a_retry_in_place_holds_up_no_rebalance() -> None:
+    async def scene() -> None:
+        async with World.in_memory(partitions=1) as world:
+
+            async def fail(_: object) -> None:
+                await asyncio.sleep(1.0)
+                raise RuntimeError("no")
+
+            loop = asyncio.get_running_loop()
+            async with world.member(spec_of(on(fail, policy=policy_of(2.0, 2.0))), shutdown_seconds=100.0):
+                await world.publish(envelope(0))
+                await asyncio.sleep(0.5)
+                began = loop.time()
+            assert loop.time() - began < 3.0
 
     run_virtual(scene())
 
