@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from tasker_kafka.handlers import DomainEvent, Subscriber
+from tasker_kafka.handlers.delivery.settings import DeliverySettings
 from tasker_kafka.handlers.testing import EventBus
 from tasker_kafka.schemas.codec import codec
 from tasker_kafka.schemas.identity import parse_id
@@ -138,6 +139,16 @@ def test_durable_that_was_handled_is_not_delivered_again_by_a_restart(buses: Bus
     bus.publish("thing.happened", {"n": 3}, key="ada")
     bus.settle()
     assert len(bus.delivered()) == 4
+
+
+def test_a_member_that_stops_commits_what_it_has_handled(buses: Buses) -> None:
+    bus = buses(noting(), settings=DeliverySettings(commit_seconds=3600))
+    publish_numbered(bus, ["ada", "ben", "ada"])
+    bus.wait_for(lambda: len(bus.handled()) == 3)
+    bus.restart("audit")
+    bus.advance(1)
+    assert committed(bus, "audit", bus.names.domain_events("default")) == 3
+    assert len(bus.delivered()) == 3
 
 
 def test_what_is_handled_above_one_that_runs_is_not_delivered_again_by_a_crash(memory_buses: Buses) -> None:

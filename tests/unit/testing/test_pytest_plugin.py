@@ -87,7 +87,7 @@ def test_the_fixtures_of_the_how_to(tmp_path: Path) -> None:
             path = tmp_path / block.file
             path.parent.mkdir(exist_ok=True)
             path.write_text(block.text)
-    assert "3 passed" in run_pytest(tmp_path, PYTHONPATH=str(tmp_path))
+    assert "5 passed" in run_pytest(tmp_path, PYTHONPATH=str(tmp_path))
 
 
 def test_the_plugin_imports_nothing_of_tasker() -> None:
