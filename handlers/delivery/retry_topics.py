@@ -70,9 +70,11 @@ async def find_topics(
     wanted.append(group_dlq_declaration(names, spec.group, partitions=partitions, days=settings.dlq_days))
     await _provide(log, [_as_large(each, described) for each in wanted], existing, settings)
     fallback = names.group_dlq(spec.group)
+    retries = sorted(_retries(names, spec.group, {*existing, *(each.name for each in wanted)}))
+    _refuse_narrow(await admin.describe([each for each in retries if each in existing]), partitions)
     return GroupTopics(
         tuple(sorted(sources)),
-        tuple(sorted(_retries(names, spec.group, {*existing, *(each.name for each in wanted)}))),
+        tuple(retries),
         {each: _dead_letters_of(names, each, existing) or fallback for each in sources},
         fallback,
     )
@@ -99,6 +101,18 @@ def _dead_letters_of(names: TopicNames, source: str, existing: set[str]) -> str 
     namespace = names.namespace_of(source)
     topic = None if namespace is None else names.domain_events_dlq(namespace)
     return topic if topic in existing else None
+
+
+def _refuse_narrow(retries: Mapping[str, TopicDescription], partitions: int) -> None:
+    """A retry lies in the partition of its original's number, so there must be one."""
+    narrow = [
+        f"{each.name} has {each.partitions}" for each in retries.values() if each.partitions < partitions
+    ]
+    if narrow:
+        raise TopicsDrifted(
+            f"a source has {partitions} partitions, its group's retry topics fewer: {', '.join(sorted(narrow))}",
+            next_step=f"add partitions to them, up to {partitions}",
+        )
 
 
 def _as_large(declared: TopicDeclaration, sources: Mapping[str, TopicDescription]) -> TopicDeclaration:

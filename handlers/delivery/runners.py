@@ -86,6 +86,7 @@ class Runners:
         self._loop = asyncio.get_running_loop()
         self._threads = HandlerThreads()
         self._children = EventChildren(self._threads, processes)
+        self._is_closed = False
         self._idle: list[asyncio.Future[None]] = []
         self._tasks: dict[asyncio.Task[None], Call | None] = {}
 
@@ -96,6 +97,8 @@ class Runners:
 
     def wake(self) -> None:
         """Something may be ready: let an idle runner look."""
+        if self._is_closed:
+            return
         while self._idle:
             waiting = self._idle.pop()
             if not waiting.done():
@@ -115,6 +118,7 @@ class Runners:
 
     async def close(self) -> None:
         """End all; nobody hears of what still runs."""
+        self._is_closed = True
         tasks = list(self._tasks)
         for task in tasks:
             task.cancel()

@@ -367,3 +367,32 @@ def test_a_missing_source_and_topics_that_may_not_be_created_are_said() -> None:
                     pass
 
     run_virtual(scene())
+
+
+def test_retry_topics_with_too_few_partitions_are_refused() -> None:
+    async def scene() -> None:
+        async with World.in_memory(partitions=3) as world:
+            await world.log.admin().create([TopicDescription(world.names.retry(GROUP, "redrive"), 2, 1, {})])
+            with pytest.raises(TopicsDrifted, match=r"redrive\.v1 has 2"):
+                async with world.member(spec_of(on(Seen()))):
+                    pass
+
+    run_virtual(scene())
+
+
+def test_retry_topics_of_an_older_release_are_still_read() -> None:
+    async def scene() -> None:
+        async with World.in_memory(partitions=1) as world:
+            seen = Seen(lambda event: fail() if event.delivery_attempt == 1 else None)
+
+            async def fail() -> None:
+                raise RuntimeError("not now")
+
+            async with world.member(spec_of(on(seen, policy=policy_of(30.0)))):
+                await world.publish(envelope(0))
+                await asyncio.sleep(2)
+            async with world.member(spec_of(on(seen, policy=policy_of(300.0)))):
+                await world.settled()
+            assert seen.numbers == [0, 0]
+
+    run_virtual(scene())
