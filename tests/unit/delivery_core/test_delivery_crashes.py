@@ -150,6 +150,28 @@ def test_parked_events_survive_a_kill_and_keep_their_time_and_their_order() -> N
     run_virtual(scene())
 
 
+def test_what_was_finished_behind_a_slow_event_is_not_delivered_again_after_a_kill() -> None:
+    async def scene() -> None:
+        async with World.in_memory(partitions=1) as world:
+            seen = Seen(
+                lambda event: (
+                    asyncio.sleep(3_600) if event.payload["number"] == 0 and len(seen) == 1 else None
+                )
+            )
+            spec = spec_of(on(seen, policy=policy_of(timeout_seconds=7_200.0)))
+            log = world.new_log()
+            assert isinstance(log, MemoryLog)
+            async with world.member(spec, log=log):
+                await world.publish(*(envelope(each, key=str(each)) for each in range(50)))
+                await asyncio.sleep(2)
+                log.kill()
+            async with world.member(spec):
+                await world.settled()
+            assert sorted(seen.numbers) == [0, *range(50)]
+
+    run_virtual(scene())
+
+
 @pytest.mark.parametrize("seed", range(6))
 def test_random_kills_zombies_and_joins_lose_and_reorder_nothing(seed: int) -> None:
     async def scene() -> None:
