@@ -25,6 +25,7 @@ from .console import print_text
 from .dev import dev
 from .doctor import doctor
 from .guard import GuardedGroup
+from .init import init
 from .submit import submit
 from .verify_rebuild import verify_rebuild
 
@@ -72,6 +73,7 @@ app.add_typer(rejections.app, name="rejections")
 app.add_typer(dlq.app, name="dlq")
 app.add_typer(receipts.app, name="receipts")
 app.add_typer(config.app, name="config")
+app.command()(init)
 app.add_typer(generate.app, name="generate")
 app.add_typer(schemas_check.app, name="schemas")
 app.command("verify-rebuild")(verify_rebuild)

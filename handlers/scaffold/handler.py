@@ -27,8 +27,8 @@ def new_handler(name: str, layout: Layout) -> Draft:
         "handler.py.tmpl",
         name=name,
         exports=names_list("__all__", [given, result, function]),
-        input=given,
-        result=result,
+        class_input=wrapped(f"class {given}(", ["BaseModel"], "):"),
+        class_result=wrapped(f"class {result}(", ["BaseModel"], "):"),
         signature=wrapped(
             f"async def {function}(", ["context: StepContext", f"given: {given}"], f") -> {result}:"
         ),
@@ -42,8 +42,8 @@ def new_handler(name: str, layout: Layout) -> Draft:
     test = filled(
         "test_handler.py.tmpl",
         name=name,
-        function=function,
-        **{"import": import_line(layout.module("handlers", module), [function])},
+        handlers=wrapped("HANDLERS = [", [function], "]"),
+        imports=import_line(layout.module("handlers", module), [function]),
     )
     folder = layout.folder("handlers")
     return Draft(

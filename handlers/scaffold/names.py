@@ -28,9 +28,11 @@ __all__ = [
 ]
 
 _LONGEST: Final = 64
+_LONGEST_PROJECT: Final = 32
+"""Its package's name stands twice in some lines."""
 _PART: Final = re.compile(r"[a-z0-9_]{1,64}")
 _GROUP: Final = re.compile(r"[a-z0-9_-]{1,64}")
-_PROJECT: Final = re.compile(r"[a-z][a-z0-9_-]{0,63}")
+_PROJECT: Final = re.compile(r"[a-z][a-z0-9_-]{0,31}")
 _NOT_PLAIN: Final = re.compile(r"[^a-z0-9]+")
 _RESERVED: Final = frozenset({*keyword.kwlist, *keyword.softkwlist, *dir(builtins)})
 _FOLDERS: Final = frozenset({"config", "templates", "tests"})
@@ -75,7 +77,7 @@ def parse_project(name: str) -> tuple[str, str]:
         taken = "of Python itself"
     elif package in _FOLDERS:
         taken = "of the folder beside it"
-    elif importlib.util.find_spec(package) is not None:
+    elif (spec := importlib.util.find_spec(package)) is not None and spec.origin is not None:
         taken = "of a package that is installed here"
     if taken is not None:
         raise ScaffoldError(
@@ -127,9 +129,10 @@ def _check(name: str, pattern: re.Pattern[str], kind: str, example: str) -> str:
 
 
 def _bad_name(name: str, kind: str, letters: str, example: str) -> ScaffoldError:
-    meant = _plain(name)
+    longest = _LONGEST_PROJECT if kind == "project" else _LONGEST
+    meant = _plain(name)[:longest]
     return ScaffoldError(
-        f"{name[:80]!r} is no name for a {kind}: 1 to {_LONGEST} characters, {letters}.",
+        f"{name[:80]!r} is no name for a {kind}: 1 to {longest} characters, {letters}.",
         next_step=f"Call it as `{example}`" + (f"; `{meant}` would do." if meant else "."),
     )
 
@@ -138,4 +141,4 @@ def _plain(name: str) -> str:
     """The nearest plain name: letters without their marks, everything else as `_`; empty if nothing is left."""
     folded = unicodedata.normalize("NFKD", name.replace("ß", "ss")).encode("ascii", "ignore").decode()
     spaced = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", folded)
-    return _NOT_PLAIN.sub("_", spaced.lower()).strip("_")[:_LONGEST]
+    return _NOT_PLAIN.sub("_", spaced.lower()).strip("_")

@@ -14,13 +14,15 @@ from .errors import ScaffoldError
 from .handler import import_line, importable
 from .layout import Layout
 from .names import class_name, identifier, parse_group
-from .text import WIDTH, filled, wrapped
+from .text import WIDTH, filled, names_list, wrapped
 from .writing import Draft, NewFile, Registration
 
 __all__ = ["SUBSCRIBERS_DOCSTRING", "new_subscriber"]
 
 SUBSCRIBERS_DOCSTRING: Final = "The subscribers; `tasker subscriber --module` runs what is imported here."
 _WORD: Final = re.compile(r"[A-Za-z0-9_-]+")
+_LONGEST_SUBSCRIPTION: Final = 128
+"""Of a class and its method: retries and dead letters name them."""
 _HELPERS: Final = ("error_category", "metric_tags", "timing_metrics")
 
 
@@ -33,6 +35,11 @@ class _Wanted:
     """Method → the patterns it takes."""
     metrics: bool
 
+    @property
+    def test(self) -> str:
+        """The tests' module: a handler may have the same name."""
+        return f"test_{self.module.removesuffix('subscriber').rstrip('_')}_subscriber"
+
 
 def new_subscriber(name: str, layout: Layout, *, events: Sequence[str], metrics: bool = False) -> Draft:
     """The files of a subscriber whose consumer group is `name`.
@@ -42,11 +49,18 @@ def new_subscriber(name: str, layout: Layout, *, events: Sequence[str], metrics:
     """
     parse_group(name)
     wanted = _Wanted(name, identifier(name), _class(name), _routes(events), metrics)
+    for method in wanted.routes:
+        if len(subscription := f"{wanted.kind}.{method}") > _LONGEST_SUBSCRIPTION:
+            raise ScaffoldError(
+                f"The subscription {subscription} has {len(subscription)} characters, "
+                f"at most {_LONGEST_SUBSCRIPTION} are accepted.",
+                next_step="Shorten the subscriber's name, or subscribe with a pattern.",
+            )
     folder = layout.folder("subscribers")
     return Draft(
         files=(
             NewFile(folder / f"{wanted.module}.py", _code(wanted)),
-            NewFile(layout.tests / f"test_{wanted.module}.py", _test(wanted, layout)),
+            NewFile(layout.tests / f"{wanted.test}.py", _test(wanted, layout)),
             *importable(layout),
         ),
         registrations=(Registration(folder, wanted.module, SUBSCRIBERS_DOCSTRING),),
@@ -86,7 +100,8 @@ def _code(wanted: _Wanted) -> str:
         helpers_import=helpers if wanted.metrics else "",
         instruments=_instruments(wanted.module) if wanted.metrics else "",
         hooks=filled("subscriber_hooks.tmpl") if wanted.metrics else "",
-        **{"class": wanted.kind},
+        exports=names_list("__all__", [wanted.kind]),
+        class_line=wrapped(f"class {wanted.kind}(", ["BaseSubscriber"], "):"),
     )
 
 
@@ -112,22 +127,22 @@ def _method(method: str, patterns: list[EventPattern]) -> str:
 
 def _test(wanted: _Wanted, layout: Layout) -> str:
     examples = [(_example(each), method) for method, found in wanted.routes.items() for each in found]
-    shown = [f'("{event}", "{method}")' for event, method in dict.fromkeys(examples)]
-    own = {"class": wanted.kind}
-    imports = [import_line(layout.module("subscribers", wanted.module), [wanted.kind])]
-    metrics = ""
-    if wanted.metrics:
-        imports.insert(0, import_line(layout.module("subscribers"), [wanted.module]))
-        metrics = filled("test_subscriber_metrics.tmpl", module=wanted.module, **own)
+    module = layout.module("subscribers", wanted.module)
     return filled(
         "test_subscriber.py.tmpl",
         group=wanted.group,
         typing="from typing import Any\n\n" if wanted.metrics else "",
-        routes=wrapped("ROUTES = [", shown, "]"),
-        metrics=metrics,
-        **own,
-        **{"import": "\n".join(imports)},
+        imports=import_line(module, [wanted.kind]),
+        module=f'MODULE = "{module}"\n' if wanted.metrics else "",
+        kind=wanted.kind,
+        routes=wrapped("ROUTES = [", [_pair(*each) for each in dict.fromkeys(examples)], "]"),
+        metrics=filled("test_subscriber_metrics.tmpl") if wanted.metrics else "",
     )
+
+
+def _pair(event: str, method: str) -> str:
+    """A pair as an item of a list, which stands in four columns."""
+    return wrapped("(", [f'"{event}"', f'"{method}"'], ")", indent=4, after=1)
 
 
 def _example(pattern: EventPattern) -> str:

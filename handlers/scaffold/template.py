@@ -106,8 +106,8 @@ def _handlers(template: str, namespace: str, steps: Sequence[str]) -> str:
         typing="from typing import Annotated\n\n" if is_chain else "",
         sdk="StepContext, result_of, step_handler" if is_chain else "StepContext, step_handler",
         exports=names_list("__all__", [request, result, *functions]),
-        request=request,
-        result=result,
+        class_request=wrapped(f"class {request}(", ["BaseModel"], "):"),
+        class_result=wrapped(f"class {result}(", ["BaseModel"], "):"),
         steps="".join(code).rstrip("\n"),
     )
 
@@ -154,9 +154,9 @@ def _test(template: str, namespace: str, steps: Sequence[str], layout: Layout, m
             ")",
             indent=8,
         ),
-        module=module,
+        handlers=wrapped("HANDLERS = [", [module], "]"),
         list=wrapped("STEPS = [", [f'"{step}"' for step in steps], "]"),
-        **{"import": import_line(layout.module("handlers"), [module])},
+        imports=import_line(layout.module("handlers"), [module]),
     )
 
 

@@ -18,24 +18,25 @@ WIDTH: Final = 88
 _PLACE: Final = re.compile(r"\{\{(\w+)\}\}")
 
 
-def filled(frame: str, **values: str) -> str:
-    """The text of `files/<frame>` with every `{{name}}` replaced."""
+def filled(frame: str, *, is_partial: bool = False, **values: str) -> str:
+    """The text of `files/<frame>` with every `{{name}}` replaced. `is_partial`: not every value needs a place."""
     text = files(__package__).joinpath("files", frame).read_text(encoding="utf-8")
     places = set(_PLACE.findall(text))
-    if places != values.keys():
+    if not places <= values.keys() or (places != values.keys() and not is_partial):
         wrong = ", ".join(sorted(places ^ values.keys()))
         raise AssertionError(f"frame {frame} and its values differ in: {wrong}")
     return _PLACE.sub(lambda found: values[found[1]], text)
 
 
-def wrapped(head: str, items: Iterable[str], tail: str, *, indent: int = 0) -> str:
+def wrapped(head: str, items: Iterable[str], tail: str, *, indent: int = 0, after: int = 0) -> str:
     """`head` + items + `tail` on one line if it fits, else one item a line, as formatters write it.
 
-    The first line has no indent of its own (its place in the frame has it); `indent` is how many columns it stands in.
+    indent: the columns in which it stands; the first line has none of its own, its place in the frame has them.
+    after: characters that follow on the same line.
     """
     parts = list(items)
     line = f"{head}{', '.join(parts)}{tail}"
-    if indent + len(line) <= WIDTH:
+    if indent + len(line) + after <= WIDTH and "\n" not in line:
         return line
     inner = " " * (indent + 4)
     return "\n".join([head, *(f"{inner}{part}," for part in parts), f"{' ' * indent}{tail}"])

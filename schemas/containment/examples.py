@@ -17,7 +17,7 @@ from .cases import cases
 from .documents import Document, Part, allows, kind_of
 from .objects import Objects
 
-__all__ = ["counterexample"]
+__all__ = ["counterexample", "values_near"]
 
 _MOST_TRIED: Final = 3_000
 _MOST_KEPT: Final = 40
@@ -47,6 +47,14 @@ def counterexample(writer: Document, reader: Document, *, is_open: bool) -> Any:
         if writer.accepts([writer.root], value) and not reader.accepts([reader.root], value):
             return [value]
     return []
+
+
+def values_near(document: Document) -> Iterator[Any]:
+    """Values that a schema accepts, most of them near one of its limits."""
+    search = _Search(document, document, is_open=True)
+    for value in itertools.islice(search.values([document.root], [document.root], 0), _MOST_TRIED):
+        if document.accepts([document.root], value):
+            yield value
 
 
 class _Search:

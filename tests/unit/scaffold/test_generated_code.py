@@ -2,24 +2,50 @@
 
 from __future__ import annotations
 
+import json
+import re
+
 import pytest
 
-from tests.support.generated import Place
+from tests.support.generated import LEFT_OUT, Place
 
 LONG = "a_name_that_is_as_long_as_names_may_be_so_that_no_line_holds_it_"
+EVENTS = "payment.charged,refund.*,orders.**"
+pytestmark = pytest.mark.timeout(240)
 
 
-def test_handlers_and_templates_in_an_empty_folder(place: Place) -> None:
+def test_everything_in_an_empty_folder(place: Place) -> None:
     place.tasker("generate", "handler", "checkout.charge_card")
     place.tasker("generate", "handler", "import.class")
     place.tasker("generate", "handler", "2fa")
-    place.tasker("generate", "handler", LONG)
     place.tasker("generate", "template", "refund")
     place.tasker("generate", "template", "payments/true", "--steps", "in,class,2fa,result_of,list,in_,run")
-    place.tasker("generate", "template", f"{LONG[:40]}/{LONG[:32]}", "--steps", f"{LONG[:31]},b")
+    place.tasker(
+        "generate",
+        "subscriber",
+        "billing-audit",
+        "--events",
+        "payment.charged,refund.*,orders.**",
+        "--metrics",
+    )
+    place.tasker("generate", "subscriber", "2fa", "--events", "refund.*,refund.**,**")
+    place.tasker("generate", "subscriber", "base", "--events", "class.def")
     place.check()
     assert "no faults found" in place.tasker("template", "lint", "templates/refund.yaml")
     assert "error" not in place.tasker("template", "lint", "templates", "--module", "handlers")
+    place.tasker("schemas", "check", is_ok=False)
+    place.tasker("schemas", "check", "--write")
+    assert "2 versions" in place.tasker("schemas", "check")
+
+
+def test_names_that_no_line_holds(place: Place) -> None:
+    place.tasker("generate", "handler", LONG)
+    place.tasker("generate", "template", f"{LONG}/{LONG[:31]}", "--steps", f"{LONG[:32]},b")
+    place.tasker("generate", "template", LONG[:62], "--steps", "a,b")
+    place.tasker("generate", "subscriber", LONG[:60], "--events", f"{LONG[:49]},{LONG[:40]}.b", "--metrics")
+    said = place.tasker("generate", "subscriber", "a", "--events", f"{LONG}.{LONG[:63]}", is_ok=False)
+    assert "at most 128 are accepted" in said
+    place.check(left_out=f"{LEFT_OUT},E501")
 
 
 def test_a_package_of_its_own(place: Place) -> None:
@@ -31,13 +57,69 @@ def test_a_package_of_its_own(place: Place) -> None:
     below.folder.mkdir()
     below.tasker("generate", "handler", "ship")
     below.tasker("generate", "template", "refund", "--steps", "pay")
-    assert {"shop/__init__.py", "shop/flows/handlers/ship.py", "tests/test_ship.py"} <= place.files
+    below.tasker("generate", "subscriber", "audit", "--events", "refund.done")
+    below.tasker("generate", "events", "flows", "--templates", "../templates")
+    assert place.files == {
+        "pyproject.toml",
+        "shop/__init__.py",
+        "shop/flows/__init__.py",
+        "shop/flows/events/__init__.py",
+        "shop/flows/events/flows.py",
+        "shop/flows/handlers/__init__.py",
+        "shop/flows/handlers/refund.py",
+        "shop/flows/handlers/ship.py",
+        "shop/flows/subscribers/__init__.py",
+        "shop/flows/subscribers/audit.py",
+        "templates/refund.yaml",
+        "tests/test_audit_subscriber.py",
+        "tests/test_refund.py",
+        "tests/test_ship.py",
+    }
     assert "namespace: flows" in place.text("templates/refund.yaml")
-    assert "conftest.py" not in place.files
     place.check()
 
 
-@pytest.mark.parametrize("option", [(), ("--json",)])
-def test_what_was_written_is_told(place: Place, option: tuple[str, ...]) -> None:
-    said = place.tasker("generate", "handler", "ship", *option)
+def test_a_new_project(place: Place) -> None:
+    said = place.tasker("init", "tea-shop")
+    project = Place(place.folder / "tea-shop")
+    assert all(path in said for path in project.files)
+    project.check(has_rules=True)
+    project.tasker("template", "lint", "templates", "--module", "tea_shop")
+    assert "2 versions" in project.tasker("schemas", "check")
+    # The models are what `generate events` makes of the template.
+    assert "unchanged tea_shop/events" in project.tasker("generate", "events", "tea_shop", "-t", "templates")
+    project.tasker("generate", "handler", "order.refund_card")
+    project.tasker("generate", "template", "refund")
+    project.tasker("generate", "subscriber", "order-mail", "--events", "order.*", "--metrics")
+    assert '__all__ = ["order", "order_refund_card", "refund"]' in project.text(
+        "tea_shop/handlers/__init__.py"
+    )
+    project.check(has_rules=True)
+
+
+def test_a_project_with_a_long_name(place: Place) -> None:
+    place.tasker("init", LONG[:32].replace("_", "-"), "--folder", "here")
+    Place(place.folder / "here").check(has_rules=True, has_tests=False)
+
+
+def test_the_readme_of_a_project_names_commands_that_exist(place: Place) -> None:
+    """That they do what they say is shown on a real broker."""
+    place.tasker("init", "tea-shop")
+    project = Place(place.folder / "tea-shop")
+    readme, makefile = project.text("README.md"), project.text("Makefile")
+    commands = set(
+        re.findall(r"tasker ((?:dev|submit|generate \w+|schemas check|template lint))", readme + makefile)
+    )
+    assert len(commands) == 8
+    for command in commands:
+        project.tasker(*command.split(), "--help")
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+def test_what_was_written_is_told(place: Place, as_json: bool) -> None:
+    said = place.tasker("generate", "handler", "ship", *(["--json"] if as_json else []))
     assert all(path in said for path in place.files)
+    if as_json:
+        told = json.loads(said)
+        assert set(told["created"]) == place.files
+        assert (told["replaced"], told["changed"], told["unchanged"]) == ([], [], [])
