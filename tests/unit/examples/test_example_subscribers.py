@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from tasker_kafka.deploy.examples import TEMPLATES, subscribers
-from tasker_kafka.deploy.examples.handlers import ecommerce
+from tasker_kafka.deploy.examples.handlers import ecommerce, payments
 from tasker_kafka.deploy.examples.shop import Shop
 from tasker_kafka.handlers import BaseSubscriber, Subscriber
 from tasker_kafka.handlers.testing import WorkflowTest
@@ -75,3 +75,18 @@ def test_a_declined_card_is_told_to_the_audit(shop: Shop, workflow: WorkflowTest
     (event,) = workflow.events.published()
     assert event.name == "checkout.failed"
     assert shop.written("audit").keys() == {event.event_id}
+
+
+@pytest.mark.parametrize(
+    ("token", "told"), [("tok_visa", ["payment.charged"]), ("tok_declined", ["payment.failed"])]
+)
+def test_a_payment_tells_how_it_ended(token: str, told: list[str]) -> None:
+    invoice = {"invoice": "R-1", "amount_cents": 4999, "payment_token": token}
+    with WorkflowTest([TEMPLATES / "process_payment.yaml"], [payments]) as workflow:
+        workflow.run("process_payment", invoice, namespace="payments")
+        found = workflow.events.published()
+        assert [event.name for event in found] == told
+        if told == ["payment.charged"]:
+            assert found[0].key == found[0].payload["charge_id"]
+        else:
+            assert found[0].payload["error_code"] == "card_declined"
