@@ -6,9 +6,9 @@ import asyncio
 import logging
 import os
 import socket
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Coroutine
 from contextlib import AsyncExitStack
-from typing import Final
+from typing import Any, Final, TypeVar
 
 import msgspec
 
@@ -41,6 +41,7 @@ from .undertaker import Undertaker
 __all__ = ["Figures", "GroupMember"]
 
 _logger = logging.getLogger(__name__)
+T = TypeVar("T")
 
 _LEAST_SECONDS: Final = 1.0
 """For each last step towards a log that may be gone."""
@@ -102,7 +103,7 @@ class GroupMember:
             outbox = await self._log.outbox(client_id=self.member_id)
             closing.push_async_callback(_shortly, outbox)
             while not self._stopping.is_set():
-                topics = await self._find_topics()
+                topics = await self._unless_stopped(self._find_topics())
                 if topics is None:
                     self._ready.set()
                     await self._sleep(self._settings.discover_seconds)
@@ -130,9 +131,10 @@ class GroupMember:
     async def _deliver(self, topics: GroupTopics, outbox: Outbox) -> None:
         """Be a member until `stop`, or until there are other topics to read."""
         writer = PersistentWriter(outbox, self._settings)
-        receipts = await self._receipts(writer)
-        await self._announce(topics, writer)
-        await outbox.warm([*topics.retries, *topics.dead_letters.values(), topics.fallback])
+        prepared = await self._unless_stopped(self._prepare(topics, outbox, writer))
+        if prepared is None:
+            return
+        (receipts,) = prepared
         tasks = BackgroundTasks(self._fail)
         equipment = Equipment(
             log=self._log,
@@ -151,14 +153,21 @@ class GroupMember:
         )
         desk = Desk(equipment)
         membership = self._membership = self._join(topics, desk, Intake(equipment), receipts)
-        running = asyncio.create_task(self._run(membership), name=f"subscriber {self._spec.group}")
         watching = asyncio.create_task(self._watch_topics(topics, membership))
         try:
-            await asyncio.wait([running])
+            await self._unless_stopped(self._run(membership))
         finally:
-            for task in (running, watching):
-                task.cancel()
+            watching.cancel()
             await self._wind_down(membership, desk, tasks)
+
+    async def _prepare(
+        self, topics: GroupTopics, outbox: Outbox, writer: PersistentWriter
+    ) -> tuple[ReceiptBook | None]:
+        """What comes before joining. Waits as long as the log does not answer."""
+        receipts = await self._receipts(writer)
+        await self._announce(topics, writer)
+        await outbox.warm([*topics.retries, *topics.dead_letters.values(), topics.fallback])
+        return (receipts,)
 
     def _undertaker(
         self, topics: GroupTopics, writer: PersistentWriter, receipts: ReceiptBook | None
@@ -287,6 +296,18 @@ class GroupMember:
             self._membership = None
         if closing.done() and not closing.cancelled() and (error := closing.exception()) is not None:
             _logger.warning("not left in order: %s", error)
+
+    async def _unless_stopped(self, work: Coroutine[Any, Any, T]) -> T | None:
+        """Its result; None when `stop` comes first, which ends it wherever it waits."""
+        task, stopping = asyncio.create_task(work), asyncio.create_task(self._stopping.wait())
+        try:
+            await asyncio.wait([task, stopping], return_when=asyncio.FIRST_COMPLETED)
+            return task.result() if task.done() else None
+        finally:
+            stopping.cancel()
+            if not task.done():
+                task.cancel()
+                await asyncio.wait([task], timeout=_LEAST_SECONDS)
 
     async def _sleep(self, seconds: float) -> None:
         """Until `stop`, at most this long."""
