@@ -29,7 +29,7 @@ class Figures(msgspec.Struct, kw_only=True):
     filtered: int = 0
     """Events that a subscription takes and its filters did not."""
     dropped: int = 0
-    """Fire and forget: events that found no room."""
+    """Fire and forget: events that found no room for too long."""
     abandoned: int = 0
     """Handlers that did not end when they had to; their places were taken anew."""
     stopped: int = 0

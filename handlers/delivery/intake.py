@@ -20,6 +20,7 @@ from .equipment import Equipment
 from .failures import DeliveryFailure, failure_of, unread
 from .journey import Journey
 from .lanes import PartitionLanes
+from .room import LooseRoom
 from .verdicts import DeadLetter, after_failure
 
 __all__ = ["Intake"]
@@ -31,6 +32,8 @@ class Intake:
     """Of one member."""
 
     def __init__(self, equipment: Equipment) -> None:
+        self.room = LooseRoom(equipment.spec.queued, equipment.settings.loose_seconds)
+        """For fire-and-forget events; whoever reads looks after it."""
         self._equipment = equipment
         self._subscriptions = equipment.subscriptions
         self._figures = equipment.figures
@@ -59,7 +62,7 @@ class Intake:
                 self._figures.filtered += 1
             elif each.mode(event) is not Delivery.FIRE_AND_FORGET:
                 takers.append((each.index, False))
-            elif lanes.loose < self._equipment.spec.queued:
+            elif self.room.take():
                 takers.append((each.index, True))
             else:
                 self._figures.dropped += 1

@@ -64,6 +64,7 @@ class Membership:
         self._desk = desk
         self._intake = intake
         self._queued = queued
+        self._room = intake.room
         self._settings = settings
         self._receipts = receipts
         self._reached = crash_points.reached
@@ -126,6 +127,7 @@ class Membership:
         await self._consumer.close()
 
     def _take(self, batches: dict[TopicPartition, Batch]) -> None:
+        self._look_at_room()
         for place, batch in batches.items():
             lanes = self._parts.get(place.partition)
             if lanes is None or lanes.is_closed:
@@ -148,11 +150,18 @@ class Membership:
         """A record is finished, or a job has come to rest."""
         self._changed.set()
         self._settling.set()
-        if self._is_waiting_for_room and self._held() <= self._queued // 2:
+        has_news = self._is_waiting_for_room and self._held() <= self._queued // 2
+        if has_news or (self._room.is_waiting and self._loose() <= self._room.low):
             self._apply_pauses()
 
     def _held(self) -> int:
         return sum(each.held + each.unread for each in self._parts.values())
+
+    def _loose(self) -> int:
+        return sum(each.loose for each in self._parts.values())
+
+    def _look_at_room(self) -> None:
+        self._room.look(self._loose(), asyncio.get_running_loop().time())
 
     def _has_room(self) -> bool:
         """Above the high water reading stops until it is half gone."""
@@ -168,6 +177,8 @@ class Membership:
         if not has_room:
             self._desk.relieve(list(self._parts.values()))
         self._is_waiting_for_room = not has_room
+        self._look_at_room()
+        has_room = has_room and not self._room.is_waiting
         wanted = {
             place
             for place in self._consumer.assignment()

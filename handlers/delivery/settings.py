@@ -25,6 +25,8 @@ class DeliverySettings(msgspec.Struct, frozen=True, kw_only=True):
     """Of subscriptions that state none."""
     queued_bytes: int = 64 * _MIB
     """Bytes of records that may wait in memory beside the spec's number of them; above it partitions are paused."""
+    loose_seconds: float = 1.0
+    """Fire-and-forget events that find no room in memory wait in the log for this long; then they are dropped."""
     parked: int = 10_000
     """Events of one partition that may lie parked; above it the partition's sources are paused."""
     parked_bytes: int = 64 * _MIB

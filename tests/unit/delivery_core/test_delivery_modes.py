@@ -116,10 +116,29 @@ def test_fire_and_forget_without_room_is_dropped_and_counted() -> None:
                 concurrency=20,
             )
             async with world.member(spec, shutdown_seconds=1, revoke_seconds=0.5) as member:
-                await world.publish(*(envelope(each) for each in range(200)))
+                await world.publish(*(envelope(each) for each in range(50)))
+                await asyncio.sleep(0.5)
+                await world.publish(*(envelope(each) for each in range(50, 200)))
+                await asyncio.sleep(0.5)
+                assert (member.figures.dropped, len(durable)) == (0, 50)
                 await world.settled()
                 assert member.figures.dropped == 150
                 assert durable.numbers == list(range(200))
+
+    run_virtual(scene())
+
+
+def test_a_burst_that_the_handlers_can_work_off_loses_nothing() -> None:
+    async def scene() -> None:
+        async with World.in_memory(partitions=3) as world:
+            await world.publish(*(envelope(each, key=f"k{each}") for each in range(3_000)))
+            seen = slow(0.01)
+            spec = spec_of(on(seen, delivery=Delivery.FIRE_AND_FORGET), queued=50, concurrency=10)
+            async with world.member(spec) as member:
+                await world.settled()
+                assert member.figures.waiting + member.figures.in_flight <= 550
+                await asyncio.sleep(10)
+                assert (sorted(seen.numbers), member.figures.dropped) == ([*range(3_000)], 0)
 
     run_virtual(scene())
 
