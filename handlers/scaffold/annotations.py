@@ -77,8 +77,21 @@ def assigned(name: str, annotation: Annotation) -> str:
     if len(line) <= WIDTH or not annotation.parts:
         return line
     if not annotation.head:
-        if len(str(annotation)) <= WIDTH - 4:
-            return f"{name} = (\n    {annotation}\n)"
-        first, *rest = map(str, annotation.parts)
-        return "\n".join([f"{name} = (", f"    {first}", *(f"    | {each}" for each in rest), ")"])
-    return "\n".join([f"{name} = {annotation.head}[", *(f"    {each}," for each in annotation.parts), "]"])
+        return f"{name} = (\n    {_rendered(annotation, 4, 0)}\n)"
+    return f"{name} = {_broken(annotation, 0)}"
+
+
+def _rendered(annotation: Annotation, indent: int, after: int) -> str:
+    """The annotation as it stands in column `indent`, with `after` characters behind it."""
+    if indent + len(str(annotation)) + after <= WIDTH or not annotation.parts:
+        return str(annotation)
+    if annotation.head:
+        return _broken(annotation, indent)
+    parts = [_rendered(each, indent, after + len("| ")) for each in annotation.parts]
+    return f"\n{' ' * indent}| ".join(parts)
+
+
+def _broken(annotation: Annotation, indent: int) -> str:
+    inner = " " * (indent + 4)
+    parts = [f"{inner}{_rendered(each, indent + 4, 1)},\n" for each in annotation.parts]
+    return f"{annotation.head}[\n{''.join(parts)}{' ' * indent}]"

@@ -121,13 +121,16 @@ def _event_code(event: EventDeclaration, taken: set[str]) -> tuple[list[str], li
     root = types.of_root()
     classes = {each.name for each in types.models}
     blocks: list[str] = []
+    after: list[str] = []
     for model in types.models:
         name_fields(model, {*classes, *_KNOWN, "EVENT", "VERSION"})
         is_root = model.name == types.name
         description = event.description if is_root and not model.description else model.description
         aliases = _Aliases(model, taken)
         lines = _class_lines(model, event if is_root else None, description, aliases)
-        blocks += [*aliases.lines, "\n".join(lines)]
+        blocks.append("\n".join(lines))
+        after += aliases.lines  # behind the classes, which they may name
+    blocks += after
     if str(root) != types.name:
         blocks.append(assigned(types.name, root))
     return blocks, [types.name, *sorted(classes - {types.name})]
@@ -147,11 +150,7 @@ class _Aliases:
         if len(text) <= room or not annotation.parts:
             return text
         name = self._name(self._model.name + class_name(field.name), room)
-        parts = tuple(
-            each if len(str(each)) <= WIDTH - 5 else Annotation(self.short(each, field, WIDTH - 5))
-            for each in annotation.parts
-        )
-        self.lines.append(assigned(name, Annotation(annotation.head, parts)))
+        self.lines.append(assigned(name, annotation))
         return name
 
     def _name(self, wanted: str, room: int) -> str:
@@ -167,20 +166,25 @@ class _Aliases:
 def _class_lines(
     model: ModelCode, event: EventDeclaration | None, description: str, aliases: _Aliases
 ) -> list[str]:
-    lines = [f"class {model.name}(Payload):"]
+    lines = [wrapped(f"class {model.name}(", ["Payload"], "):")]
     text = description or (f"The payload of {event.name}." if event else "A part of a payload.")
     lines += _docstring(text, model.left_to_schema)
     if event is not None:
         lines += [
             "",
-            f"    EVENT: ClassVar[str] = {literal(event.name)}",
-            f"    VERSION: ClassVar[str] = {literal(event.version)}",
+            _constant("EVENT", event.name),
+            _constant("VERSION", event.version),
         ]
     if model.fields:
         lines.append("")
     for each in model.fields:
         lines += _field_lines(each, aliases)
     return lines
+
+
+def _constant(name: str, value: str) -> str:
+    line = f"    {name}: ClassVar[str] = {literal(value)}"
+    return line if len(line) <= WIDTH else f"    {name}: ClassVar[str] = (\n        {literal(value)}\n    )"
 
 
 def _field_lines(field: FieldCode, aliases: _Aliases) -> Iterator[str]:

@@ -14,6 +14,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from pydantic import BaseModel
+
 from tasker_kafka.schemas.schema_walk import REDACT_KEYWORD, Schema, resolve_pointer
 
 from .annotations import ANY, NONE, Annotation, literal, named, of, union
@@ -27,12 +29,10 @@ _LEFT_TO_SCHEMA: Final = (
     "dependentSchemas", "minProperties", "maxProperties", "unevaluatedProperties", "unevaluatedItems",
 )  # fmt: skip
 _TEXT: Final = named("str")
-_TYPE_NAMES: Final = frozenset({
-    "bool", "date", "dict", "float", "int", "list", "str", "tuple",
-    # Attributes of pydantic's models, and those of ours.
-    "construct", "copy", "fields", "from_orm", "json", "parse_file", "parse_obj", "parse_raw", "schema",
-    "schema_json", "update_forward_refs", "validate",
-})  # fmt: skip
+_TYPE_NAMES: Final = frozenset(
+    {"bool", "date", "dict", "float", "int", "list", "str", "tuple", "only_what_is_set", *dir(BaseModel)}
+)
+"""What annotations use, and what models have already."""
 
 
 @dataclass

@@ -22,24 +22,10 @@ Part = dict[str, Any] | bool
 """A schema or a part of one; parts are told apart by identity, so they are never copied."""
 
 _ROOT: Final = "#/$defs/root"
-WORDS: Final = frozenset(
-    {
-        "$comment",
-        "$id",
-        "$schema",
-        "contentEncoding",
-        "contentMediaType",
-        "contentSchema",
-        "default",
-        "deprecated",
-        "description",
-        "examples",
-        "readOnly",
-        "title",
-        "writeOnly",
-        REDACT_KEYWORD,
-    }
-)
+WORDS: Final = frozenset({
+    "$comment", "$id", "$schema", "contentEncoding", "contentMediaType", "contentSchema", "default", "deprecated",
+    "description", "examples", "readOnly", "title", "writeOnly",
+})  # fmt: skip
 """Keywords that refuse no value."""
 
 

@@ -7,6 +7,9 @@ from pathlib import Path
 import pytest
 
 from tests.support.generated import Place
+from tests.unit.cli.conftest import cluster, tasker
+
+__all__ = ["cluster", "place", "tasker"]
 
 
 @pytest.fixture
