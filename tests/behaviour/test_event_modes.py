@@ -10,6 +10,7 @@ import pytest
 from tasker_kafka.handlers import DomainEvent, Subscriber
 from tasker_kafka.handlers.delivery.settings import DeliverySettings
 from tasker_kafka.handlers.testing import EventBus
+from tasker_kafka.handlers.testing.stages import MemoryStage
 from tasker_kafka.schemas.codec import codec
 from tasker_kafka.schemas.identity import parse_id
 from tasker_kafka.schemas.subscriptions import Receipt
@@ -246,13 +247,16 @@ def test_a_repeat_after_a_restart_has_no_second_effect(buses: Buses) -> None:
 def test_a_crash_before_the_receipt_repeats_the_call_and_not_the_effect(memory_buses: Buses) -> None:
     sink = Sink()
     bus = memory_buses(noting(does=sink))
-    with bus.broken_topic(bus.names.receipts):
-        event_id = bus.publish("thing.happened", {"n": 1}, key="ada", delivery="acknowledged")
-        bus.wait_for(lambda: sink.calls == 1)
-        bus.advance(10)
-        assert committed(bus, "audit", bus.names.domain_events("default")) == 0, "no receipt, not done"
-        (member,) = bus.members("audit")
-        bus.kill_member(member)
+    stage = bus._on()
+    assert isinstance(stage, MemoryStage)
+    stage.cluster.faults.fail_writes(bus.names.receipts, count=1_000)
+    event_id = bus.publish("thing.happened", {"n": 1}, key="ada", delivery="acknowledged")
+    bus.wait_for(lambda: sink.calls == 1)
+    bus.advance(10)
+    assert committed(bus, "audit", bus.names.domain_events("default")) == 0, "no receipt, not done"
+    (member,) = bus.members("audit")
+    bus.kill_member(member)
+    stage.cluster.faults.clear()
     bus.start_member("audit")
     bus.settle()
     assert (sink.calls, sink.effects) == (2, {event_id: 1})

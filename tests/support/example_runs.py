@@ -35,6 +35,7 @@ class Run:
     results: dict[str, bytes] = field(default_factory=dict[str, bytes])
     failures: dict[str, list[Failure]] = field(default_factory=dict[str, list[Failure]])
     requests: list[TaskRequest] = field(default_factory=list[TaskRequest])
+    events: list[tuple[str, bytes]] = field(default_factory=list[tuple[str, bytes]])
     is_cancelled: bool = False
 
     def codes(self) -> dict[str, tuple[str, ...]]:
@@ -55,6 +56,14 @@ class Run:
     def submit_and_wait(self, request: TaskRequest) -> None:
         """Keep the request."""
         self.requests.append(request)
+
+    async def publish(self, name: str, payload: bytes) -> None:
+        """Keep the event."""
+        self.events.append((name, payload))
+
+    def publish_and_wait(self, name: str, payload: bytes) -> None:
+        """Keep the event."""
+        self.events.append((name, payload))
 
 
 async def run_plan(
