@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from .console import print_json, print_text
 from .exits import CommandExit
 from .options import AsJson
+from .template import Environment, finding_shape
+
+if TYPE_CHECKING:
+    from tasker_kafka.deploy.event_schemas import SchemaCheck
 
 __all__ = ["app"]
 
@@ -43,10 +47,7 @@ def check(
     allow_undecided: Annotated[
         bool, typer.Option("--allow-undecided", help="Warn, instead of refusing, where nobody can decide.")
     ] = False,
-    environment: Annotated[
-        str | None,
-        typer.Option("--env", help="Whose overlay is laid over the templates. Default: TASKER_ENV."),
-    ] = None,
+    environment: Environment = None,
     as_json: AsJson = False,
 ) -> None:
     """Compare every version of each event's schema with all older ones; exit code 1 when one cannot be read."""
@@ -54,20 +55,17 @@ def check(
     from tasker_kafka.deploy.template_files import load_plans
     from tasker_kafka.schemas.settings import load_settings
 
-    from .template import finding_shape
-
     plans = load_plans(paths or [USUAL_PATH], load_settings(), environment=environment)
     found = check_events(declared_events(plans), folder, is_open=strict, is_undecided_allowed=allow_undecided)
-    written = write_versions(found) if write and not found.has_errors else []
+    report(found, write_versions(found) if write and not found.has_errors else [], as_json)
+
+
+def report(found: SchemaCheck, written: list[Path], as_json: bool) -> None:
+    """Print what was found and kept; exit code 1 when something is to be mended."""
     findings = [each for each in found.findings if not (written and each.code == "not_kept")]
     if as_json:
-        print_json(
-            {
-                "checked": found.checked,
-                "written": [str(path) for path in written],
-                "findings": [finding_shape(each) for each in findings],
-            }
-        )
+        shapes = [finding_shape(each) for each in findings]
+        print_json({"checked": found.checked, "written": [str(path) for path in written], "findings": shapes})
     else:
         lines = [*(f"kept {path}" for path in written), *(f"{each.severity}: {each}" for each in findings)]
         print_text("\n".join(lines) or f"{found.checked} versions, and every newer one reads the older ones")

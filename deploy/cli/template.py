@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from tasker_kafka.schemas.template import Finding
     from tasker_kafka.topics.plans import Published
 
-__all__ = ["GraphFormat", "app", "print_graph"]
+__all__ = ["Environment", "GraphFormat", "app", "finding_shape", "print_graph"]
 
 app = typer.Typer(help="Templates: the definitions of tasks.", no_args_is_help=True)
 

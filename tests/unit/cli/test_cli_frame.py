@@ -40,6 +40,9 @@ COMMANDS = {
     "rejections": ("list", "show"),
     "dlq": ("list", "show", "redrive", "purge"),
     "config": ("show", "validate", "explain"),
+    "init": (),
+    "generate": ("handler", "template", "subscriber", "events"),
+    "schemas": ("check",),
     "doctor": (),
 }
 
