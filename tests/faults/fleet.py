@@ -10,7 +10,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -96,11 +96,17 @@ class Fleet:
         path = self.folder / f"{name}.log"
         return path.read_text(errors="replace") if path.exists() else ""
 
-    async def start(self, kind: str, number: int, *, crash: str | None = None, **more: str) -> Role:
-        """Start a role, or start it again. `crash`: the crash point it dies at, `point:n`."""
+    async def start(
+        self, kind: str, number: int, *, crash: str | None = None, arguments: Sequence[str] = (), **more: str
+    ) -> Role:
+        """Start a role, or start it again.
+
+        crash: the crash point it dies at, `point:n`
+        arguments: of `tests.faults.role`, if they are not the kind and its number
+        """
         name = f"{kind}-{number}"
-        arguments = [kind, "--ordinal", str(number)]
-        role = self.roles.setdefault(name, Role(name, arguments, {}))
+        said = [*arguments] or [kind, "--ordinal", str(number)]
+        role = self.roles.setdefault(name, Role(name, said, {}))
         if role.is_running:
             raise RuntimeError(f"{name} runs already")
         role.environment = dict(more)

@@ -6,7 +6,9 @@ It does what the command line does, in the same order, and passes the injector t
 from __future__ import annotations
 
 import argparse
+import asyncio
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -15,6 +17,7 @@ from tasker_kafka.deploy.cli.console import print_error
 from tasker_kafka.deploy.cli.exits import code_of
 from tasker_kafka.deploy.cli.run_roles import start
 from tasker_kafka.deploy.roles import run_orchestrator_role, run_worker_role
+from tasker_kafka.deploy.subscribing import Wanted, run_subscriber_role
 from tasker_kafka.schemas.errors import TaskerError
 from tasker_kafka.schemas.settings import Settings
 from tasker_kafka.topics.log import Log
@@ -24,16 +27,19 @@ from tests.checker import LedgerWriter
 from tests.faults.injection import EARLY, LEDGER, PLANTED, DieAt, have_defect, mend_early
 
 HANDLERS = "tests.faults.handlers"
+SUBSCRIBERS = "tests.faults.event_handlers"
 
 
 def main() -> int:
     """Run the role until it is told to stop: its exit code."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("role", choices=["orchestrator", "worker", "client"])
+    parser.add_argument("role", choices=["orchestrator", "worker", "client", "subscriber"])
     parser.add_argument("--ordinal", type=int, default=0)
+    parser.add_argument("--group", help="of subscribers")
     wanted = parser.parse_args()
     settings = start("INFO")
     injector = DieAt.told(LedgerWriter(Path(os.environ[LEDGER]), "injector"))
+    signal.signal(signal.SIGUSR1, show_tasks)
     if EARLY in os.environ:
         mend_early(float(os.environ[EARLY]))
     try:
@@ -47,6 +53,9 @@ def main() -> int:
             )
         if wanted.role == "worker":
             run_worker_role(lambda: connect(settings), settings, [HANDLERS], crash_points=injector)
+        elif wanted.role == "subscriber":
+            subscribers = Wanted(modules=(SUBSCRIBERS,), groups=(wanted.group,))
+            run_subscriber_role(lambda: connect(settings), settings, subscribers, crash_points=injector)
         else:
             from tests.faults.client_role import run_client
 
@@ -63,6 +72,12 @@ def connect(settings: Settings) -> Log:
     if PLANTED in os.environ:
         have_defect(log, TopicNames(settings.prefix), os.environ[PLANTED])
     return log
+
+
+def show_tasks(number: int, frame: object) -> None:
+    """SIGUSR1: print what every task waits for, of a role that does not end."""
+    for task in asyncio.all_tasks():
+        task.print_stack(file=sys.stderr)
 
 
 if __name__ == "__main__":

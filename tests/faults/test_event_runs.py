@@ -1,163 +1,153 @@
-"""Durable events, three groups, and processes that die: each event is handled by every group, or is a dead letter."""
+"""Durable events, three groups, and processes that die: each event is handled by every group, or is a dead letter.
+
+Processes are killed at random moments and at every named crash point, stopped for longer than their session, and told
+to end while they start; the broker is killed, too. Order per key, dead letters, receipts and the sample sink's effects
+are judged from the log and the ledger alone.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import random
-import sqlite3
-from collections.abc import Mapping
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
-from tasker_kafka.handlers import EventPublisher
-from tasker_kafka.schemas.plan import EventDeclaration
-from tasker_kafka.schemas.words import Delivery, EventCondition
-from tasker_kafka.topics.declarations import TopicPlan, declarations
-from tasker_kafka.topics.provision import create, publish_schemas
-from tests.checker import Ledger, LedgerWriter, Report, check, read_ledger, read_raw
+from tasker_kafka.handlers.delivery.crash_points import DeliveryCrashPoint
+from tasker_kafka.topics.names import TopicNames
+from tests.checker import read_ledger, read_raw
+from tests.faults.event_faults import FAULTS, POINTS_OF, die_at, restart_broker
+from tests.faults.event_handlers import GROUPS
+from tests.faults.event_judging import Verdict, judge
+from tests.faults.event_rig import Bite, EventRig
 from tests.support.brokers import OwnBroker
-from tests.support.system import PARTITIONS, System
 
-from .event_handlers import FAILS_ALWAYS, GROUPS, LEDGER, SINK
+pytestmark = pytest.mark.timeout(1_200)
 
-NAMESPACE = "shop"
-KEYS = 500
-MEMBERS = 2
-PER_ROUND = 500
-
-pytestmark = pytest.mark.timeout(600)
+Plan = Sequence[str | DeliveryCrashPoint]
+"""Faults of one group, in order."""
 
 
-class Run:
-    """Three groups of two processes each, and a publisher."""
+class Campaign:
+    """A run: faults in each group one after the other, the groups beside each other, and load all the time."""
 
-    def __init__(self, broker: OwnBroker, prefix: str, folder: Path, seed: int) -> None:
-        self.broker = broker()
-        self.folder = folder
-        self.dice = random.Random(seed)
-        self.system = System(self.broker.bootstrap_servers, prefix, folder)
-        self.published = 0
-        self.kills = 0
+    def __init__(self, rig: EventRig, *, rate: float, least: int) -> None:
+        self.rig = rig
+        self._rate = rate
+        self._least = least
+        self._bites: list[Bite] = []
+        self._is_over = False
 
-    @property
-    def topic(self) -> str:
-        return self.system.names.domain_events(NAMESPACE)
-
-    async def start(self) -> None:
-        system = self.system
-        await system.log.start()
-        plan = TopicPlan(partitions=PARTITIONS)
-        await create(system.log.admin(), declarations(system.names, plan, namespaces=[NAMESPACE]))
-        await publish_schemas(system.log, system.names)
-        with sqlite3.connect(self.folder / "sink.db") as sink:
-            sink.execute("CREATE TABLE tries (event_id TEXT)")
-            sink.execute("PRAGMA journal_mode = WAL")
-            sink.execute("CREATE TABLE effects (event_id TEXT PRIMARY KEY)")
-        ledger = LedgerWriter(self.folder / "ledger", "test")
-        for group in GROUPS:
-            ledger.subscribed(group, "all", self.topic)
-            for number in range(MEMBERS):
-                self.start_member(group, number)
-        ledger.close()
-
-    def start_member(self, group: str, number: int) -> None:
-        arguments = ["subscriber", "-m", "tests.faults.event_handlers", "--group", group]
-        self.system.start_role(f"{group}-{number}", arguments)
-
-    async def publish(self, count: int) -> None:
-        declared = EventDeclaration(
-            "order.paid", Delivery.ACKNOWLEDGED, EventCondition.ALWAYS, key="$.customer"
+    async def run(self, plans: dict[str, Plan], *, broker_restarts: int, pause: float) -> Verdict:
+        """Inject everything, let it settle, end every member, judge."""
+        rig = self.rig
+        await rig.start()
+        publishing = asyncio.create_task(
+            rig.publish(rate=self._rate, enough=lambda count: self._is_over and count >= self._least)
         )
-        async with EventPublisher(
-            NAMESPACE, log=self.system.log, prefix=self.system.prefix, declares=[declared]
-        ) as events:
-            for _ in range(count):
-                self.published += 1
-                payload = {"number": self.published, "customer": f"c{self.dice.randrange(KEYS)}"}
-                await events.publish("order.paid", payload)
+        async with asyncio.TaskGroup() as tasks:
+            for group, plan in plans.items():
+                tasks.create_task(self._harm(group, plan, pause))
+            tasks.create_task(self._harm_broker(broker_restarts))
+        self._is_over = True
+        await publishing
+        await rig.settled()
+        for group in GROUPS:
+            assert await rig.until(lambda group=group: rig.is_whole(group))  # type: ignore[misc]  # default binds
+        await asyncio.gather(*map(rig.terminate, rig.fleet.roles))
+        raw = await read_raw(rig.broker.bootstrap_servers, rig.names.prefix)
+        ledger = read_ledger(rig.ledger_folder)
+        verdict, report = judge(
+            raw, ledger, bites=self._bites, ends=rig.fleet.ends, numbers=rig.numbers, sink=rig.sink
+        )
+        print(report)
+        for bite in self._bites:
+            print(bite)
+        print(verdict, f"repeated: {verdict.repeated_share:.2%}")
+        return verdict
 
-    async def kill_one(self) -> None:
-        """kill −9 of a member at a random moment; it is started again."""
-        name = self.dice.choice(sorted(self.system.roles))
-        await asyncio.sleep(self.dice.uniform(0.2, 1.5))  # the moment itself is the fault
-        self.system.kill(name)
-        self.kills += 1
-        self.system.restart(name)
+    async def _harm(self, group: str, plan: Plan, pause: float) -> None:
+        dice = random.Random(f"{self.rig.seed} {group}")
+        for fault in plan:
+            if isinstance(fault, DeliveryCrashPoint):
+                bite = await die_at(self.rig, group, dice, fault)
+            else:
+                bite = await FAULTS[fault](self.rig, group, dice)
+            self._bites.append(bite)
+            await asyncio.sleep(dice.uniform(0.0, 2 * pause))  # load between faults is part of the run
 
-    async def restart_broker(self) -> None:
-        await asyncio.to_thread(self.broker.kill)
-        await asyncio.to_thread(self.broker.restart)
-
-    async def settled(self) -> Ledger:
-        """Wait until every group has handled or given up everything; the groups' commits tell."""
-        async with asyncio.timeout(180):
-            while True:
-                for name, process in self.system.roles.items():
-                    assert process.poll() is None, self.system.errors_of(name)
-                ledger = await asyncio.to_thread(read_ledger, self.folder / "ledger")
-                ends = [self.left(ledger, group) for group in GROUPS]
-                if not any(ends):
-                    return ledger
-                await asyncio.sleep(0.5)  # other processes write files: nothing tells
-
-    def left(self, ledger: Ledger, group: str) -> int:
-        done = {each.event_id for each in ledger.handled if each.group == group and each.outcome == "success"}
-        dead = sum(number % FAILS_ALWAYS == 7 for number in range(1, self.published + 1))
-        return self.published - len(done) - (dead if group == "flaky" else 0)
-
-    async def verdict(self) -> tuple[Report, Mapping[str, int]]:
-        for name, process in self.system.roles.items():
-            process.terminate()
-            assert await asyncio.to_thread(process.wait, 40) == 0, self.system.errors_of(name)
-        raw = await read_raw(self.system.bootstrap, self.system.prefix)
-        report = check(raw, read_ledger(self.folder / "ledger"), settled=True)
-        with sqlite3.connect(self.folder / "sink.db") as sink:
-            tries, effects = (
-                sink.execute(f"SELECT count(*) FROM {table}").fetchone()[0] for table in ("tries", "effects")
-            )
-        receipts = sum(len(each.records) for each in raw.of("receipts").values())
-        return report, {"tries": tries, "effects": effects, "receipts": receipts}
+    async def _harm_broker(self, times: int) -> None:
+        dice = random.Random(f"{self.rig.seed} broker")
+        for _ in range(times):
+            await asyncio.sleep(dice.uniform(2.0, 40.0))  # as above
+            self._bites.append(await restart_broker(self.rig, dice))
 
 
-async def play(run: Run, *, rounds: int, broker_restarts: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(LEDGER, str(run.folder / "ledger"))
-    monkeypatch.setenv(SINK, str(run.folder / "sink.db"))
-    monkeypatch.setenv("TASKER_SUBSCRIBER__SESSION_TIMEOUT_MS", "3000")
-    monkeypatch.setenv("TASKER_SUBSCRIBER__HEARTBEAT_MS", "500")
+def plans_of(seed: int, kinds: Sequence[str]) -> dict[str, Plan]:
+    """Every crash point once and these faults in each group, in the seed's order."""
+    dice = random.Random(seed)
+    plans: dict[str, Plan] = {}
+    for group, points in POINTS_OF.items():
+        plan = [*points, *kinds]
+        dice.shuffle(plan)
+        plans[group] = plan
+    return plans
+
+
+async def play(
+    own_broker: OwnBroker,
+    prefix: str,
+    folder: Path,
+    plans: dict[str, Plan],
+    *,
+    seed: int,
+    rate: float,
+    least: int,
+    broker_restarts: int,
+    pause: float,
+) -> Verdict:
+    """Run it; nothing that was started stays."""
+    broker = await asyncio.to_thread(own_broker)
+    rig = EventRig(broker, folder, TopicNames(prefix), seed)
     try:
-        await run.start()
-        lost = set(run.dice.sample(range(1, rounds), broker_restarts))
-        for number in range(rounds):
-            publishing = asyncio.create_task(run.publish(PER_ROUND))
-            await run.kill_one()
-            if number in lost:
-                await run.restart_broker()
-            await publishing
-        await run.settled()
-        report, figures = await run.verdict()
+        campaign = Campaign(rig, rate=rate, least=least)
+        verdict = await campaign.run(plans, broker_restarts=broker_restarts, pause=pause)
     finally:
-        await run.system.tear_down()
-    print(f"{run.published} events, {run.kills} members killed, broker {broker_restarts} times; {figures}")
-    print(report)
-    assert not report.violations, str(report)
-    dead = sum(number % FAILS_ALWAYS == 7 for number in range(1, run.published + 1))
-    assert report.figures["events_dead"] >= dead
-    assert figures["effects"] == run.published, "no effect is missing, none happened twice"
-    assert figures["receipts"] >= run.published
-    assert report.figures["deliveries_repeated"] < report.figures["deliveries"] // 20
+        await rig.close()
+    assert not verdict.failures, "\n".join(verdict.failures)
+    return verdict
 
 
-async def test_killed_subscribers_lose_no_event(
-    own_broker: OwnBroker, prefix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    run = Run(own_broker, prefix, tmp_path, seed=1)
-    await play(run, rounds=3, broker_restarts=0, monkeypatch=monkeypatch)
+async def test_killed_subscribers_lose_no_event(own_broker: OwnBroker, prefix: str, tmp_path: Path) -> None:
+    plans: dict[str, Plan] = {
+        "audit": ["terminate", "zombie"],
+        "billing": [DeliveryCrashPoint.RECEIPT_WRITTEN, "kill_early"],
+        "flaky": ["kill", "kill_all"],
+    }
+    verdict = await play(
+        own_broker, prefix, tmp_path, plans, seed=1, rate=60.0, least=0, broker_restarts=0, pause=0.5
+    )
+    assert verdict.points == [DeliveryCrashPoint.RECEIPT_WRITTEN]
+    assert verdict.parked
 
 
 @pytest.mark.campaign
 async def test_ten_thousand_events_survive_kills_and_broker_restarts(
-    own_broker: OwnBroker, prefix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    own_broker: OwnBroker, prefix: str, tmp_path: Path
 ) -> None:
-    run = Run(own_broker, prefix, tmp_path, seed=2)
-    await play(run, rounds=20, broker_restarts=3, monkeypatch=monkeypatch)
+    kinds = ["kill"] * 6 + ["kill_early"] * 2 + ["kill_all", "zombie", "zombie", "terminate", "terminate"]
+    verdict = await play(
+        own_broker,
+        prefix,
+        tmp_path,
+        plans_of(2, kinds),
+        seed=2,
+        rate=60.0,
+        least=10_000,
+        broker_restarts=3,
+        pause=2.0,
+    )
+    assert verdict.events >= 10_000
+    assert verdict.points == sorted(DeliveryCrashPoint)
+    assert verdict.repeated_share < 0.01
