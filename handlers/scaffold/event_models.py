@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import textwrap
 from collections.abc import Iterable, Iterator
@@ -220,9 +221,10 @@ def _docstring(text: str, left_to_schema: list[str]) -> list[str]:
 
 
 def _imports(body: str) -> str:
-    used = {name for name in _KNOWN if re.search(rf"\b{name}\b", body)}
+    """What the code uses; words in texts do not count."""
+    names = {node.id for node in ast.walk(ast.parse(body)) if isinstance(node, ast.Name)}
     by_module: dict[str, list[str]] = {}
-    for name in sorted(used):
+    for name in sorted(names & _KNOWN.keys()):
         by_module.setdefault(_KNOWN[name], []).append(name)
     standard = [
         _import(module, by_module[module]) for module in ("datetime", "typing", "uuid") if module in by_module

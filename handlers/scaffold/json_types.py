@@ -130,7 +130,8 @@ class Types:
                 if schema.get("patternProperties"):
                     others = True
                 return of("dict", named("str"), self.of_schema(others, f"{name}Value"))
-        return ANY
+            case _:
+                return ANY
 
     def _array(self, schema: Schema, name: str) -> Annotation:
         prefix, rest = schema.get("prefixItems", []), schema.get("items", True)

@@ -8,19 +8,20 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from importlib.resources import files
+from pathlib import Path
 from typing import Final
 
 __all__ = ["WIDTH", "filled", "names_list", "wrapped"]
 
 WIDTH: Final = 88
 """Columns of generated code: the default of the usual formatters."""
+_FRAMES: Final = Path(__file__).parent / "files"
 _PLACE: Final = re.compile(r"\{\{(\w+)\}\}")
 
 
 def filled(frame: str, *, is_partial: bool = False, **values: str) -> str:
     """The text of `files/<frame>` with every `{{name}}` replaced. `is_partial`: not every value needs a place."""
-    text = files(__package__).joinpath("files", frame).read_text(encoding="utf-8")
+    text = (_FRAMES / frame).read_text(encoding="utf-8")
     places = set(_PLACE.findall(text))
     if not places <= values.keys() or (places != values.keys() and not is_partial):
         wrong = ", ".join(sorted(places ^ values.keys()))

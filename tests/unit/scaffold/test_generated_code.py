@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,7 +14,8 @@ from tests.support.generated import LEFT_OUT, Place
 
 LONG = "a_name_that_is_as_long_as_names_may_be_so_that_no_line_holds_it_"
 EVENTS = "payment.charged,refund.*,orders.**"
-pytestmark = pytest.mark.timeout(240)
+Tasker = Callable[..., Any]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
 
 
 def test_everything_in_an_empty_folder(place: Place) -> None:
@@ -33,6 +37,8 @@ def test_everything_in_an_empty_folder(place: Place) -> None:
     place.check()
     assert "no faults found" in place.tasker("template", "lint", "templates/refund.yaml")
     assert "error" not in place.tasker("template", "lint", "templates", "--module", "handlers")
+    served = place.tasker("subscriber", "check", "--module", "subscribers")
+    assert all(group in served for group in ("2fa", "base", "billing-audit"))
     place.tasker("schemas", "check", is_ok=False)
     place.tasker("schemas", "check", "--write")
     assert "2 versions" in place.tasker("schemas", "check")
@@ -85,6 +91,8 @@ def test_a_new_project(place: Place) -> None:
     assert all(path in said for path in project.files)
     project.check(has_rules=True)
     project.tasker("template", "lint", "templates", "--module", "tea_shop")
+    assert "order-journal" in project.tasker("subscriber", "check", "--module", "tea_shop")
+    project.run("build", "--no-isolation", "--wheel", "--outdir", "../dist")
     assert "2 versions" in project.tasker("schemas", "check")
     # The models are what `generate events` makes of the template.
     assert "unchanged tea_shop/events" in project.tasker("generate", "events", "tea_shop", "-t", "templates")
@@ -102,17 +110,13 @@ def test_a_project_with_a_long_name(place: Place) -> None:
     Place(place.folder / "here").check(has_rules=True, has_tests=False)
 
 
-def test_the_readme_of_a_project_names_commands_that_exist(place: Place) -> None:
+def test_the_pages_of_a_project_name_commands_that_exist(tasker: Tasker, tmp_path: Path) -> None:
     """That they do what they say is shown on a real broker."""
-    place.tasker("init", "tea-shop")
-    project = Place(place.folder / "tea-shop")
-    readme, makefile = project.text("README.md"), project.text("Makefile")
-    commands = set(
-        re.findall(r"tasker ((?:dev|submit|generate \w+|schemas check|template lint))", readme + makefile)
-    )
-    assert len(commands) == 8
-    for command in commands:
-        project.tasker(*command.split(), "--help")
+    tasker("init", "tea-shop", "--folder", str(tmp_path / "here"))
+    pages = [(tmp_path / "here" / name).read_text() for name in ("README.md", "Makefile")]
+    found = re.findall(r"tasker ((?:dev|submit|generate \w+|schemas check|template lint))", "".join(pages))
+    assert len(set(found)) == 8
+    assert all(tasker(*command.split(), "--help").code == 0 for command in set(found))
 
 
 @pytest.mark.parametrize("as_json", [False, True])
