@@ -147,7 +147,10 @@ async def measure(scene: str, events: int, profile: cProfile.Profile | None = No
         while member.figures.skipped < events:  # noqa: ASYNC110 - nobody is told of skipped records
             await asyncio.sleep(0.01)
     else:
-        await counter.done.wait()
+        waiting = asyncio.create_task(counter.done.wait())
+        await asyncio.wait([waiting, running], return_when=asyncio.FIRST_COMPLETED)
+        if running.done():
+            await running  # it must not end by itself: say why
     spent = time.process_time() - began
     if profile is not None:
         profile.disable()
