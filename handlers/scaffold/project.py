@@ -52,6 +52,7 @@ def new_project(name: str, folder: Path) -> Draft:
         "package": package,
         "release": tasker_kafka.__version__,
         "import_event": import_line(f"{package}.events.{package}", ["OrderConfirmed"]),
+        "import_events": import_line(f"{package}.events.{package}", ["OrderConfirmed", "OrderDeclined"]),
         "import_order": import_line(f"{package}.handlers", ["order"]),
         "import_journal": import_line(
             f"{package}.subscribers.order_journal", ["JournalConfig", "OrderJournal"]
