@@ -219,7 +219,15 @@ class GroupConsumer(Protocol):
         ...
 
     async def fetch(self, *, timeout: float = 0.5, max_records: int = 500) -> dict[TopicPartition, Batch]:
-        """As `Reader.fetch`, of the partitions assigned and not paused."""
+        """As `Reader.fetch`, of the partitions assigned and not paused. Nothing while `is_heard` says no."""
+        ...
+
+    def is_heard(self) -> bool:
+        """Whether the group has heard of this member within its session.
+
+        If not (the process stood still, the broker is away), others may have its partitions: whoever begins something
+        then does what they do, too.
+        """
         ...
 
     def assignment(self) -> set[TopicPartition]:

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from tasker_kafka.schemas.errors import FencedError, LogError, TopicsDrifted
-from tasker_kafka.topics.log import Committed, GroupConsumer, Log, TopicPartition, Write
+from tasker_kafka.topics.log import Batch, Committed, GroupConsumer, Log, TopicPartition, Write
 from tests.support.log_sides import SESSION_MS, Listener, Side, contract, fetch_until, outbox_for, until
 
 
@@ -250,6 +250,33 @@ async def test_taking_partitions_may_last_longer_than_the_session(side: Side) ->
 
 
 @contract
+async def test_a_member_that_stood_still_reads_nothing_before_it_is_heard_again(side: Side) -> None:
+    """What it had fetched before may be somebody else's by now."""
+    log, other = await side.log(), await side.log()
+    topic = await side.topic(log, partitions=2)
+    member, listener = await joined(side, log, topic)
+    outbox = await outbox_for(other, topic)
+    for number in range(10):
+        await outbox.write(Write(topic, None, b"%d" % number, partition=number % 2))
+    await asyncio.sleep(SESSION_MS / 3_000)  # time to fetch it, heard of all the while
+    assert member.is_heard()
+    await side.stand_still(log, 2 * SESSION_MS / 1_000)
+    assert not member.is_heard()
+    batches = await fetch_some(member)
+    assert [event for event, _ in listener.events] == ["assigned", "revoked", "assigned"]
+    assert member.is_heard()
+    assert {batch.first_position for batch in batches.values()} == {0}
+
+
+async def fetch_some(member: GroupConsumer) -> dict[TopicPartition, Batch]:
+    """The first that comes."""
+    async with asyncio.timeout(20):
+        while not (batches := await member.fetch()):
+            pass
+    return batches
+
+
+@contract
 async def test_a_failing_listener_is_heard(side: Side) -> None:
     class Failing(Listener):
         async def on_assigned(self, partitions: set[TopicPartition]) -> None:
@@ -301,6 +328,55 @@ async def test_reading_goes_on_over_rebalances_without_loss(side: Side) -> None:
     await until(lambda: len(seen) == 400)
     done.set()
     await asyncio.gather(*tasks)
+
+
+class Taking(Listener):
+    """Takes its time to take partitions over, reads all from the beginning, and knows when it is not ready."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.member: GroupConsumer | None = None
+        self.is_ready = False
+
+    async def on_assigned(self, partitions: set[TopicPartition]) -> None:
+        assert self.member is not None
+        for place in partitions:
+            await self.member.seek(place, 0)
+        await asyncio.sleep(0.3)
+        await super().on_assigned(partitions)
+        self.is_ready = True
+
+    async def on_revoked(self, partitions: set[TopicPartition]) -> None:
+        self.is_ready = False
+        await super().on_revoked(partitions)
+
+
+@contract
+async def test_a_read_that_outlasts_a_rebalance_takes_nothing_away(side: Side) -> None:
+    """What the driver has by then is of partitions that nobody has taken over yet."""
+    log = await side.log()
+    topic = await side.topic(log, partitions=2)
+    listener = Taking()
+    member = listener.member = side.member(log)
+    await member.start([topic], listener)
+    too_early: list[Batch] = []
+
+    async def read() -> None:
+        while True:
+            batches = await member.fetch(timeout=5.0)
+            if not listener.is_ready:
+                too_early.extend(batches.values())
+
+    reading = asyncio.create_task(read())
+    outbox = await outbox_for(log, topic)
+    for _ in range(3):
+        other, _ = await joined(side, log, topic)
+        for partition in range(2):
+            await outbox.write(Write(topic, None, b"", partition=partition))
+        await other.close()
+        await until(lambda: listener.is_ready and listener.held == places(topic, 2))
+    reading.cancel()
+    assert not too_early
 
 
 @contract

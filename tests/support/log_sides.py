@@ -7,6 +7,7 @@ clock, on Kafka on a real one.
 from __future__ import annotations
 
 import asyncio
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any
@@ -66,6 +67,10 @@ class Side(ABC):
         """End a process without closing anything."""
 
     @abstractmethod
+    async def stand_still(self, log: Log, seconds: float) -> None:
+        """Stop a process that long, and let it go on. (Others may stand still, too.)"""
+
+    @abstractmethod
     async def leave_open(self, transactional_id: str, writes: Sequence[Write]) -> None:
         """Write in a transaction and die before it ends."""
 
@@ -114,6 +119,12 @@ class MemorySide(Side):
         assert isinstance(log, MemoryLog)
         log.kill()
 
+    async def stand_still(self, log: Log, seconds: float) -> None:
+        assert isinstance(log, MemoryLog)
+        log.pause()
+        await asyncio.sleep(seconds)
+        log.resume()
+
     async def drop(self, member: GroupConsumer) -> None:
         assert isinstance(member, MemoryGroupConsumer)
         assert member._member_id is not None
@@ -155,6 +166,9 @@ class KafkaSide(Side):
         for item in log._made:
             await _cut(item)
         log._made.clear()
+
+    async def stand_still(self, log: Log, seconds: float) -> None:
+        time.sleep(seconds)  # noqa: ASYNC251 - the loop is to stand still
 
     async def drop(self, member: GroupConsumer) -> None:
         assert isinstance(member, KafkaGroupConsumer)

@@ -6,7 +6,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+import time
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
@@ -16,6 +17,7 @@ from tasker_kafka.topics.log import TopicPartition
 __all__ = [
     "abandon_producer",
     "group_member",
+    "hear_heartbeats",
     "keep_membership",
     "positions_now",
     "stop_consumer",
@@ -69,6 +71,24 @@ def keep_membership(consumer: AIOKafkaConsumer) -> None:
     """
     coordinator: Any = consumer._coordinator  # noqa: SLF001 - there is no public way
     coordinator._start_heartbeat_task()  # noqa: SLF001 - does nothing when it runs
+
+
+def hear_heartbeats(consumer: AIOKafkaConsumer, heard: Callable[[float], None]) -> None:
+    """Call `heard` after each heartbeat that the broker has taken, with the `time.monotonic` before it was sent.
+
+    To be called once, when the consumer has been started.
+    """
+    coordinator: Any = consumer._coordinator  # noqa: SLF001 - the driver keeps these times to itself
+    beat = coordinator._do_heartbeat  # noqa: SLF001 - as above
+
+    async def beat_and_tell() -> bool:
+        sent = time.monotonic()
+        is_taken: bool = await beat()
+        if is_taken:
+            heard(sent)
+        return is_taken
+
+    coordinator._do_heartbeat = beat_and_tell  # noqa: SLF001 - as above
 
 
 def positions_now(

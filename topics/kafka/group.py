@@ -11,6 +11,7 @@ out for ever. Here it is told from one whose session ran out, and stays out.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 
@@ -20,7 +21,7 @@ from aiokafka.structs import OffsetAndMetadata
 from aiokafka.structs import TopicPartition as DriverPartition
 
 from tasker_kafka.schemas.errors import BrokerUnavailable, FencedError, LogError
-from tasker_kafka.topics.kafka.driver import group_member, keep_membership, stop_consumer
+from tasker_kafka.topics.kafka.driver import group_member, hear_heartbeats, keep_membership, stop_consumer
 from tasker_kafka.topics.kafka.lookup import Lookup
 from tasker_kafka.topics.kafka.polling import Poller, driver_partition
 from tasker_kafka.topics.kafka.translation import translating
@@ -59,17 +60,28 @@ class KafkaGroupConsumer:
     """A `GroupConsumer`."""
 
     def __init__(
-        self, group: str, consumer: AIOKafkaConsumer, lookup: Lookup, *, instance_id: str | None
+        self,
+        group: str,
+        consumer: AIOKafkaConsumer,
+        lookup: Lookup,
+        *,
+        instance_id: str | None,
+        session_seconds: float = 10.0,
     ) -> None:
         self._group = group
         self._consumer = consumer
         self._lookup = lookup
         self._instance_id = instance_id
+        self._session_seconds = session_seconds
+        self._heard_at = 0.0
+        """When something was sent that the group has taken as a sign of life (`time.monotonic`)."""
         self._has_joined = False
         self._poller = Poller(consumer)
         self._listener: RebalanceListener | None = None
         self._held: set[TopicPartition] = set()
         self._reading = asyncio.Event()
+        self._poll_limit: asyncio.Timeout | None = None
+        """Of the `fetch` that waits for the driver now."""
         self._revoking = asyncio.Lock()
         self._failure: Exception | None = None
         self.is_closed = False
@@ -105,11 +117,16 @@ class KafkaGroupConsumer:
         except TimeoutError:
             return {}
         self._raise_failure()
+        if not self._reading.is_set():
+            return {}  # revoked again before this task had its turn
         try:
-            # A rebalance may begin while the driver waits; it would wait for the end of it.
-            async with asyncio.timeout_at(max(deadline, loop.time()) + 0.05):
+            # A rebalance may begin while the driver waits. It would wait for the end of it, and then hand out records
+            # of partitions that the listener has not taken yet: nobody would ask for them again.
+            async with asyncio.timeout_at(max(deadline, loop.time()) + 0.05) as self._poll_limit:
                 return await self._poller.fetch(
-                    timeout=max(0.0, deadline - loop.time()), max_records=max_records
+                    timeout=max(0.0, deadline - loop.time()),
+                    max_records=max_records,
+                    may_return=self.is_heard,
                 )
         except TimeoutError:
             return {}
@@ -121,6 +138,15 @@ class KafkaGroupConsumer:
                 await self._has_successor(group_member(self._consumer)[0])
                 self._raise_failure()
             raise
+        finally:
+            self._poll_limit = None
+
+    def is_heard(self) -> bool:
+        """Whether nobody else can have its partitions; see the port.
+
+        By a clock that goes on while the process stands still, read anew: the loop's may be as old as its last turn.
+        """
+        return time.monotonic() - self._heard_at < self._session_seconds
 
     def assignment(self) -> set[TopicPartition]:
         """The partitions now assigned."""
@@ -185,6 +211,8 @@ class KafkaGroupConsumer:
     async def give_up(self) -> None:
         """Stop reading and let the listener finish what it holds."""
         self._reading.clear()
+        if self._poll_limit is not None and not self._poll_limit.expired():
+            self._poll_limit.reschedule(asyncio.get_running_loop().time())
         async with self._revoking:
             if self._held and self._listener is not None:
                 try:
@@ -203,7 +231,10 @@ class KafkaGroupConsumer:
 
     async def take(self, partitions: set[TopicPartition]) -> None:
         """Find the positions, let the listener prepare, then read."""
+        if not self._has_joined:
+            hear_heartbeats(self._consumer, self._heard)
         self._has_joined = True
+        self._heard(time.monotonic())
         keep_membership(self._consumer)
         try:
             await self._poller.locate(sorted(partitions))
@@ -213,6 +244,9 @@ class KafkaGroupConsumer:
         except Exception as error:
             self._fail(error)
         self._reading.set()
+
+    def _heard(self, sent: float) -> None:
+        self._heard_at = max(self._heard_at, sent)
 
     async def _has_successor(self, member_id: str) -> bool:
         with suppress(LogError):

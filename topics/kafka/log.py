@@ -165,7 +165,15 @@ class KafkaLog:
             max_poll_interval_ms=_MAX_POLL_MS,
             partition_assignment_strategy=(CoPartitionedAssignor if co_partitioned else _DEFAULT_ASSIGNOR,),
         )
-        return self._remember(KafkaGroupConsumer(group, consumer, self._lookup, instance_id=instance_id))
+        return self._remember(
+            KafkaGroupConsumer(
+                group,
+                consumer,
+                self._lookup,
+                instance_id=instance_id,
+                session_seconds=session_timeout_ms / 1000,
+            )
+        )
 
     async def partition_count(self, topic: str) -> int:
         """Partitions of a topic; TopicsDrifted when it does not exist. Cached."""

@@ -9,7 +9,7 @@ a reader its whole timeout.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from aiokafka import AIOKafkaConsumer
 from aiokafka.structs import ConsumerRecord
@@ -39,8 +39,10 @@ class Poller:
         # Kept here until they are returned: a poll may be cancelled after the driver has moved on.
         self._ready: dict[TopicPartition, Batch] = {}
 
-    async def fetch(self, *, timeout: float, max_records: int) -> dict[TopicPartition, Batch]:
-        """What has arrived, up to `max_records`; waits up to `timeout` seconds for something."""
+    async def fetch(
+        self, *, timeout: float, max_records: int, may_return: Callable[[], bool] = lambda: True
+    ) -> dict[TopicPartition, Batch]:
+        """What has arrived, up to `max_records`; waits up to `timeout` seconds for something that may be returned."""
         loop = asyncio.get_running_loop()
         deadline = loop.time() + timeout
         slice_seconds = 0.0
@@ -52,10 +54,14 @@ class Poller:
                     )
                 self._collect(got)
             left = deadline - loop.time()
-            if self._ready or left <= 0:
+            if self._ready and may_return():
                 ready, self._ready = self._ready, {}
                 return ready
+            if left <= 0:
+                return {}
             slice_seconds = min(left, max(_FIRST_SLICE_SECONDS, slice_seconds * _SLICE_GROWTH))
+            if self._ready:
+                await asyncio.sleep(slice_seconds)
 
     async def seek(self, partition: TopicPartition, offset: int) -> None:
         """Read on from `offset`."""

@@ -42,6 +42,8 @@ class MemoryGroupConsumer:
         self._listener: RebalanceListener | None = None
         self._member_id: str | None = None
         self._generation = -1
+        self._heard_at = 0.0
+        """When the group has last heard of this member (loop time)."""
         self._positions: dict[TopicPartition, int] = {}
         self._paused: set[TopicPartition] = set()
         self._turn = 0
@@ -80,6 +82,10 @@ class MemoryGroupConsumer:
                 return batches
             self._wake = loop.create_future()
             await wait_for_change(map(self._cluster.store, self._readable()), self._wake, left)
+
+    def is_heard(self) -> bool:
+        """Whether nobody else can have its partitions; see the port."""
+        return asyncio.get_running_loop().time() - self._heard_at < self._session_seconds
 
     def assignment(self) -> set[TopicPartition]:
         """The partitions now assigned."""
@@ -171,6 +177,7 @@ class MemoryGroupConsumer:
 
     async def _take(self, joined: Joined) -> None:
         self._member_id, self._generation = joined.member_id, joined.generation
+        self._heard()
         self._rejoin.clear()
         self._paused.clear()
         self._positions = {
@@ -207,21 +214,28 @@ class MemoryGroupConsumer:
             try:
                 if self._group.heartbeat(self._member_id, self._generation):
                     self._rejoin.set()
+                self._heard()
             except FencedError:
                 self._rejoin.set()
+
+    def _heard(self) -> None:
+        was_heard, self._heard_at = self.is_heard(), asyncio.get_running_loop().time()
+        if not was_heard:
+            self._notify()
 
     def _keep_session(self) -> None:
         """Heartbeats go on while the listener works."""
         if self._member_id is not None:
             try:
                 self._group.heartbeat(self._member_id, self._generation)
+                self._heard()
             except FencedError:
                 self._rejoin.set()
 
     # ------------------------------------------------------------ inside
 
     def _readable(self) -> list[TopicPartition]:
-        if not self._reading.is_set():
+        if not (self._reading.is_set() and self.is_heard()):
             return []
         return [partition for partition in self._positions if partition not in self._paused]
 

@@ -45,6 +45,7 @@ async def test_private_fields() -> None:
     assert "self.member_id" in inspect.getsource(GroupCoordinator.__init__)
     assert "self.generation" in inspect.getsource(GroupCoordinator.__init__)
     assert "self._heartbeat_task is None" in inspect.getsource(GroupCoordinator._start_heartbeat_task)
+    assert "success = await self._do_heartbeat()" in inspect.getsource(GroupCoordinator._heartbeat_routine)
 
 
 @pytest.mark.parametrize(

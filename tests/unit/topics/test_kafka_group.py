@@ -20,7 +20,7 @@ class FakeConsumer:
 
     def __init__(self, member_id: str) -> None:
         self._coordinator = SimpleNamespace(
-            member_id=member_id, generation=3, _start_heartbeat_task=lambda: None
+            member_id=member_id, generation=3, _start_heartbeat_task=lambda: None, _do_heartbeat=None
         )
 
     async def position(self, _: TopicPartition) -> int:
