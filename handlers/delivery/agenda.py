@@ -18,7 +18,7 @@ LaneKey = tuple[int, str, object, bool]
 class Lane:
     """The jobs that wait for one another."""
 
-    __slots__ = ("current", "is_ready", "key", "owner", "parked_in", "timer_at", "waiting")
+    __slots__ = ("current", "is_ready", "is_stopped", "key", "owner", "parked_in", "timer_at", "waiting")
 
     def __init__(self, key: LaneKey, owner: PartitionLanes) -> None:
         self.key = key
@@ -29,6 +29,8 @@ class Lane:
         """A heap by original offset and redrives."""
         self.is_ready = False
         """It is on the agenda."""
+        self.is_stopped = False
+        """Its first job may be neither retried nor skipped: it stands still."""
         self.timer_at = 0
         """When the agenda looks at it (ms); 0: it does not."""
         self.parked_in: str | None = None

@@ -12,20 +12,18 @@ import logging
 from typing import Any, Final
 
 from tasker_kafka.handlers.subscribing.event import DomainEvent
-from tasker_kafka.schemas.errors import RecordTooLarge
 from tasker_kafka.schemas.words import Delivery, ReceiptOutcome
 
 from .agenda import Agenda, Lane
 from .crash_points import DeliveryCrashPoint
-from .dead_letters import retry
 from .decoding import decode_event
 from .dedup import RecentIds
 from .equipment import Equipment
 from .failures import DeliveryFailure, failure_of, misfit, unread
-from .jobs import Job, JobState
+from .jobs import Job
 from .journey import FailureClass, Journey
 from .lanes import PartitionLanes
-from .policy import REDRIVE_TIER, tiers_of
+from .moving import Mover
 from .prepared import Prepared
 from .runners import Call, Runners
 from .verdicts import DeadLetter, Park, RetryInPlace, Verdict, after_failure, before_delivery
@@ -36,8 +34,6 @@ _logger = logging.getLogger(__name__)
 
 _LONGEST_SLEEP_SECONDS: Final = 10.0
 """The wall clock may be set: due times are looked at again at least this often."""
-_SLOW_MS: Final = 1_000
-"""A handler that runs for this long may let its successors wait elsewhere."""
 
 
 class Desk:
@@ -57,7 +53,10 @@ class Desk:
         self._suspended: dict[int, dict[Lane, None]] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._rings_at = 0.0
-        self._relieved_at = 0
+        self._mover = Mover(equipment, self.wake)
+        self.move_surplus = self._mover.move_surplus
+        self.relieve = self._mover.relieve
+        self.renew = self._mover.renew
         self._runners = Runners(
             self,
             equipment.spec.concurrency,
@@ -74,7 +73,10 @@ class Desk:
         settings = self._settings
         if number not in self._recents:
             self._recents[number] = RecentIds(settings.dedup_events, settings.dedup_seconds)
-        return PartitionLanes(number, self._agenda, ordering=self._equipment.spec.ordering)
+        equipment = self._equipment
+        return PartitionLanes(
+            number, self._agenda, ordering=equipment.spec.ordering, kept_ms=equipment.topics.kept_ms
+        )
 
     def give_up(self, lanes: list[PartitionLanes]) -> None:
         """Cancel what still runs of these: it is delivered again, by whoever has them next."""
@@ -281,11 +283,10 @@ class Desk:
         lanes = job.lane.owner
         _logger.info("%s: %s failed (%s): %s", prepared.name, job, journey.failure_class, verdict)
         if isinstance(verdict, Park):
-            topic = self._equipment.names.retry(self._equipment.spec.group, verdict.tier)
+            topic = self._mover.topic_of(verdict.tier)
             self._figures.retried += 1
             if topic in lanes.places:
-                lanes.move(job, journey)
-                self._equipment.tasks.start(self._park(job, topic, journey))
+                self._mover.move(job, topic, journey)
                 return
             verdict = RetryInPlace(verdict.due_at)
         if isinstance(verdict, RetryInPlace):
@@ -304,22 +305,6 @@ class Desk:
                 prepared.name, job, journey.error_type, journey.message,
             )  # fmt: skip
 
-    async def _park(self, job: Job, topic: str, journey: Journey) -> None:
-        lanes = job.lane.owner
-        self._reached(DeliveryCrashPoint.RETRY_BEGUN)
-        try:
-            place = await self._equipment.writer.write(retry(topic, job.record, journey))
-        except RecordTooLarge as error:
-            _logger.warning("%s waits in memory: %s", job, error.message)
-            lanes.stay(job)
-        else:
-            self._reached(DeliveryCrashPoint.RETRY_WRITTEN)
-            self._figures.parked += 1
-            lanes.moved(job, place)
-            self._equipment.on_news()
-        self.move_surplus(lanes)
-        self.wake()
-
     async def _bury(self, job: Job, prepared: Prepared, journey: Journey) -> None:
         await self._undertaker.bury(job.record, journey)
         job.journey = journey
@@ -336,37 +321,6 @@ class Desk:
         await self._undertaker.acknowledge(job.record, job.event, prepared.name, outcome, deliveries)
         self._finish(job)
         self.wake()
-
-    # ------------------------------------------------------------------------------------- moving out of the way
-
-    def move_surplus(self, lanes: PartitionLanes) -> None:
-        """Successors of parked heads go to the same retry topic."""
-        surplus, lanes.surplus = lanes.surplus, []
-        for job, topic in surplus:
-            if lanes.can_move(job):
-                self._move_successor(job, topic)
-
-    def _move_successor(self, job: Job, topic: str) -> None:
-        prepared = self._subscriptions[job.subscription]
-        journey = job.journey or self._journey_of(job, prepared)
-        job.lane.owner.move(job, journey)
-        self._equipment.tasks.start(self._park(job, topic, journey))
-
-    def relieve(self, lanes: list[PartitionLanes]) -> None:
-        """Memory is full: those who wait behind something slow go to a retry topic, so that others can go on."""
-        now = self._log.now_ms()
-        if now - self._relieved_at < _SLOW_MS // 5:
-            return
-        self._relieved_at = now
-        names, group = self._equipment.names, self._equipment.spec.group
-        for each in lanes:
-            if each.parked >= self._settings.parked or each.parked_bytes >= self._settings.parked_bytes:
-                continue
-            for job in each.stuck_successors(now - _SLOW_MS):
-                tiers = tiers_of((self._subscriptions[job.subscription].policy,))
-                topic = names.retry(group, tiers[0].name if tiers else REDRIVE_TIER)
-                if topic in each.places and job.state is JobState.WAITING:
-                    self._move_successor(job, topic)
 
     def _journey_of(self, job: Job, prepared: Prepared) -> Journey:
         event_id = None if job.event is None else job.event.event_id

@@ -18,6 +18,7 @@ from .dead_letters import PersistentWriter
 from .figures import Figures
 from .journey import Journey
 from .prepared import Subscriptions
+from .retry_topics import GroupTopics
 from .settings import DeliverySettings
 from .undertaker import Undertaker
 
@@ -35,6 +36,7 @@ class Equipment(msgspec.Struct, frozen=True, kw_only=True):
     codec: Codec
     writer: PersistentWriter
     undertaker: Undertaker
+    topics: GroupTopics
     figures: Figures
     tasks: BackgroundTasks
     crash_points: CrashPoints[DeliveryCrashPoint]

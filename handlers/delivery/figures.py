@@ -18,6 +18,8 @@ class Figures(msgspec.Struct, kw_only=True):
     """Deliveries that were tried again, or will be."""
     parked: int = 0
     """Records written to retry topics."""
+    renewed: int = 0
+    """Of `parked`: records written again because their topic would not have kept them much longer."""
     dead: int = 0
     """Records written to dead letter topics."""
     undecodable: int = 0

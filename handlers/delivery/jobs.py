@@ -64,13 +64,16 @@ class Job:
         "is_brief",
         "is_gated",
         "is_loose",
+        "is_stopped",
         "is_stored",
         "journey",
         "lane",
         "record",
+        "renew_at",
         "stakes",
         "started_at",
         "state",
+        "stored_in",
         "subscription",
     )
 
@@ -101,6 +104,12 @@ class Job:
         """It waits for its time in memory, wherever its record lies."""
         self.is_gated = False
         """It waits until its source has been read up to it: an earlier event of its lane may still lie there."""
+        self.is_stopped = False
+        """It may not run again here: its lane stands still, also while its record is being written."""
+        self.stored_in: str | None = None
+        """The retry topic that its newest record lies in, as far as it is known."""
+        self.renew_at = 0
+        """When that record is to be written again, ms: its topic does not keep it for ever. 0: it need not be."""
         self.count = 0 if journey is None else journey.redrive_count
         self.state = JobState.WAITING
         self.started_at = 0

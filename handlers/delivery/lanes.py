@@ -31,6 +31,9 @@ Two rules keep the order over a crash. A job of a retry topic does not run befor
 it (`is_gated`): a predecessor that was never moved still lies there. And no record of a source is admitted before
 the retry topics are loaded: a predecessor that was moved lies there.
 
+A topic keeps its records for a time only. A job whose record has lain in a retry topic for half of that time is moved
+once more, to the same one (`aged`); so is what stands still in a lane that has stopped, wherever it lies.
+
 Every record taken in is finished once its last job is done, moved (acknowledged), or has none. Memory is bounded by
 who calls: `held` and `parked` say how much there is, `stuck_successors` what can be moved out of the way.
 """
@@ -39,6 +42,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from heapq import heappop, heappush
+from types import MappingProxyType
 from typing import Any
 
 from tasker_kafka.handlers.subscribing.event import DomainEvent
@@ -46,17 +50,22 @@ from tasker_kafka.handlers.subscribing.subscription import Ordering
 from tasker_kafka.topics.log import Record, TopicPartitionOffset
 
 from .agenda import Agenda, Lane, LaneKey
+from .ages import Ages
 from .jobs import Identity, Job, JobState, Stake, copied
 from .journey import Journey
 from .places import Places
 
 __all__ = ["PartitionLanes"]
 
+_EVER: Mapping[str, int] = MappingProxyType({})
+
 
 class PartitionLanes:
     """All lanes of one partition number of a group, from assignment to revocation."""
 
-    def __init__(self, number: int, agenda: Agenda, *, ordering: Ordering = "key") -> None:
+    def __init__(
+        self, number: int, agenda: Agenda, *, ordering: Ordering = "key", kept_ms: Mapping[str, int] = _EVER
+    ) -> None:
         self.number = number
         self.places = Places()
         self.is_closed = False
@@ -79,6 +88,7 @@ class PartitionLanes:
         """Records that are no event and are on their way to the dead letters."""
         self.surplus: list[tuple[Job, str]] = []
         """Successors of parked heads, to be moved to that topic; whoever moves them takes them out."""
+        self._ages = Ages(kept_ms)
         self._agenda = agenda
         self._ordering = ordering
         self._lanes: dict[LaneKey, Lane] = {}
@@ -135,9 +145,11 @@ class PartitionLanes:
         for subscription, journey in journeys.items():
             known = self._find(subscription, original, journey)
             if known is None:
-                self._add_stored(Job(subscription, original, None, [stake], journey=journey))
+                known = Job(subscription, original, None, [stake], journey=journey)
+                self._add_stored(known)
             else:
                 self._add_copy(known, stake, journey)
+            self._ages.found(known, stored.topic, stored.timestamp)
 
     def _add_copy(self, known: Job, stake: Stake, journey: Journey) -> None:
         if any(each.offset == stake.offset and each.topic == stake.topic for each in known.stakes):
@@ -180,6 +192,8 @@ class PartitionLanes:
         job.lane = lane
         heappush(lane.waiting, (job.record.offset, job.count, job))
         self._count(job, 1)
+        if lane.is_stopped:
+            self._ages.stands_still(job)
         if lane.parked_in is not None and not job.is_stored:
             self.surplus.append((job, lane.parked_in))
         elif lane.current is None and not lane.is_ready:
@@ -254,11 +268,15 @@ class PartitionLanes:
         if job.lane.current is job:
             job.lane.current = None
 
-    def stay(self, job: Job) -> None:
+    def stay(self, job: Job, now_ms: int) -> None:
         """It cannot be moved, and waits in memory."""
         if not job.is_stored:
             self._stored.pop(job.identity, None)
         self.moving -= 1
+        self._ages.refused(job, now_ms)
+        if job.is_stopped:
+            job.state = JobState.STOPPED
+            return
         is_head = job.lane.current is job
         self._leave(job)
         job.is_brief = True
@@ -273,6 +291,7 @@ class PartitionLanes:
         self._leave(job)
         job.state = JobState.DONE
         self._count(job, -1)
+        self._ages.forget(job)
         if job.is_stored:
             self._stored.pop(job.identity, None)
         self._release(job.stakes)
@@ -301,6 +320,9 @@ class PartitionLanes:
         """It has failed for the last time, and there is nowhere to put it: its lane stands still."""
         self.running -= 1
         job.state = JobState.STOPPED
+        job.is_stopped = job.lane.is_stopped = True
+        for each in (job, *(entry[2] for entry in job.lane.waiting)):
+            self._ages.stands_still(each)
 
     def move(self, job: Job, journey: Journey) -> None:
         """It is about to be written to a retry topic with this journey: a head that has failed, or a successor."""
@@ -311,7 +333,7 @@ class PartitionLanes:
         job.journey = journey
         self._stored[job.identity] = job
 
-    def moved(self, job: Job, place: TopicPartitionOffset) -> None:
+    def moved(self, job: Job, place: TopicPartitionOffset, now_ms: int) -> None:
         """It lies there now: the records before it are finished."""
         self.moving -= 1
         copies = job.stakes
@@ -319,9 +341,10 @@ class PartitionLanes:
         job.stakes = here or [Stake(place.topic, self.places[place.topic], place.offset, 1)]
         self._release([each for each in copies if each not in here])
         self._store(job)
+        self._ages.moved(job, place.topic, now_ms)
         lane = job.lane
-        job.state = JobState.WAITING
-        if lane.current is job:
+        job.state = JobState.STOPPED if job.is_stopped else JobState.WAITING
+        if lane.current is job and not job.is_stopped:
             lane.current = None
             heappush(lane.waiting, (job.record.offset, job.count, job))
         self._schedule(lane)
@@ -358,6 +381,10 @@ class PartitionLanes:
                 keep = lane.head if current is None else None
                 found += [job for _, _, job in lane.waiting if _can_move(job) and job is not keep]
         return found
+
+    def aged(self, now_ms: int, most: int) -> list[Job]:
+        """Up to `most` jobs whose records are to be written again; none before the retry topics are loaded."""
+        return self._ages.due(now_ms, most) if self.places.is_loaded else []
 
     def close(self) -> None:
         """Start nothing more: the partition is about to go."""

@@ -104,6 +104,8 @@ class Membership:
             if batches:
                 self._take(batches)
             self._apply_pauses()
+            if self._is_settled:
+                self._desk.renew(list(self._parts.values()))
 
     def stop(self) -> None:
         """Read no more."""

@@ -25,6 +25,9 @@ __all__ = ["GroupTopics", "find_topics"]
 
 _logger = logging.getLogger(__name__)
 _SIZE: Final = "max.message.bytes"
+_RETENTION: Final = "retention.ms"
+_BYTES: Final = "retention.bytes"
+_CLEANUP: Final = "cleanup.policy"
 _HEADROOM: Final = 64 * 1024
 
 
@@ -37,6 +40,10 @@ class GroupTopics(msgspec.Struct, frozen=True):
     dead_letters: Mapping[str, str]
     """Where dead letters of a source go; for what is no source's: `fallback`."""
     fallback: str
+    kept_ms: Mapping[str, int] = msgspec.field(default_factory=dict)
+    """How long a source or retry topic keeps a record; missing: for ever."""
+    remarks: tuple[str, ...] = ()
+    """What is amiss with them, for an operator."""
 
     @property
     def all(self) -> tuple[str, ...]:
@@ -53,7 +60,8 @@ async def find_topics(
 ) -> GroupTopics | None:
     """The group's topics; what is missing and may be created is. None: there is no source yet.
 
-    TopicsDrifted when a source that is named does not exist, or when a topic may not be created.
+    TopicsDrifted when a source that is named does not exist, when a topic may not be created, or when a retry topic
+    would lose events.
     """
     admin = log.admin()
     existing = await admin.names()
@@ -71,12 +79,21 @@ async def find_topics(
     await _provide(log, [_as_large(each, described) for each in wanted], existing, settings)
     fallback = names.group_dlq(spec.group)
     retries = sorted(_retries(names, spec.group, {*existing, *(each.name for each in wanted)}))
-    _refuse_narrow(await admin.describe([each for each in retries if each in existing]), partitions)
+    dead_letters = {each: _dead_letters_of(names, each, existing) or fallback for each in sources}
+    targets = {*retries, *dead_letters.values(), fallback} & existing
+    there = await admin.describe(targets)
+    before = {name: each for name, each in there.items() if name in retries}
+    _refuse_narrow(before, partitions)
+    _refuse_compacted(before)
+    configs = {each.name: each.config for each in wanted}
+    configs |= {name: each.config for name, each in (described | there).items()}
     return GroupTopics(
         tuple(sorted(sources)),
         tuple(retries),
-        {each: _dead_letters_of(names, each, existing) or fallback for each in sources},
+        dead_letters,
         fallback,
+        _kept({name: configs[name] for name in (*sources, *retries)}),
+        tuple(sorted([*_too_small(described, there), *_bounded(before)])),
     )
 
 
@@ -113,6 +130,45 @@ def _refuse_narrow(retries: Mapping[str, TopicDescription], partitions: int) -> 
             f"a source has {partitions} partitions, its group's retry topics fewer: {', '.join(sorted(narrow))}",
             next_step=f"add partitions to them, up to {partitions}",
         )
+
+
+def _refuse_compacted(retries: Mapping[str, TopicDescription]) -> None:
+    """Compaction would keep one of several events of a key."""
+    compacted = [each.name for each in retries.values() if "compact" in each.config.get(_CLEANUP, "")]
+    if compacted:
+        raise TopicsDrifted(
+            f"retry topics may not be compacted, they would lose events: {', '.join(sorted(compacted))}",
+            next_step=f"set `{_CLEANUP}` of each to delete",
+        )
+
+
+def _kept(configs: Mapping[str, Mapping[str, str]]) -> dict[str, int]:
+    """How long each topic keeps its records, ms; those that keep them for ever are left out."""
+    times = {
+        name: int(config.get(_RETENTION, "-1"))
+        for name, config in configs.items()
+        if "delete" in config.get(_CLEANUP, "delete")
+    }
+    return {name: kept for name, kept in times.items() if kept >= 0}
+
+
+def _too_small(
+    sources: Mapping[str, TopicDescription], targets: Mapping[str, TopicDescription]
+) -> Iterable[str]:
+    largest = max(int(each.config.get(_SIZE, "0")) for each in sources.values())
+    for each in targets.values():
+        size = int(each.config.get(_SIZE, str(largest)))
+        if size < largest:
+            yield (
+                f"{each.name} takes {size} bytes, a source up to {largest}: of a larger event its dead letter holds "
+                f"the place and a hash only, and its retries wait in memory; raise `{_SIZE}` of {each.name}"
+            )
+
+
+def _bounded(retries: Mapping[str, TopicDescription]) -> Iterable[str]:
+    for each in retries.values():
+        if int(each.config.get(_BYTES, "-1")) >= 0:
+            yield f"{each.name} has `{_BYTES}`: beyond it events that wait there are lost; set it to -1"
 
 
 def _as_large(declared: TopicDeclaration, sources: Mapping[str, TopicDescription]) -> TopicDeclaration:

@@ -130,6 +130,8 @@ class GroupMember:
 
     async def _deliver(self, topics: GroupTopics, outbox: Outbox) -> None:
         """Be a member until `stop`, or until there are other topics to read."""
+        for remark in topics.remarks:
+            _logger.warning("group %s: %s", self._spec.group, remark)
         writer = PersistentWriter(outbox, self._settings)
         prepared = await self._unless_stopped(self._prepare(topics, outbox, writer))
         if prepared is None:
@@ -145,6 +147,7 @@ class GroupMember:
             codec=self._codec,
             writer=writer,
             undertaker=self._undertaker(topics, writer, receipts),
+            topics=topics,
             figures=self._counts,
             tasks=tasks,
             crash_points=self._crash_points,
@@ -224,7 +227,7 @@ class GroupMember:
         self._ready.set()
 
     async def _watch_topics(self, topics: GroupTopics, membership: Membership) -> None:
-        """End the membership when there is a topic more, or one less, to read."""
+        """End the membership when there is a topic more, or one less, to read, or one keeps its records less long."""
         while True:
             await asyncio.sleep(self._settings.discover_seconds)
             try:
@@ -232,7 +235,7 @@ class GroupMember:
             except TaskerError as error:
                 _logger.warning("topics cannot be looked for: %s", error.message)
                 continue
-            if now is not None and now.all != topics.all:
+            if now is not None and (now.all, now.kept_ms) != (topics.all, topics.kept_ms):
                 _logger.info("the topics of group %s have changed; it joins anew", self._spec.group)
                 membership.stop()
                 return
