@@ -144,7 +144,7 @@ async def die_at(rig: EventRig, group: str, dice: random.Random, point: Delivery
         while rig.fleet.roles[name].is_running and time.monotonic() < until:
             found = await rig.owned(group)
             owned = found if rig.pid(name) in found else owned
-            if point is DeliveryCrashPoint.REVOKED and found.get(rig.pid(name)):
+            if point is DeliveryCrashPoint.REVOKED and await rig.is_whole(group):
                 await rig.terminate(other)  # its leaving makes the group share anew
                 await rig.launch(other)
             await asyncio.sleep(LOOK_SECONDS)
