@@ -81,6 +81,10 @@ bench-size: $(DEV_READY) ## measure with 100,000 live tasks and 1,000,000 closed
 bench-timers: $(DEV_READY) ## measure how late timers fire
 	@PYTHONPATH=. $(PY) -m tests.bench.timers $(ARGS)
 
+.PHONY: bench-events
+bench-events: $(DEV_READY) ## measure delivery of domain events
+	@PYTHONPATH=. $(PY) -m tests.bench.events $(ARGS)
+
 .PHONY: recovery
 recovery: $(DEV_READY) ## measure how long recovery takes
 	@PYTHONPATH=. $(PY) -m tests.faults.recovery_figures $(ARGS)
@@ -129,7 +133,8 @@ test-fast: $(DEV_READY) ## unit, property, replay and in-memory tests
 test: lint types ## all checks and all tests, those on a real broker included
 	$(PYTEST) -n 2 -m "not kafka and not docker" $(quick) $(contract)
 	$(PYTEST) -m "not docker" $(packaging)
-	$(PYTEST) -m "kafka and not docker and not campaign" $(quick) $(contract) $(broker)
+	$(PYTEST) -n 2 --dist loadfile -m "kafka and not docker and not campaign" $(quick) $(contract) tests/integration
+	$(PYTEST) -m "kafka and not docker and not campaign" tests/faults
 	@echo "make test: the container path was $(if $(filter testcontainers,$(TASKER_TEST_BROKER)),run,NOT run; make test-docker runs it)"
 
 .PHONY: test-docker

@@ -14,7 +14,7 @@ import pytest
 from tasker_kafka.topics.brokers import Broker
 from tests.support.documents import Block, blocks
 
-ROLES = ("tasker orchestrator", "tasker worker")
+ROLES = ("tasker orchestrator", "tasker worker", "tasker subscriber")
 README = blocks("README.md")
 STOP_SECONDS = 20
 

@@ -144,7 +144,7 @@ class EmbeddedBroker:
 
     def pause(self) -> None:
         """SIGSTOP: connections stay open and nobody answers."""
-        self.running().signal(signal.SIGSTOP)
+        self.running().stop_running()
 
     def resume(self) -> None:
         """SIGCONT after `pause`."""
