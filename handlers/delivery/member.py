@@ -64,7 +64,6 @@ class Membership:
         self._desk = desk
         self._intake = intake
         self._queued = queued
-        self._room = intake.room
         self._settings = settings
         self._receipts = receipts
         self._reached = crash_points.reached
@@ -153,7 +152,7 @@ class Membership:
         self._changed.set()
         self._settling.set()
         has_news = self._is_waiting_for_room and self._held() <= self._queued // 2
-        if has_news or (self._room.is_waiting and self._loose() <= self._room.low):
+        if has_news or (self._intake.room.is_waiting and self._loose() <= self._intake.room.low):
             self._apply_pauses()
 
     def _held(self) -> int:
@@ -163,7 +162,7 @@ class Membership:
         return sum(each.loose for each in self._parts.values())
 
     def _look_at_room(self) -> None:
-        self._room.look(self._loose(), asyncio.get_running_loop().time())
+        self._intake.room.look(self._loose(), asyncio.get_running_loop().time())
 
     def _has_room(self) -> bool:
         """Above the high water reading stops until it is half gone."""
@@ -180,7 +179,7 @@ class Membership:
             self._desk.relieve(list(self._parts.values()))
         self._is_waiting_for_room = not has_room
         self._look_at_room()
-        has_room = has_room and not self._room.is_waiting
+        has_room = has_room and not self._intake.room.is_waiting
         wanted = {
             place
             for place in self._consumer.assignment()
