@@ -61,7 +61,7 @@ def arguments(given: Sequence[str] | None = None, *, description: str | None = N
     )
     add = parser.add_argument
     add("--quick", action="store_true", help="small loads, about a minute")
-    add("--all", action="store_true", help="also tests.bench.size and tests.bench.timers")
+    add("--all", action="store_true", help="also tests.bench.size, tests.bench.timers and tests.bench.events")
     add("--loads", type=_among(LOADS), default=list(LOADS), help=f"of {', '.join(LOADS)}; with commas")
     add("--shapes", type=_among(SHAPES), default=list(SHAPES), help=f"of {', '.join(SHAPES)}; with commas")
     add(

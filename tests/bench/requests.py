@@ -23,13 +23,19 @@ class RequestMaker:
     def __init__(self, plan: Plan, topic: str, *, bypass_steps: tuple[str, ...] = ()) -> None:
         """bypass_steps: completed at once, without running."""
         pattern = codec.encode(
-            TaskRequest(name=plan.name, context=b"{}", request_id=_MARK, bypass_steps=bypass_steps)
+            TaskRequest(
+                name=plan.name,
+                namespace=plan.namespace,
+                context=b"{}",
+                request_id=_MARK,
+                bypass_steps=bypass_steps,
+            )
         )
         self._head, found, self._tail = pattern.partition(_MARK)
         if not found or _MARK in self._tail:
             raise AssertionError("the id does not stand as it is, once, in an encoded request")
         self._topic = topic
-        self._name = plan.name
+        self._plan = plan
 
     def make(self, count: int) -> list[Write]:
         """`count` new requests."""
@@ -39,7 +45,13 @@ class RequestMaker:
         """A new request for each of these broker times (ms), before which its task does not start."""
         made: list[Write] = []
         for at in times:
-            request = TaskRequest(name=self._name, context=b"{}", request_id=new_request_id(), not_before=at)
+            request = TaskRequest(
+                name=self._plan.name,
+                namespace=self._plan.namespace,
+                context=b"{}",
+                request_id=new_request_id(),
+                not_before=at,
+            )
             made.append(Write(self._topic, request.request_id, codec.encode(request)))
         return made
 

@@ -20,7 +20,7 @@ from typing import Any
 
 from tasker_kafka.schemas.plan import Plan
 from tasker_kafka.schemas.settings import load_settings
-from tests.bench import size, timers
+from tests.bench import events, size, timers
 from tests.bench.arrivals import Found, find_knee, knee_json, knee_text
 from tests.bench.figures import Figures, figures_of
 from tests.bench.goals import goal_table, load_goals
@@ -138,6 +138,7 @@ def main(given: Sequence[str] | None = None) -> int:
         sections.append(partial(arrivals, chosen))
     if chosen.all:
         sections += [partial(size.section, size.FULL), partial(timers.section, timers.FULL)]
+        sections += events.SECTIONS.values()
     return run_sections(sections, chosen)
 
 

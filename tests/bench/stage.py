@@ -15,7 +15,7 @@ from typing import TypeVar
 
 from tasker_kafka.schemas.plan import Plan
 from tasker_kafka.topics.brokers import EmbeddedBroker, open_broker
-from tasker_kafka.topics.log import Write
+from tasker_kafka.topics.log import TopicPartition, Write
 from tests.bench.checkpoints import LogTail
 from tests.bench.disk import log_bytes
 from tests.bench.machine import cpu_seconds, rss_bytes, waited_seconds
@@ -82,6 +82,15 @@ class BenchSystem(System):
         assert self._outbox is not None, "set_up comes first"
         await self._outbox.flush()
 
+    async def ends(self, topics: Sequence[str]) -> dict[TopicPartition, int]:
+        """Where each partition of these topics ends now."""
+        places = [
+            TopicPartition(topic, number)
+            for topic in topics
+            for number in range(await self.log.partition_count(topic))
+        ]
+        return {place: await self.log.end_offset(place) for place in places}
+
     def log_of(self, role: str) -> Path:
         """The file with what a role prints."""
         return self._folder / f"{role}.log"
@@ -103,7 +112,7 @@ class Stage:
         found: dict[str, list[int]] = {ORCHESTRATOR: [], WORKER: [], LOAD: [os.getpid()]}
         for name, process in self.system.roles.items():
             if name not in self.resting:
-                found[name.rpartition("-")[0]].append(process.pid)
+                found.setdefault(name.rpartition("-")[0], []).append(process.pid)
         if self.broker.pid is not None:
             found[BROKER] = [self.broker.pid]
         return found
