@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 from typing import Any, Final
 
 from tasker_kafka.handlers.subscribing.event import DomainEvent
@@ -48,6 +49,8 @@ class Desk:
         self._undertaker = equipment.undertaker
         self._reached = equipment.crash_points.reached
         self._loop = asyncio.get_running_loop()
+        self.may_begin: Callable[[], bool] = lambda: True
+        """Whether partitions are still ours; who says no calls `wake` when that is over."""
         self._agenda = Agenda()
         self._recents: dict[int, RecentIds] = {}
         self._suspended: dict[int, dict[Lane, None]] = {}
@@ -108,6 +111,8 @@ class Desk:
 
     def next_call(self) -> Call | None:
         """The next delivery that can be made now."""
+        if not self.may_begin():
+            return None
         now = self._log.now_ms()
         while (job := self._agenda.start_next(now)) is not None:
             call = self._begin(job, now)

@@ -62,6 +62,8 @@ class Membership:
         self._retries = frozenset(topics.retries)
         self._consumer = consumer
         self._desk = desk
+        # A process that stood still has in memory what others have handled meanwhile.
+        desk.may_begin = consumer.is_heard
         self._intake = intake
         self._queued = queued
         self._settings = settings
@@ -103,6 +105,7 @@ class Membership:
             if batches:
                 self._take(batches)
             self._apply_pauses()
+            self._desk.wake()
             if self._is_settled:
                 self._desk.renew(list(self._parts.values()))
 
