@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from tasker_kafka.handlers.subscribing.access import lookup
+
 __all__ = ["EventFilter"]
 
 
 class EventFilter:
     """Which of the events that fit its patterns a subscription takes.
 
-    `fields`: path in the payload (`a.b`) → the value, as decoded JSON, that must be there.
+    `fields`: path in the payload (`a.b`, `items.0.sku`) → the value, as decoded JSON, that must be there; None is a
+    value, what is missing is none.
     """
 
     def __init__(self, headers: Mapping[str, bytes], fields: Mapping[str, object]) -> None:
         self._headers = dict(headers)
-        self._fields = [(tuple(path.split(".")), value) for path, value in fields.items()]
+        self._fields = tuple(fields.items())
         self.is_open = not (self._headers or self._fields)
         """It takes every event."""
 
@@ -25,12 +28,4 @@ class EventFilter:
 
     def takes_fields(self, payload: object) -> bool:
         """Whether the payload holds every value that is asked for."""
-        return all(_found(payload, path) == value for path, value in self._fields)
-
-
-def _found(value: object, path: tuple[str, ...]) -> object:
-    for name in path:
-        if not isinstance(value, dict) or name not in value:
-            return None
-        value = value[name]
-    return value
+        return all(lookup(payload, path) == value for path, value in self._fields)
