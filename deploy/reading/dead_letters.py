@@ -15,6 +15,7 @@ from typing import Any, Final
 import msgspec
 
 from tasker_kafka.handlers.delivery.edits import payload_of
+from tasker_kafka.handlers.delivery.left_out import restored
 from tasker_kafka.handlers.delivery.letters import (
     DeadLetter,
     DeadLetterQueue,
@@ -155,6 +156,11 @@ async def read_letter(log: Log, names: TopicNames, place: str, *, raw: bool = Fa
     if acts:
         letter = msgspec.structs.replace(letter, state=LetterState(acts[-1].action.value))
     payload, problem = _payload(original)
+    left_out = letter.journey.left_out
+    if left_out is not None:
+        problem = (
+            f"{left_out.size} bytes did not fit the queue, its source may hold them; sha256 {left_out.sha256}"
+        )
     stack = letter.journey.stack
     return LetterReport(
         letter=letter_row(letter),
@@ -181,7 +187,9 @@ async def read_letter(log: Log, names: TopicNames, place: str, *, raw: bool = Fa
 async def read_payload(log: Log, names: TopicNames, place: str) -> bytes:
     """The payload as `redrive --edit` takes it, secrets included: indented JSON, or the value's bytes if it is none."""
     queue, where = await _located(log, names, place)
-    original, _ = await letter_at(log, queue, where)
+    original, letter = await letter_at(log, queue, where)
+    if letter.journey.left_out is not None:
+        original = await restored(log, letter.journey)
     try:
         payload = payload_of(original)
     except DecodeError:

@@ -17,9 +17,10 @@ from tasker_kafka.schemas.errors import RecordTooLarge, TaskerError
 from tasker_kafka.topics.log import Outbox, Record, TopicPartitionOffset, Write
 
 from .journey import Journey, wrap
+from .left_out import without_bytes
 from .settings import DeliverySettings
 
-__all__ = ["PersistentWriter", "dead_letter", "retry"]
+__all__ = ["PersistentWriter", "dead_letter", "dead_letters", "retry", "shortened"]
 
 _logger = logging.getLogger(__name__)
 
@@ -36,6 +37,16 @@ def dead_letter(topic: str, partitions: int, original: Record, journey: Journey)
     """The dead letter."""
     return Write(
         topic, original.key, original.value, wrap(original, journey), original.partition % partitions
+    )
+
+
+def dead_letters(topic: str, partitions: int, original: Record, journey: Journey) -> tuple[Write, ...]:
+    """The dead letter, and smaller ones for a topic that does not take it: without stack, without the bytes."""
+    smaller = shortened(journey)
+    return (
+        dead_letter(topic, partitions, original, journey),
+        dead_letter(topic, partitions, original, smaller),
+        dead_letter(topic, partitions, *without_bytes(original, smaller)),
     )
 
 
@@ -69,13 +80,14 @@ class PersistentWriter:
             await asyncio.sleep(delay)
             delay = min(2 * delay, self._longest)
 
-    async def write_at_any_rate(self, write: Write, smaller: Write) -> TopicPartitionOffset:
-        """As `write`; what is too large is tried smaller, and then again and again: nothing may be lost of it."""
+    async def write_one_of(self, *writes: Write) -> Write:
+        """Write the first of these that its topic takes, and return it; while it takes none, try again."""
         delay = self._longest
         while True:
-            for each in (write, smaller):
+            for each in writes:
                 try:
-                    return await self.write(each)
+                    await self.write(each)
+                    return each
                 except RecordTooLarge as error:
                     self.failed += 1
                     _logger.error("too large for %s: %s", each.topic, error)

@@ -69,6 +69,8 @@ def decode_event(record: Record, codec: Codec = default_codec) -> DomainEvent[An
 
 
 def _from_envelope(found: Envelope, record: Record, headers: Mapping[str, bytes]) -> DomainEvent[Any]:
+    if max(len(found.name), len(found.namespace)) > _MOST_TEXT:
+        raise DecodeError(f"the event's name or namespace is longer than {_MOST_TEXT} characters")
     try:
         fired_at = datetime.fromtimestamp(found.fired_at / 1000, UTC)
         event_id = format_id(found.event_id)

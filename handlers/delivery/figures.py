@@ -22,6 +22,8 @@ class Figures(msgspec.Struct, kw_only=True):
     """Of `parked`: records written again because their topic would not have kept them much longer."""
     dead: int = 0
     """Records written to dead letter topics."""
+    left_out: int = 0
+    """Of `dead`: those that hold the original's place instead of its bytes, which their topic does not take."""
     undecodable: int = 0
     """Of `dead`: those that were no event."""
     duplicates: int = 0

@@ -16,7 +16,7 @@ import msgspec
 from tasker_kafka.schemas.errors import DecodeError
 from tasker_kafka.topics.log import Headers, Record
 
-__all__ = ["JOURNEY", "WRAPPED", "FailureClass", "Journey", "is_letter", "unwrap", "wrap"]
+__all__ = ["JOURNEY", "WRAPPED", "FailureClass", "Journey", "LeftOut", "is_letter", "unwrap", "wrap"]
 
 JOURNEY: Final = "tasker-journey"
 """The journey as JSON, UTF-8."""
@@ -38,6 +38,19 @@ class FailureClass(StrEnum):
     EXPIRED = "expired"
     BLOCKED_BY_KEY = "blocked_by_key"
     UNACKNOWLEDGED = "unacknowledged"
+
+
+class LeftOut(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What of an original is not in its letter, because no dead letter topic takes it."""
+
+    size: int
+    """Bytes of the value; all of it is missing."""
+    sha256: str
+    """Of the value, hexadecimal."""
+    headers: int = 0
+    """How many of the last headers are missing."""
+    key: bool = False
+    """The key is missing."""
 
 
 class Journey(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -65,6 +78,8 @@ class Journey(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     stack: str | None = None
     """Bounded."""
     redrive_count: int = 0
+    left_out: LeftOut | None = None
+    """Of a dead letter that holds the original's place instead of its bytes."""
 
 
 _encode = msgspec.json.Encoder().encode

@@ -269,7 +269,7 @@ def read_record(record: Record, queue: str, codec: Codec) -> DeadLetter | DeadLe
         event=_event_name(original),
         task_id=_text(original, "ce_subject"),
         key=original.key,
-        size=len(original.value or b""),
+        size=len(original.value or b"") if journey.left_out is None else journey.left_out.size,
     )
 
 

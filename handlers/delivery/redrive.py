@@ -30,6 +30,7 @@ from tasker_kafka.topics.names import TopicNames
 
 from .edits import Assignment, EditFault, assign, payload_of
 from .journey import unwrap, wrap
+from .left_out import restored
 from .letters import (
     ACT,
     DeadLetter,
@@ -202,7 +203,8 @@ class _Acting:
             for part in selection.slices(self._pace.most(SLICE_LETTERS)):
                 done: list[tuple[Selected, DeadLetter]] = []
                 writes: list[Write] = []
-                for each, record in zip(part, await reader.read(part), strict=True):
+                for each, stored in zip(part, await reader.read(part), strict=True):
+                    record = stored if each.is_repeat else await self._whole(stored)
                     letter = read_record(record, queue.name, self._codec)
                     assert isinstance(letter, DeadLetter), "it was one when it was selected"
                     writes += self._writes(queue, letter, record, is_repeat=each.is_repeat)
@@ -213,6 +215,18 @@ class _Acting:
                 for each, letter in done:
                     self._count(letter, is_repeat=each.is_repeat)
         await self._visible(written)
+
+    async def _whole(self, record: Record) -> Record:
+        """The letter with its original's bytes, where it holds none and they are needed."""
+        edit = self._order.edit
+        if self._redriven is None or (edit is not None and edit.value is not None):
+            return record
+        journey = unwrap(record)[1]
+        if journey.left_out is None:
+            return record
+        original = await restored(self._log, journey)
+        headers = wrap(original, msgspec.structs.replace(journey, left_out=None))
+        return msgspec.structs.replace(record, key=original.key, value=original.value, headers=headers)
 
     def _writes(
         self, queue: DeadLetterQueue, letter: DeadLetter, record: Record, *, is_repeat: bool
@@ -286,7 +300,9 @@ def _redriven(names: TopicNames, order: ActOrder, codec: Codec, record: Record) 
     original, journey = unwrap(record)
     if order.edit is not None:
         original = order.edit.apply(original, codec)
-    again = msgspec.structs.replace(journey, attempts=0, due_at=0, redrive_count=journey.redrive_count + 1)
+    again = msgspec.structs.replace(
+        journey, attempts=0, due_at=0, redrive_count=journey.redrive_count + 1, left_out=None
+    )
     topic = names.retry(journey.group, REDRIVE_TIER)
     return Write(topic, original.key, original.value, wrap(original, again), journey.partition)
 

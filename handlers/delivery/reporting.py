@@ -7,13 +7,13 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final
 
 from tasker_kafka.schemas.codec import Codec
-from tasker_kafka.schemas.errors import LogError
+from tasker_kafka.schemas.errors import LogError, RecordTooLarge
 from tasker_kafka.schemas.records import Receipt
 from tasker_kafka.schemas.words import ReceiptOutcome
 from tasker_kafka.topics.log import Log, TopicPartition, TransactionalWriter, Write
 from tasker_kafka.topics.names import TopicNames
 
-from .dead_letters import dead_letter
+from .dead_letters import dead_letters
 from .journey import FailureClass, Journey
 from .owing import Expected
 from .policy import delay_ms
@@ -25,6 +25,10 @@ __all__ = ["Reports", "batched", "dead_letter_topic"]
 
 _LOGGER: Final = logging.getLogger(__name__)
 _BATCH_BYTES: Final = 4 * 1024 * 1024
+_BATCH_HEAD: Final = 256
+"""Bytes of a batch beside its record's key, value and headers."""
+_SMALLEST: Final = 2
+"""Sizes of letters. 0: all are whole; 1: those that their queue does not take are small; 2: all are small."""
 _NAMED: Final = 5
 """Event ids that an alert names; the dead letters name all."""
 
@@ -104,7 +108,24 @@ class Reports:
         for view in self._views.values():
             await view.close()
 
-    async def _report(self, source: TopicPartition, expected: Sequence[Expected], view: ReceiptView) -> None:
+    async def _report(
+        self, source: TopicPartition, expected: Sequence[Expected], view: ReceiptView, size: int = 0
+    ) -> None:
+        """Steps 3 and 4. What a queue refuses as too large is written smaller, by a writer of its own."""
+        try:
+            await self._report_as(source, expected, view, size)
+        except RecordTooLarge as error:
+            await self.give_up((source,))
+            if size == _SMALLEST:
+                raise LogError(error.message, next_step=error.next_step) from error
+            _LOGGER.error(
+                "a dead letter is too large for its queue, its bytes are left out: %s", error.message
+            )
+            await self._report(source, expected, view, size + 1)
+
+    async def _report_as(
+        self, source: TopicPartition, expected: Sequence[Expected], view: ReceiptView, size: int
+    ) -> None:
         writer = self._writers.get(source)
         if writer is None:
             writer = self._log.transactional(self._names.watcher_writer(*source))
@@ -115,14 +136,14 @@ class Reports:
         # One of each: an event may have been published twice.
         missing = {each.owed: each for each in expected if view.is_missing(each.owed)}
         for part in batched(missing.values(), self._settings.batch):
-            letters = [await self._letter(each) for each in part]
+            letters = [await self._letter(each, size) for each in part]
             marks = [await self._mark(each) for each in part]
             await writer.commit([*letters, *marks])
             self._reached(WatcherCrashPoint.REPORTED)
             self._alert(part)
         await view.catch_up(self._log.now_ms())
 
-    async def _letter(self, each: Expected) -> Write:
+    async def _letter(self, each: Expected, size: int) -> Write:
         record, owed = each.record, each.owed
         now = self._log.now_ms()
         journey = Journey(
@@ -140,7 +161,15 @@ class Reports:
             message=f"no receipt within {self._settings.deadline_seconds:g} s",
         )
         topic = dead_letter_topic(self._names, record.topic, owed.group)
-        return dead_letter(topic, await self._log.partition_count(topic), record, journey)
+        whole, *_, smallest = dead_letters(topic, await self._log.partition_count(topic), record, journey)
+        if size == 0 or (size == 1 and size_of(whole) <= await self._most(topic)):
+            return whole
+        return smallest
+
+    async def _most(self, topic: str) -> int:
+        """Bytes of a record that the topic surely takes."""
+        found = (await self._log.admin().describe([topic]))[topic].config.get("max.message.bytes")
+        return 0 if found is None else int(found) - _BATCH_HEAD
 
     async def _mark(self, each: Expected) -> Write:
         record = each.record
@@ -173,6 +202,12 @@ class Reports:
                 "they are dead letters now (`tasker dlq list --group %s`)",
                 group, subscription, self._settings.deadline_seconds, len(ids), ", ".join(ids[:_NAMED]), more, group,
             )  # fmt: skip
+
+
+def size_of(write: Write) -> int:
+    """Bytes of a record's key, value and headers."""
+    headers = sum(len(name.encode()) + len(value) + 8 for name, value in write.headers)
+    return len(write.key or b"") + len(write.value or b"") + headers
 
 
 def dead_letter_topic(names: TopicNames, source: str, group: str) -> str:

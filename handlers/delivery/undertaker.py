@@ -16,7 +16,7 @@ from tasker_kafka.topics.names import TopicNames
 from tasker_kafka.topics.releases import is_published
 
 from .crash_points import DeliveryCrashPoint
-from .dead_letters import PersistentWriter, dead_letter, shortened
+from .dead_letters import PersistentWriter, dead_letters
 from .figures import Figures
 from .journey import Journey, unwrap
 from .receipts import ReceiptBook
@@ -69,12 +69,16 @@ class Undertaker:
         topic = self._topics.dead_letters.get(journey.topic, self._topics.fallback)
         count = await self._partitions(topic)
         self._reached(DeliveryCrashPoint.DLQ_BEGUN)
-        await self._writer.write_at_any_rate(
-            dead_letter(topic, count, original, journey),
-            dead_letter(topic, count, original, shortened(journey)),
-        )
+        letters = dead_letters(topic, count, original, journey)
+        written = await self._writer.write_one_of(*letters)
         self._reached(DeliveryCrashPoint.DLQ_WRITTEN)
         self._figures.dead += 1
+        if written is letters[-1]:
+            self._figures.left_out += 1
+            _logger.error(
+                "%s is too small for %s/%s@%s: its dead letter holds its place and a hash; raise `max.message.bytes`",
+                topic, journey.topic, journey.partition, journey.offset,
+            )  # fmt: skip
         _logger.warning(
             "%s/%s@%s is a dead letter of %s in %s (%s: %s: %s)",
             journey.topic, journey.partition, journey.offset, journey.subscription or journey.group, topic,

@@ -126,6 +126,25 @@ async def test_the_largest_events_have_letters_too(side: Side) -> None:
 
 
 @contract
+async def test_an_event_that_its_queue_does_not_take_has_a_letter_without_its_bytes(side: Side) -> None:
+    """It does not end the watcher, and the letters of others are whole."""
+    async with watched(side) as world:
+        queue = world.names.domain_events_dlq("shop")
+        await world.log.admin().update_config(queue, {"max.message.bytes": "4000"})
+        records = []
+        for size in (10, 5_000, 20, 6_000, 30):
+            records += await world.publish(1, payload=b'"' + b"x" * size + b'"')
+        async with world.watcher() as watcher:
+            await wait_letters(world, 5)
+            assert watcher.figures.missing == 5
+        letters = await world.letters()
+        assert [journey.left_out is not None for _, journey in letters] == [False, True, False, True, False]
+        assert [letters[each][0] for each in (0, 2, 4)] == [records[each] for each in (0, 2, 4)]
+        assert [letters[each][0].value for each in (1, 3)] == [None, None]
+        assert len(await world.marks()) == 5
+
+
+@contract
 async def test_two_watchers_report_each_event_once(side: Side) -> None:
     async with watched(side) as world, world.watcher() as first, world.watcher() as second:
         for partition in range(2):

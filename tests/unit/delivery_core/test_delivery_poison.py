@@ -47,6 +47,8 @@ POISON: dict[str, tuple[bytes | None, Headers]] = {
     "truncated": (GOOD[: len(GOOD) // 2], ()),
     "frame only": (GOOD[:10], ()),
     "unknown schema": (b"\xc3\x01" + fingerprint({"type": "string"}) + b"\x02a", ()),
+    "endless name": (codec.encode(envelope(0, name="a." + "b" * 1_100)), ()),
+    "endless namespace": (codec.encode(envelope(0, namespace="b" * 1_100)), ()),
     "wrong type": (codec.encode(ANNOUNCED), ()),
     "oversize": (GOOD + bytes(900_000), ()),
     "payload is no JSON": (with_payload(b"{"), ()),
