@@ -30,6 +30,8 @@ Overflow = Literal["drop_oldest", "drop_newest", "block"]
 _logger = logging.getLogger("tasker.events")
 _AT_ONCE: Final = 256
 """Events handed to the broker together; the next wait until these are acknowledged."""
+_APART_SECONDS: Final = 0.01
+"""Between two requests, unless many wait: one for each event costs 0.4 ms of CPU time, a shared one 0.02 per event."""
 _RETRY_SECONDS: Final = 1.0
 """Before a broker that could not be reached is tried again."""
 _MISSING_SECONDS: Final = 30.0
@@ -68,6 +70,9 @@ class EventBuffer:
         self._waiting: deque[_Waiting] = deque()
         self._flying = 0
         self._more = asyncio.Event()
+        self._plenty_at = min(_AT_ONCE, size // 2)
+        self._plenty = asyncio.Event()
+        self._next_at = 0.0
         self._room = asyncio.Event()
         self._room.set()
         self._idle = asyncio.Event()
@@ -104,6 +109,8 @@ class EventBuffer:
                 return
             self._waiting.popleft()
         self._waiting.append(_Waiting(event, traceparent))
+        if len(self._waiting) >= self._plenty_at:
+            self._plenty.set()
         if self._overflow == "block" and len(self._waiting) >= self._size:
             self.is_blocking = True
             self._room.clear()
@@ -135,6 +142,7 @@ class EventBuffer:
             await self._more.wait()
             outbox = await self._connected()
             while self._waiting:
+                await self._collect()
                 chunk = [self._waiting.popleft() for _ in range(min(_AT_ONCE, len(self._waiting)))]
                 self._flying = len(chunk)
                 self._make_room()
@@ -145,6 +153,16 @@ class EventBuffer:
                     self._flying = 0
             self._more.clear()
             self._idle.set()
+
+    async def _collect(self) -> None:
+        """An event that comes alone is sent at once; those that follow it closely wait for each other."""
+        loop = asyncio.get_running_loop()
+        left = self._next_at - loop.time()
+        if len(self._waiting) < self._plenty_at and left > 0:
+            self._plenty.clear()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._plenty.wait(), left)
+        self._next_at = loop.time() + _APART_SECONDS
 
     async def _connected(self) -> Outbox:
         while self._outbox is None:

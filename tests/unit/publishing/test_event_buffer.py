@@ -46,6 +46,7 @@ class GatedBroker:
         self.gate = asyncio.Event()
         self.fails = False
         self.taken: list[int] = []
+        self.requests = 0
         self._pending: list[Write] = []
 
     async def outbox(self, **options: Any) -> Outbox:
@@ -62,6 +63,7 @@ class GatedBroker:
         self._pending.append(write)
 
     async def barrier(self) -> None:
+        self.requests += 1
         await self.gate.wait()
         pending, self._pending = self._pending, []
         if self.fails:
@@ -94,7 +96,7 @@ def play(scene: Scene, overflow: Overflow = "drop_oldest", size: int = 3) -> Non
 
 async def turn() -> None:
     """Let the buffer do what it can."""
-    await asyncio.sleep(0.01)
+    await asyncio.sleep(0.02)
 
 
 @pytest.mark.parametrize(
@@ -116,6 +118,32 @@ def test_a_full_buffer_drops_exactly(overflow: Overflow, dropped: int, taken: li
         assert (figures.sent, figures.failed) == (len(taken), 0)
 
     play(scene, overflow)
+
+
+def test_events_that_come_one_by_one_share_requests_and_the_first_does_not_wait() -> None:
+    async def scene(broker: GatedBroker, buffer: EventBuffer, figures: PublishingFigures) -> None:
+        broker.gate.set()
+        for number in range(30):
+            buffer.put(event(number))
+            await asyncio.sleep(0.001)
+            assert broker.taken[:1] == [0]
+        await turn()
+        assert (len(broker.taken), broker.requests) == (30, 4)
+
+    play(scene, size=1_000)
+
+
+def test_many_that_wait_are_sent_at_once() -> None:
+    async def scene(broker: GatedBroker, buffer: EventBuffer, figures: PublishingFigures) -> None:
+        broker.gate.set()
+        buffer.put(event(0))
+        await asyncio.sleep(0.001)
+        for number in range(1, 9):
+            buffer.put(event(number))
+        await asyncio.sleep(0.001)
+        assert figures.sent == 9
+
+    play(scene, size=16)
 
 
 def test_who_waits_for_room_goes_on_when_there_is() -> None:
