@@ -82,8 +82,9 @@ class Desk:
         )
 
     def give_up(self, lanes: list[PartitionLanes]) -> None:
-        """Cancel what still runs of these: it is delivered again, by whoever has them next."""
+        """Cancel what still runs of these: it is delivered again, by whoever has them next; fire and forget is lost."""
         lost = set(lanes)
+        self._figures.dropped += sum(each.loose for each in lost)
         for call in self._runners.cancel(lambda call: call.job.lane.owner in lost):
             call.prepared.breaker.abandoned(call.ticket)
             self._release_or_plan(call.prepared)

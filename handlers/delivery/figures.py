@@ -33,7 +33,7 @@ class Figures(msgspec.Struct, kw_only=True):
     filtered: int = 0
     """Events that a subscription takes and its filters did not."""
     dropped: int = 0
-    """Fire and forget: events that found no room for too long."""
+    """Fire and forget: events that found no room for too long, or that were not done when their partition went."""
     abandoned: int = 0
     """Handlers that did not end when they had to; their places were taken anew."""
     stopped: int = 0

@@ -71,3 +71,17 @@ def test_a_burst_that_the_handlers_can_work_off_loses_nothing() -> None:
                 assert (sorted(seen.numbers), member.figures.dropped) == ([*range(3_000)], 0)
 
     run_virtual(scene())
+
+
+def test_what_is_not_done_when_the_member_goes_is_dropped_and_counted() -> None:
+    async def scene() -> None:
+        async with World.in_memory(partitions=2) as world:
+            seen = slow(3_600)
+            spec = spec_of(on(seen, delivery=Delivery.FIRE_AND_FORGET), concurrency=2)
+            async with world.member(spec, shutdown_seconds=10, revoke_seconds=0.5) as member:
+                await world.publish(*(envelope(each, key=f"k{each}") for each in range(30)))
+                await world.settled()
+                assert member.figures.dropped == 0
+            assert (len(seen), member.figures.dropped) == (2, 30)
+
+    run_virtual(scene())
