@@ -14,7 +14,7 @@ import msgspec
 from tasker_kafka.schemas.exits import ExitCode
 from tests.checker import Ledger, RawLog, Report, check
 from tests.checker.ledger import Handled
-from tests.checker.letters import letters_of
+from tests.checker.letters import Letter, letters_of
 from tests.checker.report import Findings
 from tests.checker.wire import Wire
 from tests.faults.event_handlers import ALL, GROUPS, is_hopeless
@@ -38,7 +38,10 @@ class Verdict(msgspec.Struct, kw_only=True):
     """By the kind of the last fault of the group, or of the broker, before."""
     faults: dict[str, int]
     recovery_ms: dict[str, tuple[int, int | None, int | None]]
-    """By fault: samples, p50 and most, from the fault to the first delivery of a lost partition by another process."""
+    """By fault: samples, p50 and most, from the fault to the first delivery of a lost partition by another process.
+
+    Those during which the broker was away are apart: they tell of the broker.
+    """
     points: list[str]
     """Crash points at which a process has died."""
     ends: dict[int, int]
@@ -46,6 +49,8 @@ class Verdict(msgspec.Struct, kw_only=True):
     sink: dict[str, int]
     receipts: int
     parked: int
+    parked_through_kills: int
+    """Those whose owner was taken away before they were due."""
     dead: int
     failures: list[str]
 
@@ -79,6 +84,8 @@ def judge(
     missing = numbers.keys() - acknowledged
     if missing:
         failures.append(f"{len(missing)} events without receipt, such as {sorted(missing)[:3]}")
+    parked = _parked(raw)
+    failures += _early(parked, ledger)
     hopeless = {("flaky", each) for each, number in numbers.items() if is_hopeless(number)}
     if dead != hopeless:
         failures.append(f"dead letters: {sorted(dead ^ hopeless)[:5]} are too many or missing")
@@ -93,7 +100,8 @@ def judge(
         ends=dict(Counter(end.code for end in ends)),
         sink={"tries": tries, "effects": effects},
         receipts=len(acknowledged),
-        parked=report.figures.get("events_parked", 0),
+        parked=len(parked),
+        parked_through_kills=sum(_outlives(each, bites) for each in parked),
         dead=len(dead),
         failures=failures,
     )
@@ -136,6 +144,42 @@ def _dead(raw: RawLog) -> set[tuple[str, str]]:
     return found
 
 
+def _parked(raw: RawLog) -> list[Letter]:
+    """What waited in retry topics for a time, successors of such left out."""
+    letters = [
+        letter
+        for partitions in raw.topics_of("retry.").values()
+        for partition in partitions.values()
+        for letter in letters_of(partition, Findings())
+    ]
+    return [each for each in letters if each.due_at]
+
+
+def _early(parked: Sequence[Letter], ledger: Ledger) -> list[str]:
+    """What was begun after it had been parked and before it was due."""
+    begun: dict[tuple[str, str, int, int], list[int]] = defaultdict(list)
+    for each in ledger.handled:
+        if each.outcome == "begun":
+            begun[each.group, each.topic, each.partition, each.offset].append(each.at)
+    return [
+        f"{letter.original} was begun {letter.due_at - at} ms before it was due"
+        for letter in parked
+        for at in begun[letter.group, *letter.original]
+        if letter.record.timestamp < at < letter.due_at
+    ]
+
+
+def _outlives(letter: Letter, bites: Sequence[Bite]) -> bool:
+    """Whether the process that had parked it, or waited for its time, was killed meanwhile."""
+    number = letter.original[1]
+    return any(
+        bite.group == letter.group
+        and letter.record.timestamp < bite.at < letter.due_at
+        and any(partition == number for partition, _ in bite.lost)
+        for bite in bites
+    )
+
+
 def _hex(value: Any) -> str:
     return value.hex() if isinstance(value, bytes) else str(value).replace("-", "")
 
@@ -163,6 +207,7 @@ def _recoveries(ledger: Ledger, bites: Sequence[Bite]) -> dict[str, tuple[int, i
     for each in sorted(ledger.handled, key=lambda one: one.at):
         if each.outcome == "begun":
             begun[each.group, each.partition].append(each)
+    away = [(bite.at, bite.at + bite.proof["down_ms"]) for bite in bites if bite.kind == "broker"]
     samples: dict[str, list[int]] = defaultdict(list)
     for bite in bites:
         for partition, pid in bite.lost:
@@ -170,5 +215,6 @@ def _recoveries(ledger: Ledger, bites: Sequence[Bite]) -> dict[str, tuple[int, i
             place = bisect_right(deliveries, bite.at, key=lambda one: one.at)
             after = next((each.at for each in deliveries[place:] if each.worker != pid), None)
             if after is not None:
-                samples[bite.kind].append(after - bite.at)
+                is_apart = any(begin < after and bite.at < end for begin, end in away)
+                samples[f"{bite.kind} and broker" if is_apart else bite.kind].append(after - bite.at)
     return {kind: (len(found), percentile(found, 0.5), max(found)) for kind, found in sorted(samples.items())}

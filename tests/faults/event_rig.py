@@ -7,7 +7,7 @@ import os
 import random
 import signal
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,13 +16,14 @@ from typing import Any, Final
 from tasker_kafka.handlers import EventPublisher
 from tasker_kafka.schemas.errors import TaskerError
 from tasker_kafka.schemas.identity import new_request_id
-from tasker_kafka.schemas.plan import EventDeclaration
+from tasker_kafka.schemas.plan import EventDeclaration, Plan
 from tasker_kafka.schemas.words import Delivery, EventCondition
 from tasker_kafka.topics.brokers import EmbeddedBroker
-from tasker_kafka.topics.declarations import TopicPlan, declarations
+from tasker_kafka.topics.declarations import TopicPlan, declarations, declared_for
 from tasker_kafka.topics.kafka import KafkaLog
 from tasker_kafka.topics.log import TopicPartition
 from tasker_kafka.topics.names import TopicNames
+from tasker_kafka.topics.plans import publish as publish_plans
 from tasker_kafka.topics.provision import create, publish_schemas
 from tests.checker import LedgerWriter
 from tests.faults.event_handlers import ALL, GROUPS, SINK, make_sink
@@ -79,6 +80,10 @@ class EventRig:
             "TASKER_PREFIX": self.names.prefix,
             "TASKER_SUBSCRIBER__SESSION_TIMEOUT_MS": str(SESSION_MS),
             "TASKER_SUBSCRIBER__HEARTBEAT_MS": "500",
+            "TASKER_ENGINE__SESSION_TIMEOUT_MS": str(SESSION_MS),
+            "TASKER_WORKER__SESSION_TIMEOUT_MS": str(SESSION_MS),
+            "TASKER_WORKER__HEARTBEAT_MS": "500",
+            "TASKER_WORKER__SHUTDOWN_SECONDS": "4",
             SINK: str(self.sink),
         }
         self.fleet = Fleet(self.folder, environment | ledger_environment(self.ledger_folder))
@@ -88,12 +93,18 @@ class EventRig:
         """Where the events lie."""
         return self.names.domain_events(NAMESPACE)
 
-    async def start(self) -> None:
-        """Topics, the sink, and every member with its partitions."""
+    async def start(self, plans: Sequence[Plan] = ()) -> None:
+        """Topics, the sink, and every member with its partitions; what runs tasks of `plans`, if there are any."""
         await self.log.start()
-        plan = TopicPlan(partitions=PARTITIONS)
-        await create(self.log.admin(), declarations(self.names, plan, namespaces=[NAMESPACE]))
+        topics, (queues, namespaces) = TopicPlan(partitions=PARTITIONS), declared_for(plans)
+        wanted = declarations(self.names, topics, queues=queues, namespaces={NAMESPACE, *namespaces})
+        await create(self.log.admin(), wanted)
         await publish_schemas(self.log, self.names)
+        if plans:
+            await publish_plans(self.log, self.names, plans)
+            for kind in ("orchestrator", "worker"):
+                for number in range(MEMBERS):
+                    await self.fleet.start(kind, number)
         make_sink(self.sink)
         ledger = LedgerWriter(self.ledger_folder, "test")
         for group in GROUPS:

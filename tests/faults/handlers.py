@@ -51,6 +51,16 @@ async def work(context: StepContext) -> dict[str, Any]:
     return result
 
 
+@step_handler("faults.publish")
+async def publish(context: StepContext) -> dict[str, Any]:
+    """Publishes what the task was asked to tell."""
+    todo = _begin(context)
+    await context.publish("order.paid", context.task_context)
+    await asyncio.sleep(todo.seconds)
+    _end(context, "success")
+    return {}
+
+
 @step_handler("faults.thread")
 def thread(context: StepContext) -> dict[str, Any]:
     """In a thread."""
