@@ -39,7 +39,8 @@ PARTITIONS: Final = 4
 SESSION_MS: Final = 3_000
 LOOK_SECONDS: Final = 0.1
 """Between two looks at what other processes do."""
-TAKEOVER_SECONDS: Final = SESSION_MS / 1000 + 40
+TAKEOVER_SECONDS: Final = 180.0
+"""A broker that was killed may take long to come back, and nothing goes on before."""
 STOP_SECONDS: Final = 40.0
 
 
