@@ -111,7 +111,7 @@ def test_links_lead_somewhere(path: Path) -> None:
 
 def test_example_of_the_readme_is_sound(tmp_path: Path) -> None:
     write_files(tmp_path, "README.md")
-    assert {path.name for path in tmp_path.iterdir()} == {"templates", "tea_shop.py"}
+    assert {path.name for path in tmp_path.iterdir()} == {"templates", "tea_shop.py", "notices.py"}
     assert lint_files([tmp_path / "templates"]) == []
 
 
