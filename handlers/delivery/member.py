@@ -15,6 +15,7 @@ A crash anywhere leaves what `lanes` says of the effects before the last commit.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Callable, Iterable
 from typing import Final
@@ -36,6 +37,10 @@ __all__ = ["Membership"]
 
 _logger = logging.getLogger(__name__)
 
+_MANY: Final = 100
+_BREATH_SECONDS: Final = 0.05
+"""So many finished records are committed before `commit_seconds` are over, but not more often than this: whoever dies
+while it catches up would leave more to be delivered again the faster it is."""
 _HANDLERS_SHARE: Final = 0.7
 """Of `shutdown_seconds`: for handlers to end by themselves. The rest is for the log."""
 
@@ -80,6 +85,9 @@ class Membership:
         self._committed: dict[TopicPartition, Committed] = {}
         self._commit_lock = asyncio.Lock()
         self._changed = asyncio.Event()
+        self._uncommitted = 0
+        """Finished since the last commit began, about."""
+        self._has_many = asyncio.Event()
         self._settling = asyncio.Event()
         self._committing: asyncio.Task[None] | None = None
         self._is_stopping = False
@@ -154,6 +162,9 @@ class Membership:
         """A record is finished, or a job has come to rest."""
         self._changed.set()
         self._settling.set()
+        self._uncommitted += 1
+        if self._uncommitted == _MANY:
+            self._has_many.set()
         has_news = self._is_waiting_for_room and self._held() <= self._queued // 2
         if has_news or (self._intake.room.is_waiting and self._loose() <= self._intake.room.low):
             self._apply_pauses()
@@ -206,11 +217,21 @@ class Membership:
     async def _commit_at_intervals(self) -> None:
         while True:
             await self._changed.wait()
-            await asyncio.sleep(self._settings.commit_seconds)
+            await self._until_worthwhile(self._settings.commit_seconds)
             self._changed.clear()
+            self._has_many.clear()
+            self._uncommitted = 0
             if not await self._commit():
                 await asyncio.sleep(self._settings.retry_seconds)
                 self._changed.set()
+
+    async def _until_worthwhile(self, seconds: float) -> None:
+        """Wait so long, or until many are finished."""
+        breath = min(seconds, _BREATH_SECONDS)
+        await asyncio.sleep(breath)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds - breath):
+                await self._has_many.wait()
 
     def _commits_ended(self, task: asyncio.Task[None]) -> None:
         if not task.cancelled() and (error := task.exception()) is not None:
