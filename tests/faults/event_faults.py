@@ -18,7 +18,7 @@ __all__ = ["FAULTS", "POINTS_OF", "Fault", "die_at", "restart_broker"]
 Fault = Callable[[EventRig, str, random.Random], Awaitable[Bite]]
 
 DEATH_SECONDS: Final = 180.0
-START_SECONDS: Final = 5.0
+START_SECONDS: Final = 30.0
 """A process that is told to end before it listens to that has no time to do it in order."""
 
 POINTS_OF: Final[Mapping[str, tuple[DeliveryCrashPoint, ...]]] = {
