@@ -26,12 +26,12 @@ __all__ = ["Wanted", "section"]
 class Wanted:
     """How many events."""
 
-    events: int = 20_000
+    events: int = 15_000
     """Published at once."""
     per_second: int = 500
-    seconds: int = 6
+    seconds: int = 5
     """Of publishing so many per second."""
-    warm_up: int = 5_000
+    warm_up: int = 3_000
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -37,10 +37,10 @@ _MIB = 1024 * 1024
 class Wanted:
     """How many retries."""
 
-    parked: int = 24_000
+    parked: int = 20_000
     """That wait beside. The default lets 10,000 lie parked in a partition."""
     per_second: int = 500
-    seconds: int = 15
+    seconds: int = 12
     idle_seconds: int = 3
     """Of looking at the group's process while nothing is due."""
 
