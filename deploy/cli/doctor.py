@@ -16,7 +16,7 @@ SIGNS = {"ok": "ok     ", "wrong": "WRONG  ", "unknown": "unknown"}
 
 
 def doctor(as_json: AsJson = False) -> None:
-    """Look at broker, topics, templates, orchestrators, workers, waiting steps and subscribers; exit code 1 if one is wrong."""
+    """Look at broker, topics, templates, roles, waiting steps and subscribers; exit code 1 if one is wrong."""
     from tasker_kafka.deploy.doctor import examine
     from tasker_kafka.deploy.wiring import apply_to_process
     from tasker_kafka.schemas.settings import load_settings

@@ -92,11 +92,17 @@ def show(
         return await read(session.log, session.names, event_id, namespace=namespace, since_ms=since_ms)
 
     found = run(in_session(work))
-    from tasker_kafka.deploy.reading import jsonable, time_text
-
     if as_json:
+        from tasker_kafka.deploy.reading import jsonable
+
         print_json({**jsonable(found), "is_acknowledged": found.is_acknowledged})
-        return
+    else:
+        _print(found)
+
+
+def _print(found: EventReceipts) -> None:
+    from tasker_kafka.deploy.reading import time_text
+
     published = "no longer kept" if found.published_at is None else time_text(found.published_at)
     print_text(f"event      {found.event_name}\nsource     {found.source}\npublished  {published}")
     print_table(

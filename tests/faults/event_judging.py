@@ -71,21 +71,16 @@ def judge(
 ) -> tuple[Verdict, Report]:
     """Everything that was promised, after all has settled."""
     report = check(raw, ledger, settled=True)
-    tries = _count(sink, "tries")
     effects = _count(sink, "effects")
     acknowledged = _acknowledged(raw)
     dead = _dead(raw)
     repeats = _repeats(ledger, bites)
-    failures = [str(each) for each in report.violations]
-    failures += [f"{each.kind} of {each.group} did not bite: {each.proof}" for each in bites if not each.bit]
-    failures += [f"{end.name} ended with {end.code}" for end in ends if not _is_planned(end)]
+    failures = [str(each) for each in report.violations] + _unplanned(bites, ends)
     if effects != len(numbers):
         failures.append(f"{len(numbers)} events, {effects} effects")
-    missing = numbers.keys() - acknowledged
-    if missing:
+    if missing := numbers.keys() - acknowledged:
         failures.append(f"{len(missing)} events without receipt, such as {sorted(missing)[:3]}")
-    parked = _parked(raw)
-    failures += _early(parked, ledger)
+    failures += _early(parked := _parked(raw), ledger)
     hopeless = {("flaky", each) for each, number in numbers.items() if is_hopeless(number)}
     if dead != hopeless:
         failures.append(f"dead letters: {sorted(dead ^ hopeless)[:5]} are too many or missing")
@@ -98,7 +93,7 @@ def judge(
         recovery_ms=_recoveries(ledger, bites),
         points=sorted({each.detail["point"] for each in ledger.faults if each.fault == CRASH_POINT_FAULT}),
         ends=dict(Counter(end.code for end in ends)),
-        sink={"tries": tries, "effects": effects},
+        sink={"tries": _count(sink, "tries"), "effects": effects},
         receipts=len(acknowledged),
         parked=len(parked),
         parked_through_kills=sum(_outlives(each, bites) for each in parked),
@@ -106,6 +101,11 @@ def judge(
         failures=failures,
     )
     return verdict, report
+
+
+def _unplanned(bites: Sequence[Bite], ends: Sequence[End]) -> list[str]:
+    found = [f"{each.kind} of {each.group} did not bite: {each.proof}" for each in bites if not each.bit]
+    return found + [f"{end.name} ended with {end.code}" for end in ends if not _is_planned(end)]
 
 
 def _is_planned(end: End) -> bool:

@@ -26,6 +26,7 @@ from tasker_kafka.handlers.delivery.verdicts import (
     Park,
     RetryInPlace,
     StopLane,
+    Verdict,
     after_failure,
     before_delivery,
     is_expired,
@@ -104,6 +105,7 @@ def test_deliveries_are_bounded(policy: DeliveryPolicy, failures: list[DeliveryF
     """However the handler fails: at most `max_attempts` deliveries, each due after the one before."""
     at, deliveries = journey(), 0
     now = NOW
+    verdict: Verdict | None = None
     for failure in failures:
         failed = msgspec.structs.replace(failure, failure_class=FailureClass.HANDLER)
         deliveries += 1
