@@ -67,8 +67,6 @@ class Membership:
         self._retries = frozenset(topics.retries)
         self._consumer = consumer
         self._desk = desk
-        # A process that stood still has in memory what others have handled meanwhile.
-        desk.may_begin = consumer.is_heard
         self._intake = intake
         self._queued = queued
         self._settings = settings
@@ -79,18 +77,15 @@ class Membership:
         self._full: set[int] = set()
         """Partition numbers whose metadata do not fit a commit."""
         self._paused: set[TopicPartition] = set()
-        self._is_waiting_for_room = False
+        self._is_waiting_for_room = self._is_stopping = False
         self._is_settled = False
         """What the driver has paused is what `_paused` says: not between a revocation and the next assignment."""
         self._committed: dict[TopicPartition, Committed] = {}
         self._commit_lock = asyncio.Lock()
-        self._changed = asyncio.Event()
+        self._changed, self._has_many, self._settling = asyncio.Event(), asyncio.Event(), asyncio.Event()
         self._uncommitted = 0
         """Finished since the last commit began, about."""
-        self._has_many = asyncio.Event()
-        self._settling = asyncio.Event()
         self._committing: asyncio.Task[None] | None = None
-        self._is_stopping = False
         self.assigned = asyncio.Event()
         """Set by the first assignment, of none too."""
 
@@ -98,6 +93,8 @@ class Membership:
 
     async def run(self) -> None:
         """Consume until `stop`. FencedError when another process has taken this one's instance id."""
+        # A process that stood still has in memory what others have handled meanwhile.
+        self._desk.may_begin = self._consumer.is_heard
         await self._consumer.start(self._topics.all, self)
         self._committing = asyncio.create_task(self._commit_at_intervals(), name="commits of a subscriber")
         self._committing.add_done_callback(self._commits_ended)
