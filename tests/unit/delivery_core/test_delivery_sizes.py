@@ -217,3 +217,17 @@ def test_what_stands_for_an_original_is_small_whatever_that_is() -> None:
     assert small.key == bytes(512)
     assert journey.left_out is not None
     assert (journey.left_out.size, journey.left_out.key) == (0, False)
+
+
+def test_a_member_warns_of_topics_that_are_too_small_or_bounded(caplog: pytest.LogCaptureFixture) -> None:
+    async def scene() -> None:
+        async with World.in_memory() as world:
+            bounded, queue = world.names.retry(GROUP, "redrive"), world.names.domain_events_dlq(NAMESPACE)
+            await world.log.admin().create([TopicDescription(bounded, 2, 1, {"retention.bytes": "1000000"})])
+            await limit(world, queue, 1_000_000)
+            async with world.member(spec_of(on(Seen()))):
+                pass
+            warnings = [each.getMessage() for each in caplog.records if "group audit" in each.getMessage()]
+            assert [each.split()[2] for each in warnings] == [queue, bounded]
+
+    run_virtual(scene())
