@@ -26,6 +26,7 @@ MAX_METADATA_CHARACTERS = 4000
 
 _VERSION = "1"
 _OPEN = 1
+_SHAKEN = 2
 
 Run = tuple[int, int]
 """Offsets from the first to before the second."""
@@ -41,6 +42,8 @@ class Restored(msgspec.Struct, frozen=True):
     finished: tuple[Run, ...] = ()
     deliveries: tuple[tuple[int, int], ...] = ()
     """Offset and how often it has been delivered, where that is more than once."""
+    is_shaken: bool = False
+    """An owner was lost, and what it may have been running is not all done since."""
 
 
 class Watermark:
@@ -91,6 +94,13 @@ class Watermark:
         self._deliveries[offset] = self.deliveries(offset) + 1
         return self._deliveries[offset]
 
+    def note_delivery(self, offset: int, note: int) -> None:
+        """Keep this number for the record, in place of a count; at most 1: nothing is to be kept."""
+        if note > 1:
+            self._deliveries[offset] = note
+        else:
+            self._deliveries.pop(offset, None)
+
     def uncount_delivery(self, offset: int) -> None:
         """Take the last count back."""
         count = self._deliveries.pop(offset, 1) - 1
@@ -104,10 +114,10 @@ class Watermark:
                 return offset
         return self._position + count - len(self._unfinished)
 
-    def metadata(self, *, is_open: bool, reach: int) -> str | None:
+    def metadata(self, *, is_open: bool, reach: int, is_shaken: bool = False) -> str | None:
         """The text beside the committed offset; None when it would be longer than a broker keeps."""
         base = self.offset
-        numbers = [_OPEN if is_open else 0, max(0, reach - base)]
+        numbers = [_OPEN * is_open | _SHAKEN * is_shaken, max(0, reach - base)]
         runs = list(self._finished_runs(base))
         numbers.append(len(runs))
         place = base
@@ -116,8 +126,9 @@ class Watermark:
             place = end
         place = base
         for offset, count in sorted(self._deliveries.items()):
-            numbers += [offset - place, count]
-            place = offset
+            if offset >= base:  # one that is gone from the log is never finished
+                numbers += [offset - place, count]
+                place = offset
         text = _VERSION + base64.b64encode(_varints(numbers)).decode()
         return text if len(text) <= MAX_METADATA_CHARACTERS else None
 
@@ -165,7 +176,8 @@ def decode_metadata(offset: int, text: str) -> Restored | None:
     for gap, count in zip(rest[2 * run_count :: 2], rest[2 * run_count + 1 :: 2], strict=True):
         place += gap
         deliveries.append((place, count))
-    return Restored(bool(flags & _OPEN), offset + reach, tuple(runs), tuple(deliveries))
+    is_shaken = bool(flags & _SHAKEN)
+    return Restored(bool(flags & _OPEN), offset + reach, tuple(runs), tuple(deliveries), is_shaken)
 
 
 def _varints(numbers: Iterable[int]) -> bytes:

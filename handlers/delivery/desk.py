@@ -20,7 +20,7 @@ from .crash_points import DeliveryCrashPoint
 from .decoding import decode_event
 from .dedup import RecentIds
 from .equipment import Equipment
-from .failures import DeliveryFailure, failure_of, misfit, unread
+from .failures import DeliveryFailure, failure_of, misfit, process_lost, unread
 from .jobs import Job
 from .journey import FailureClass, Journey
 from .lanes import PartitionLanes
@@ -51,7 +51,9 @@ class Desk:
         self._loop = asyncio.get_running_loop()
         self.may_begin: Callable[[], bool] = lambda: True
         """Whether partitions are still ours; who says no calls `wake` when that is over."""
-        self._agenda = Agenda()
+        self.agenda = self._agenda = Agenda()
+        self._solitude = equipment.solitude
+        self._solitude.join(self)
         self._recents: dict[int, RecentIds] = {}
         self._suspended: dict[int, dict[Lane, None]] = {}
         self._timer: asyncio.TimerHandle | None = None
@@ -88,9 +90,25 @@ class Desk:
         for call in self._runners.cancel(lambda call: call.job.lane.owner in lost):
             call.prepared.breaker.abandoned(call.ticket)
             self._release_or_plan(call.prepared)
+        self._solitude.look()
+
+    @property
+    def is_quiet(self) -> bool:
+        """No handler runs."""
+        return self._runners.is_quiet
+
+    def hold(self) -> None:
+        """Start nothing but what is said to be alone (`solitude`)."""
+        self._agenda.hold()
+
+    def release(self) -> None:
+        """Start everything again."""
+        self._agenda.release()
+        self.wake()
 
     async def close(self) -> None:
         """Stop all handlers."""
+        self._solitude.leave(self)
         if self._timer is not None:
             self._timer.cancel()
         await self._runners.close()
@@ -119,6 +137,7 @@ class Desk:
             call = self._begin(job, now)
             if call is not None:
                 return call
+            self._look(job)
         self._arm()
         return None
 
@@ -147,6 +166,10 @@ class Desk:
             except Exception as error:
                 self._fail(job, prepared, unread(error))
                 return None
+        caution = job.lane.owner.caution
+        if caution is not None and caution.convicts(job):
+            self._fail(job, prepared, process_lost())
+            return None
         if not job.is_loose and self._is_known(job, prepared, event, now):
             self._figures.duplicates += 1
             self._finish(job)
@@ -250,6 +273,15 @@ class Desk:
             self._fail(job, prepared, failure)
         if was_open:
             self._release_or_plan(prepared)
+        self._look(job)
+
+    def _look(self, job: Job) -> None:
+        """What was started has ended, or has not begun: others may wait for that."""
+        if self._solitude.is_held:
+            self._solitude.look()
+        caution = job.lane.owner.caution
+        if caution is not None:
+            caution.on_news()
 
     def _release_or_plan(self, prepared: Prepared) -> None:
         """After a delivery that was tried: the others go on, or wait for the next try."""

@@ -20,6 +20,7 @@ from .journey import Journey
 from .prepared import Subscriptions
 from .retry_topics import GroupTopics
 from .settings import DeliverySettings
+from .solitude import Solitude
 from .undertaker import Undertaker
 
 __all__ = ["Equipment"]
@@ -40,6 +41,7 @@ class Equipment(msgspec.Struct, frozen=True, kw_only=True):
     figures: Figures
     tasks: BackgroundTasks
     crash_points: CrashPoints[DeliveryCrashPoint]
+    solitude: Solitude
     on_error: Callable[[BaseException], None]
     on_news: Callable[[], None]
     """Something is finished, or has come to rest."""

@@ -20,6 +20,7 @@ __all__ = [
     "failure_of",
     "failure_of_end",
     "misfit",
+    "process_lost",
     "timed_out",
     "undecodable",
     "unread",
@@ -91,6 +92,18 @@ def misfit(error: BaseException) -> DeliveryFailure:
     if len(faults) > _FAULTS_SHOWN:
         shown.append(f"and {len(faults) - _FAULTS_SHOWN} more")
     return _before(FailureClass.SCHEMA, "ValidationError", "; ".join(shown))
+
+
+def process_lost() -> DeliveryFailure:
+    """An event that was being delivered, with nothing beside it, each time its process was lost."""
+    text = (
+        "each time this event was delivered its process was lost, twice while nothing else ran in it; "
+        'it is not tried again: give the subscription isolation="process", '
+        "which a subscriber survives, and redrive the event"
+    )
+    return DeliveryFailure(
+        failure_class=FailureClass.HANDLER, error_type="ProcessLost", message=text, is_retryable=False
+    )
 
 
 def expired(

@@ -49,7 +49,7 @@ from tasker_kafka.handlers.subscribing.event import DomainEvent
 from tasker_kafka.handlers.subscribing.subscription import Ordering
 from tasker_kafka.topics.log import Record, TopicPartitionOffset
 
-from .agenda import Agenda, Lane, LaneKey
+from .agenda import Agenda, Gate, Lane, LaneKey
 from .ages import Ages
 from .jobs import Identity, Job, JobState, Stake, copied
 from .journey import Journey
@@ -86,6 +86,7 @@ class PartitionLanes:
         """Jobs that are being written to a retry topic."""
         self.unread = 0
         """Records that are no event and are on their way to the dead letters."""
+        self.caution: Gate | None = None
         self.surplus: list[tuple[Job, str]] = []
         """Successors of parked heads, to be moved to that topic; whoever moves them takes them out."""
         self._ages = Ages(kept_ms)
@@ -168,8 +169,7 @@ class PartitionLanes:
         lane = self._lanes.get(self._lane_key(subscription, original, is_loose=False))
         if lane is None:
             return None
-        current = [] if lane.current is None else [lane.current]
-        jobs = (*current, *(entry[2] for entry in lane.waiting))
+        jobs = (*filter(None, [lane.current]), *(entry[2] for entry in lane.waiting))
         return next((job for job in jobs if job.identity == identity), None)
 
     def _add_stored(self, job: Job) -> None:

@@ -17,21 +17,20 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Final
 
-from tasker_kafka.handlers.watermark import Watermark, decode_metadata
+from tasker_kafka.handlers.watermark import Restored, Watermark, decode_metadata
 from tasker_kafka.schemas.errors import FencedError, LogError
-from tasker_kafka.topics.crash_points import CrashPoints
-from tasker_kafka.topics.log import Batch, Committed, GroupConsumer, Log, TopicPartition
+from tasker_kafka.topics.log import Batch, Committed, GroupConsumer, TopicPartition
 
 from .crash_points import DeliveryCrashPoint
 from .desk import Desk
+from .equipment import Equipment
 from .intake import Intake
 from .lanes import PartitionLanes
 from .receipts import ReceiptBook
-from .retry_topics import GroupTopics
-from .settings import DeliverySettings
+from .vigil import Vigil
 
 __all__ = ["Membership"]
 
@@ -50,29 +49,25 @@ class Membership:
 
     def __init__(
         self,
-        log: Log,
-        topics: GroupTopics,
+        equipment: Equipment,
         consumer: GroupConsumer,
         desk: Desk,
         intake: Intake,
         *,
-        queued: int,
-        settings: DeliverySettings,
         receipts: ReceiptBook | None,
-        crash_points: CrashPoints[DeliveryCrashPoint],
-        on_error: Callable[[BaseException], None],
     ) -> None:
-        self._log = log
-        self._topics = topics
-        self._retries = frozenset(topics.retries)
+        self._log = equipment.log
+        self._topics = equipment.topics
+        self._retries = frozenset(equipment.topics.retries)
         self._consumer = consumer
         self._desk = desk
+        self._vigil = Vigil(equipment, desk, self._commit)
         self._intake = intake
-        self._queued = queued
-        self._settings = settings
+        self._queued = equipment.spec.queued
+        self._settings = equipment.settings
         self._receipts = receipts
-        self._reached = crash_points.reached
-        self._on_error = on_error
+        self._reached = equipment.crash_points.reached
+        self._on_error = equipment.on_error
         self._parts: dict[int, PartitionLanes] = {}
         self._full: set[int] = set()
         """Partition numbers whose metadata do not fit a commit."""
@@ -85,7 +80,7 @@ class Membership:
         self._changed, self._has_many, self._settling = asyncio.Event(), asyncio.Event(), asyncio.Event()
         self._uncommitted = 0
         """Finished since the last commit began, about."""
-        self._committing: asyncio.Task[None] | None = None
+        self._tasks: list[asyncio.Task[None]] = []
         self.assigned = asyncio.Event()
         """Set by the first assignment, of none too."""
 
@@ -96,8 +91,9 @@ class Membership:
         # A process that stood still has in memory what others have handled meanwhile.
         self._desk.may_begin = self._consumer.is_heard
         await self._consumer.start(self._topics.all, self)
-        self._committing = asyncio.create_task(self._commit_at_intervals(), name="commits of a subscriber")
-        self._committing.add_done_callback(self._commits_ended)
+        self._tasks = [asyncio.create_task(each) for each in (self._commit_at_intervals(), self._vigil.run())]
+        for task in self._tasks:
+            task.add_done_callback(self._commits_ended)
         while not self._is_stopping:
             try:
                 batches = await self._consumer.fetch(timeout=0.5)
@@ -130,9 +126,9 @@ class Membership:
         self._is_stopping = True
         # The driver keeps the membership meanwhile.
         await self._quiet(list(self._parts.values()), self._settings.shutdown_seconds * _HANDLERS_SHARE)
-        if self._committing is not None:
-            self._committing.cancel()
-            await asyncio.gather(self._committing, return_exceptions=True)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._consumer.close()
 
     def _take(self, batches: dict[TopicPartition, Batch]) -> None:
@@ -234,10 +230,10 @@ class Membership:
         if not task.cancelled() and (error := task.exception()) is not None:
             self._on_error(error)
 
-    async def _commit(self) -> bool:
+    async def _commit(self, *, is_open: bool = True) -> bool:
         """Commit every place that has news, in one request: whether the log has taken it."""
         async with self._commit_lock:
-            found = self._news()
+            found = self._news(is_open)
             if not found:
                 return True
             self._reached(DeliveryCrashPoint.COMMIT_BEGUN)
@@ -250,12 +246,13 @@ class Membership:
             self._committed.update(found)
             return True
 
-    def _news(self) -> dict[TopicPartition, Committed]:
+    def _news(self, is_open: bool) -> dict[TopicPartition, Committed]:
         found = {}
         for number, lanes in self._parts.items():
             self._full.discard(number)
+            is_shaken = self._vigil.is_shaken(number)
             for topic, mark in lanes.places.marks:
-                text = mark.metadata(is_open=False, reach=0)
+                text = mark.metadata(is_open=is_open, reach=0, is_shaken=is_shaken)
                 place = TopicPartition(topic, number)
                 if text is None:
                     self._full.add(number)
@@ -291,6 +288,7 @@ class Membership:
         committed = await self._consumer.committed(places)
         self._committed = dict(committed)
         found: dict[int, PartitionLanes] = {}
+        left: dict[int, list[tuple[str, Restored]]] = {}
         for place in places:
             lanes = found.get(place.partition)
             if lanes is None:
@@ -308,6 +306,9 @@ class Membership:
             taken = lanes.places
             opened = taken.open_retry if place.topic in self._retries else taken.open_source
             opened(place.topic, Watermark(position, restored), end)
+            left.setdefault(place.partition, []).append((place.topic, restored or Restored()))
+        for number, lanes in found.items():
+            self._vigil.open(lanes, left[number])
         return found
 
     async def on_revoked(self, partitions: set[TopicPartition]) -> None:
@@ -315,7 +316,8 @@ class Membership:
         self._is_settled = False
         gone = list(self._parts.values())
         await self._quiet(gone, self._settings.revoke_seconds)
-        await self._commit()
+        self._vigil.retract()
+        await self._commit(is_open=False)
         self._reached(DeliveryCrashPoint.REVOKED)
         self._drop(gone)
         self._parts = {}
@@ -344,4 +346,5 @@ class Membership:
             if self._receipts is not None:
                 self._receipts.drop(lanes.number)
         if lost:
+            self._vigil.close()
             self._desk.give_up(lost)

@@ -56,6 +56,11 @@ class Places:
         return not self._load_until
 
     @property
+    def is_caught_up(self) -> bool:
+        """All that lay here when we came is read."""
+        return self.is_loaded and all(self._marks[topic].position >= end for topic, end in self._ends.items())
+
+    @property
     def has_gated(self) -> bool:
         """Some jobs wait for a source to be read: it must not be paused for what is parked."""
         return any(self._gated.values())

@@ -79,6 +79,8 @@ class Subscriptions:
             raise ConfigurationError(
                 f"the group {spec.group} has no subscription", next_step="declare one: `@subscriber.on(…)`"
             )
+        self.isolated = frozenset(each.index for each in self.all if each.said.isolation == "process")
+        """Those whose handlers cannot end this process."""
         self._places = {each.name: each.index for each in self.all}
         if len(self._places) != len(self.all):
             raise ConfigurationError(

@@ -95,6 +95,11 @@ class Runners:
         """Whether another call could be made at once."""
         return bool(self._idle) or len(self._tasks) < self._size
 
+    @property
+    def is_quiet(self) -> bool:
+        """No handler runs."""
+        return all(call is None for call in self._tasks.values())
+
     def wake(self) -> None:
         """Something may be ready: let an idle runner look."""
         if self._is_closed:

@@ -36,6 +36,7 @@ from .prepared import Subscriptions
 from .receipts import ReceiptBook
 from .retry_topics import GroupTopics, find_topics
 from .settings import DeliverySettings
+from .solitude import Solitude
 from .undertaker import Undertaker
 
 __all__ = ["Figures", "GroupMember"]
@@ -53,6 +54,7 @@ class GroupMember:
 
     spec: the group and its subscriptions
     settings: None: all defaults
+    solitude: shared by all members of a process; None: this is the only one
     member_id: in receipts and in the broker's lists; unique in the group
 
     ConfigurationError when the spec is faulty.
@@ -68,6 +70,7 @@ class GroupMember:
         codec: Codec = default_codec,
         member_id: str | None = None,
         crash_points: CrashPoints[DeliveryCrashPoint] = NO_CRASH_POINTS,
+        solitude: Solitude | None = None,
     ) -> None:
         checked_name("group", spec.group)
         self.member_id = member_id or f"{socket.gethostname()}-{os.getpid()}-{os.urandom(3).hex()}"
@@ -77,6 +80,7 @@ class GroupMember:
         self._settings = settings or DeliverySettings()
         self._codec = codec
         self._crash_points = crash_points
+        self._solitude = solitude or Solitude()
         self._subscriptions = Subscriptions(spec, self._settings.policy)
         self._counts = Figures()
         self._membership: Membership | None = None
@@ -151,11 +155,12 @@ class GroupMember:
             figures=self._counts,
             tasks=tasks,
             crash_points=self._crash_points,
+            solitude=self._solitude,
             on_error=self._fail,
             on_news=self._on_news,
         )
         desk = Desk(equipment)
-        membership = self._membership = self._join(topics, desk, Intake(equipment), receipts)
+        membership = self._membership = self._join(equipment, desk, receipts)
         watching = asyncio.create_task(self._watch_topics(topics, membership))
         try:
             await self._unless_stopped(self._run(membership))
@@ -187,9 +192,7 @@ class GroupMember:
             crash_points=self._crash_points,
         )
 
-    def _join(
-        self, topics: GroupTopics, desk: Desk, intake: Intake, receipts: ReceiptBook | None
-    ) -> Membership:
+    def _join(self, equipment: Equipment, desk: Desk, receipts: ReceiptBook | None) -> Membership:
         settings = self._settings
         consumer = self._log.group(
             self._names.subscriber_group(self._spec.group),
@@ -199,18 +202,7 @@ class GroupMember:
             heartbeat_ms=settings.heartbeat_ms,
             co_partitioned=True,
         )
-        return Membership(
-            self._log,
-            topics,
-            consumer,
-            desk,
-            intake,
-            queued=self._spec.queued,
-            settings=settings,
-            receipts=receipts,
-            crash_points=self._crash_points,
-            on_error=self._fail,
-        )
+        return Membership(equipment, consumer, desk, Intake(equipment), receipts=receipts)
 
     async def _run(self, membership: Membership) -> None:
         telling = asyncio.create_task(self._tell_ready(membership))

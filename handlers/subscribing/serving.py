@@ -166,8 +166,10 @@ def delivery_settings(settings: Settings) -> DeliverySettings:
 def member_maker(log: Log, names: TopicNames, settings: DeliverySettings, **options: Any) -> MakeMember:
     """Makes the members of this process on one connection. options: of `GroupMember`."""
     from tasker_kafka.handlers.delivery.runtime import GroupMember
+    from tasker_kafka.handlers.delivery.solitude import Solitude
 
-    return lambda spec: GroupMember(log, names, spec, settings=settings, **options)
+    solitude = Solitude()
+    return lambda spec: GroupMember(log, names, spec, settings=settings, solitude=solitude, **options)
 
 
 async def serve_with_settings(
