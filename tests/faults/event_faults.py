@@ -43,6 +43,8 @@ POINTS_OF: Final[Mapping[str, tuple[DeliveryCrashPoint, ...]]] = {
     ),
 }
 """Every declared point, in a group whose members pass it."""
+_OF_REBALANCES: Final = {DeliveryCrashPoint.REVOKED, DeliveryCrashPoint.LOADED}
+"""Passed at a rebalance only; of the second, only when something lies parked then."""
 _MOST: Final[Mapping[DeliveryCrashPoint, int]] = {
     DeliveryCrashPoint.HANDLER_BEGUN: 60,
     DeliveryCrashPoint.HANDLER_ENDED: 60,
@@ -144,7 +146,7 @@ async def die_at(rig: EventRig, group: str, dice: random.Random, point: Delivery
         while rig.fleet.roles[name].is_running and time.monotonic() < until:
             found = await rig.owned(group)
             owned = found if rig.pid(name) in found else owned
-            if point is DeliveryCrashPoint.REVOKED and await rig.is_whole(group):
+            if point in _OF_REBALANCES and await rig.is_whole(group):
                 await rig.terminate(other)  # its leaving makes the group share anew
                 await rig.launch(other)
             await asyncio.sleep(LOOK_SECONDS)
