@@ -98,6 +98,10 @@ faults-short: $(DEV_READY) ## a fault run of two minutes, runs with planted defe
 	@PYTHONPATH=. $(PY) -m tests.faults.run --ci
 	$(PYTEST) -m campaign $(broker)
 
+.PHONY: event-faults
+event-faults: $(DEV_READY) ## 10,000 events to three groups whose processes are killed, stopped and started (SEED=)
+	EVENT_RUN_SEED=$(or $(SEED),2) $(PYTEST) -s -m long $(broker)
+
 .PHONY: model
 model: $(DEV_READY) ## check acquisition, checkpoint and the readers' rule in every interleaving
 	@PYTHONPATH=. $(PY) -m tests.model $(ARGS)
@@ -133,8 +137,8 @@ test-fast: $(DEV_READY) ## unit, property, replay and in-memory tests
 test: lint types ## all checks and all tests, those on a real broker included
 	$(PYTEST) -n 2 -m "not kafka and not docker" $(quick) $(contract)
 	$(PYTEST) -m "not docker" $(packaging)
-	$(PYTEST) -n 2 --dist loadfile -m "kafka and not docker and not campaign" $(quick) $(contract) tests/integration
-	$(PYTEST) -m "kafka and not docker and not campaign" tests/faults
+	$(PYTEST) -n 2 --dist loadfile -m "kafka and not docker and not campaign and not long" $(quick) $(contract) tests/integration
+	$(PYTEST) -m "kafka and not docker and not campaign and not long" tests/faults
 	@echo "make test: the container path was $(if $(filter testcontainers,$(TASKER_TEST_BROKER)),run,NOT run; make test-docker runs it)"
 
 .PHONY: test-docker

@@ -79,7 +79,7 @@ fi
 
 if [ $# = 0 ]; then
   # What tests the embedded broker itself needs no second run.
-  set -- -m "(kafka or docker) and not slow and not campaign" --ignore=tests/integration/test_embedded_broker.py tests/integration
+  set -- -m "(kafka or docker) and not slow and not campaign and not long" --ignore=tests/integration/test_embedded_broker.py tests/integration
   [ ! -d tests/contract ] || set -- "$@" tests/contract
 fi
 say "testing on $image ($source), $engine"

@@ -136,7 +136,7 @@ async def test_killed_subscribers_lose_no_event(own_broker: OwnBroker, prefix: s
     assert verdict.parked
 
 
-@pytest.mark.campaign
+@pytest.mark.long
 async def test_ten_thousand_events_survive_kills_and_broker_restarts(
     own_broker: OwnBroker, prefix: str, tmp_path: Path
 ) -> None:

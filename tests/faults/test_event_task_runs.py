@@ -25,7 +25,7 @@ from tests.faults.event_judging import judge
 from tests.faults.event_rig import EVENT, LOOK_SECONDS, MEMBERS, NAMESPACE, Bite, EventRig
 from tests.support.brokers import OwnBroker
 
-pytestmark = [pytest.mark.timeout(600), pytest.mark.campaign]
+pytestmark = [pytest.mark.timeout(600), pytest.mark.long]
 
 TASKS = 600
 RATE = 15.0
