@@ -120,8 +120,14 @@ lint: $(DEV_READY) ## style, format, import rules
 
 .PHONY: types
 types: $(DEV_READY) ## mypy (strict) and basedpyright
+	@$(MAKE) --jobs 2 --output-sync=target types-mypy types-pyright
+
+.PHONY: types-mypy types-pyright
+types-mypy:
 	$(BIN)/mypy
 	$(BIN)/mypy $(wildcard tests) hatch_build.py
+
+types-pyright:
 	$(BIN)/basedpyright -p .hatch/editable/pyrightconfig.json --pythonpath $(PY)
 
 .PHONY: format

@@ -22,6 +22,7 @@ OUTAGE_SECONDS = 20.0
 pytestmark = pytest.mark.timeout(240)
 
 
+@pytest.mark.campaign
 @pytest.mark.parametrize("name", [name for name in RUNS if name != "dying_apart"])
 async def test_what_is_lost_is_taken_over(
     kafka: Broker, prefix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
