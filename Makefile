@@ -120,7 +120,7 @@ lint: $(DEV_READY) ## style, format, import rules
 
 .PHONY: types
 types: $(DEV_READY) ## mypy (strict) and basedpyright
-	@$(MAKE) --jobs 2 --output-sync=target types-mypy types-pyright
+	@$(MAKE) --jobs 2 types-mypy types-pyright
 
 .PHONY: types-mypy types-pyright
 types-mypy:
