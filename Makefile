@@ -58,7 +58,7 @@ setup: $(DEV_READY) ## install everything for development into .venv
 .PHONY: lock
 lock: $(UV_READY) ## resolve requirements/*.txt again (UPGRADE=1 takes newer versions)
 	$(LOCK) $(if $(UPGRADE),--upgrade) requirements/uv.in -o requirements/uv.txt
-	$(LOCK) $(if $(UPGRADE),--upgrade) pyproject.toml requirements/build.in --extra broker \
+	$(LOCK) $(if $(UPGRADE),--upgrade) pyproject.toml requirements/build.in --extra broker --extra console \
 	  -o requirements/runtime.txt
 	$(LOCK) $(if $(UPGRADE),--upgrade) pyproject.toml requirements/build.in requirements/dev.in --all-extras \
 	  -c requirements/runtime.txt -o requirements/dev.txt
