@@ -275,6 +275,8 @@ class TaskClient(CommandMethods):
         value = self._codec.encode(Command(task_id, body))
         progress.place = await self._write(Write(self._names.commands, task_id, value))
         self._reached(ClientCrashPoint.COMMAND_ACKNOWLEDGED)
+        if (on_written := options.get("on_written")) is not None:
+            on_written(progress.place)
         return (
             await self._answer(progress, action, options.get("timeout", ANSWER_SECONDS))
             if is_awaited

@@ -8,6 +8,7 @@ from tasker_kafka.schemas.identity import format_id
 from tasker_kafka.schemas.words import TaskStatus
 
 from .following import Following
+from .log import TopicPartitionOffset
 from .progress import TaskProgress, TaskSnapshot
 
 __all__ = ["TaskHandle"]
@@ -29,6 +30,11 @@ class TaskHandle:
     def id(self) -> str:
         """The task's id as people write it."""
         return format_id(self.task_id)
+
+    @property
+    def place(self) -> TopicPartitionOffset | None:
+        """Where the request lies that this process sent; None for a handle on a task that was asked for."""
+        return self._progress.place
 
     async def result(self, timeout: float | None = None) -> Any:
         """Wait for the task's end: its own output.

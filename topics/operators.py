@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, TypedDict, Unpack
 
 from tasker_kafka.schemas.records import Answer
 from tasker_kafka.schemas.words import OperatorAction
 
 from .handle import TaskHandle
+from .log import TopicPartitionOffset
 
 __all__ = ["CommandDetails", "CommandMethods", "CommandOptions", "TaskReference"]
 
@@ -34,6 +35,8 @@ class CommandOptions(TypedDict, total=False):
     """False: do not wait for the answer, and return None."""
     timeout: float
     """Seconds to wait for the answer; default 30."""
+    on_written: Callable[[TopicPartitionOffset], None]
+    """Told where the command lies, once it is acknowledged and before its answer is waited for."""
 
 
 class CommandDetails(TypedDict, total=False):

@@ -22,7 +22,7 @@ from .report import TaskReport
 from .waiting import find_waits
 from .workers import Workforce, list_workers
 
-__all__ = ["read_report"]
+__all__ = ["fetch_values", "plan_of", "read_report"]
 
 
 async def read_report(
@@ -45,14 +45,15 @@ async def read_report(
     records = found.life(life)
     if not records:
         raise NotFoundError(f"Task {format_id(task_id)} has no life {life} in the log.")
-    plan = await _plan_of(records, plans, task_id)
-    payloads = await _fetch(Payloads(log, names), values_of(records))
+    plan = await plan_of(records, plans, task_id)
+    payloads = await fetch_values(Payloads(log, names), values_of(records))
     report = report_of(task_id, found.partition, records, plan, payloads=payloads, now=log.now_ms())
     waits = find_waits(report, plan, Workforce(await list_workers(log, names)), log.now_ms())
     return replace(report, waiting=waits), plan
 
 
-async def _plan_of(records: tuple[AcceptedRecord, ...], plans: PlanStore, task_id: bytes) -> Plan:
+async def plan_of(records: tuple[AcceptedRecord, ...], plans: PlanStore, task_id: bytes) -> Plan:
+    """The plan that these records of one life, from its first on, name. NotFoundError, PlanUnknown as `read_report`."""
     first = records[0].record.transitions[0].data if records[0].record.transitions else None
     if not isinstance(first, TaskCreated):
         raise not_found(task_id)
@@ -69,7 +70,7 @@ async def _plan_of(records: tuple[AcceptedRecord, ...], plans: PlanStore, task_i
     return plan
 
 
-async def _fetch(payloads: Payloads, wanted: Iterable[PayloadRef]) -> dict[PayloadRef, bytes]:
+async def fetch_values(payloads: Payloads, wanted: Iterable[PayloadRef]) -> dict[PayloadRef, bytes]:
     """The large values; one that its topic has dropped, or never had, is left out and reads as null."""
     references = tuple(dict.fromkeys(wanted))
     fetched = await asyncio.gather(*(_fetch_one(payloads, each) for each in references))

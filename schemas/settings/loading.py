@@ -193,11 +193,11 @@ def _variables(variables: Mapping[str, str], findings: list[Finding]) -> Iterato
     for name in sorted(variables):
         if not name.startswith("TASKER_") or name in OTHER_VARIABLES or name in SHORT_VARIABLES:
             continue
-        if _SERVICE_LINK.fullmatch(name):
-            continue
         key = name.removeprefix("TASKER_").lower().replace("__", ".")
         field = field_at(key)
         if field is None or _is_section(field):
+            if _SERVICE_LINK.fullmatch(name):
+                continue
             known = [*SHORT_VARIABLES, *OTHER_VARIABLES, *(_long_name(each) for each in setting_keys())]
             message = f"unknown variable; {did_you_mean(name, known, kind='variables')}"
             findings.append(

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Final
 from pydantic import AfterValidator, BaseModel, PrivateAttr
 
 from .cluster import BrokerSettings, TopicSettings
+from .console import ConsoleSettings
 from .events import EventSettings
 from .roles import (
     EngineSettings,
@@ -51,6 +52,7 @@ class Settings(Section):
     worker: WorkerSettings = WorkerSettings()
     subscriber: SubscriberSettings = SubscriberSettings()
     events: EventSettings = EventSettings()
+    console: ConsoleSettings = ConsoleSettings()
     telemetry: TelemetrySettings = TelemetrySettings()
     redaction: RedactionSettings = RedactionSettings()
 
