@@ -1,49 +1,41 @@
-"""The child process: runs one call after the other, as its worker asks, until the worker hangs up.
+"""The child process of step handlers: runs one call after the other, as its worker asks, until the worker hangs up.
 
-Started as `python -m tasker_kafka.handlers.isolation.child FD`. Standard output goes to standard error; the
-socket `FD` is the only way to the worker. It ends with the worker, however that ends, because the socket closes.
+Started as `python -m tasker_kafka.handlers.isolation.child FD`.
 """
 
 from __future__ import annotations
 
 import asyncio
-import importlib
 import os
-import signal
-import socket
-import sys
 import threading
-from functools import reduce
 
-from tasker_kafka.handlers.calls import StepCall
 from tasker_kafka.handlers.definition import HandlerDefinition, definition_of
 from tasker_kafka.handlers.errors import RetryableError
 from tasker_kafka.handlers.execution import run_async, run_plain
-from tasker_kafka.handlers.failures import end_of_error
 from tasker_kafka.handlers.publishing.errors import EventError
-from tasker_kafka.handlers.results import CallEnd, Failed
+from tasker_kafka.handlers.results import CallEnd
 from tasker_kafka.schemas.errors import ConfigurationError
-from tasker_kafka.schemas.records import Failure, TaskRequest
+from tasker_kafka.schemas.records import TaskRequest
 
-from .messages import Beat, End, Message, Publish, Published, Run, Submit, Submitted, receive, send
+from .channel import Channel
+from .messages import Beat, End, Publish, Published, Run, Submit, Submitted, ToChild
+from .serving import contained, find, limit_memory, serve
 
 __all__ = ["main"]
 
-_MIB = 1024 * 1024
-
 
 class _Services:
-    """The handler's `StepServices`, over the socket. A child is not told to stop, it is killed."""
+    """The handler's `StepServices`, over the channel. A child is not told to stop, it is killed."""
 
     is_cancelled = False
 
-    def __init__(self, connection: socket.socket) -> None:
-        self._connection = connection
+    def __init__(self, channel: Channel[ToChild]) -> None:
+        self._channel = channel
         self._lock = threading.Lock()
 
     def heartbeat(self, progress: bytes | None) -> None:
         with self._lock:
-            send(self._connection, Beat(progress))
+            self._channel.send(Beat(progress))
 
     async def submit(self, request: TaskRequest) -> None:
         await asyncio.to_thread(self.submit_and_wait, request)
@@ -61,70 +53,40 @@ class _Services:
         if isinstance(answer, Published) and answer.error is not None:
             raise EventError(answer.error, code=answer.code, next_step=answer.next_step)
 
-    def _ask(self, question: Submit | Publish) -> Message:
+    def _ask(self, question: Submit | Publish) -> ToChild:
         with self._lock:
-            send(self._connection, question)
-            answer = receive(self._connection)
+            self._channel.send(question)
+            answer = self._channel.receive()
         if answer is None:
             os._exit(1)  # the worker is gone, and nobody would read how this ends
         return answer
 
 
-def main(descriptor: int) -> None:
-    """Serve the worker at the other end of this socket."""
-    # Ctrl-C in a terminal reaches the whole group; the worker decides about its children.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    connection = socket.socket(fileno=descriptor)
-    while isinstance(message := receive(connection), Run):
-        send(connection, End(_run(message, _Services(connection))))
+def main() -> None:
+    """Serve the worker."""
+    serve(ToChild, _answer)
+
+
+def _answer(message: ToChild, channel: Channel[ToChild]) -> End:
+    if not isinstance(message, Run):
+        raise SystemExit("the worker has answered a question that nobody asked")
+    return End(contained(message.memory_mb, lambda: _run(message, _Services(channel))))
 
 
 def _run(message: Run, services: _Services) -> CallEnd:
-    try:
-        definition = _find(message.place, message.path)
-        if message.memory_mb is not None:
-            _limit_memory(message.memory_mb)
-        return _execute(definition, message.call, services)
-    except MemoryError:
-        return _out_of_memory(message.memory_mb)
-    except BaseException as error:
-        return end_of_error(error)
-
-
-def _execute(definition: HandlerDefinition, call: StepCall, services: _Services) -> CallEnd:
+    definition = _found(message.place, message.path)
+    limit_memory(message.memory_mb)
     if definition.is_async:
-        end = asyncio.run(run_async(definition, call, services))
-    else:
-        end = run_plain(definition, call, services)
-    if isinstance(end, Failed) and end.failure.type == "MemoryError":
-        return _out_of_memory(definition.memory_mb)
-    return end
+        return asyncio.run(run_async(definition, message.call, services))
+    return run_plain(definition, message.call, services)
 
 
-def _find(place: str, path: list[str]) -> HandlerDefinition:
-    sys.path[:] = path
-    module, _, name = place.partition(":")
-    found = definition_of(reduce(getattr, name.split("."), importlib.import_module(module)))
-    if found is None:
+def _found(place: str, path: list[str]) -> HandlerDefinition:
+    definition = definition_of(find(place, path))
+    if definition is None:
         raise ConfigurationError(f"{place} is no step handler in the child process")
-    return found
-
-
-def _limit_memory(memory_mb: int) -> None:
-    import resource
-
-    _, hard = resource.getrlimit(resource.RLIMIT_AS)
-    resource.setrlimit(resource.RLIMIT_AS, (memory_mb * _MIB, hard))
-
-
-def _out_of_memory(memory_mb: int | None) -> Failed:
-    message = (
-        f"the handler used more than {memory_mb} MiB" if memory_mb else "the handler found no more memory"
-    )
-    return Failed(Failure(type="MemoryError", code="memory_limit", message=message))
+    return definition
 
 
 if __name__ == "__main__":
-    standard_output = os.dup(2)
-    os.dup2(standard_output, 1)
-    main(int(sys.argv[1]))
+    main()

@@ -1,9 +1,6 @@
-"""What worker and child say to each other: MessagePack, each message with its length before it (4 bytes)."""
+"""What a worker and the child process of a step handler say to each other."""
 
 from __future__ import annotations
-
-import socket
-from typing import Any
 
 import msgspec
 
@@ -11,7 +8,7 @@ from tasker_kafka.handlers.calls import StepCall
 from tasker_kafka.handlers.results import Completed, Failed
 from tasker_kafka.schemas.records import TaskRequest
 
-__all__ = ["Beat", "End", "Message", "Publish", "Published", "Run", "Submit", "Submitted", "receive", "send"]
+__all__ = ["Beat", "End", "FromChild", "Publish", "Published", "Run", "Submit", "Submitted", "ToChild"]
 
 
 class Run(msgspec.Struct, frozen=True, tag=True):
@@ -62,36 +59,5 @@ class End(msgspec.Struct, frozen=True, tag=True):
     end: Completed | Failed
 
 
-Message = Run | Beat | Submit | Submitted | Publish | Published | End
-
-_encoder = msgspec.msgpack.Encoder()
-_decoder: msgspec.msgpack.Decoder[Any] = msgspec.msgpack.Decoder(Message)
-
-
-def send(connection: socket.socket, message: Message) -> None:
-    """Write one message, blocking."""
-    data = _encoder.encode(message)
-    connection.sendall(len(data).to_bytes(4, "big") + data)
-
-
-def receive(connection: socket.socket) -> Message | None:
-    """Read one message, blocking; None when the other side is gone."""
-    head = _exactly(connection, 4)
-    data = None if head is None else _exactly(connection, int.from_bytes(head, "big"))
-    if data is None:
-        return None
-    found: Message = _decoder.decode(data)
-    return found
-
-
-def _exactly(connection: socket.socket, count: int) -> bytes | None:
-    found = bytearray()
-    while len(found) < count:
-        try:
-            part = connection.recv(count - len(found))
-        except ConnectionError:
-            return None
-        if not part:
-            return None
-        found += part
-    return bytes(found)
+ToChild = Run | Submitted | Published
+FromChild = Beat | Submit | Publish | End

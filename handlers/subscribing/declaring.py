@@ -44,6 +44,7 @@ class Options:
     should_process: Callable[[DomainEvent[Any]], bool] | None = None
     retry: DeliveryPolicy | None = None
     isolation: Literal["worker", "process"] = "worker"
+    memory_mb: int | None = None
 
 
 def checked_group(group: str) -> str:
@@ -76,7 +77,7 @@ def declare(
         )
     found = parse_patterns(patterns, is_foreign=is_foreign)
     _check_handler(name, handler)
-    _check_isolation(name, handler, options.isolation)
+    _check_isolation(name, handler, options.isolation, options.memory_mb)
     _check_filters(name, options)
     return Subscription(
         name=name,
@@ -90,6 +91,7 @@ def declare(
         should_process=options.should_process,
         policy=options.retry,
         isolation=options.isolation,
+        memory_mb=options.memory_mb,
     )
 
 
@@ -124,7 +126,7 @@ def _check_handler(name: str, handler: Any) -> None:
         ) from None
 
 
-def _check_isolation(name: str, handler: Handler, isolation: str) -> None:
+def _check_isolation(name: str, handler: Handler, isolation: str, memory_mb: int | None) -> None:
     if isolation not in {"worker", "process"}:
         raise ConfigurationError(
             f"subscription {name}: isolation {isolation!r} is neither 'worker' nor 'process'"
@@ -134,6 +136,12 @@ def _check_isolation(name: str, handler: Handler, isolation: str) -> None:
             f"subscription {name}: a child process cannot import its handler",
             next_step="move it to module level, as a plain or async function",
         )
+    if memory_mb is not None and isolation != "process":
+        raise ConfigurationError(
+            f"subscription {name}: memory_mb needs a process of its own", next_step='add isolation="process"'
+        )
+    if memory_mb is not None and memory_mb <= 0:
+        raise ConfigurationError(f"subscription {name}: memory_mb must be greater than 0")
 
 
 def _check_filters(name: str, options: Options) -> None:

@@ -82,6 +82,7 @@ class Subscriber:
         should_process: Callable[[DomainEvent[Any]], bool] | None = None,
         retry: DeliveryPolicy | None = None,
         isolation: Literal["worker", "process"] = "worker",
+        memory_mb: int | None = None,
         name: str | None = None,
     ) -> Callable[[HandlerT], HandlerT]:
         """Declare a function, async or plain, as handler of the events that fit one of the patterns.
@@ -91,6 +92,7 @@ class Subscriber:
         headers, fields: only events with these headers, and these values at these paths of the payload (`a.b`)
         should_process: the last filter, a plain function; False: the event is done with
         isolation: `process` runs it in a child process, which the subscriber's own process survives
+        memory_mb: of such a child's address space, in MiB; a delivery that wants more fails, and is retried
         name: of the subscription, by which its retries and dead letters are known; default the function's
         """
         options = Options(
@@ -101,6 +103,7 @@ class Subscriber:
             should_process=should_process,
             retry=retry,
             isolation=isolation,
+            memory_mb=memory_mb,
         )
         frame = inspect.currentframe()
         names = frame.f_back.f_locals if frame is not None and frame.f_back is not None else {}

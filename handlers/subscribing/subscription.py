@@ -45,6 +45,8 @@ class Subscription:
     """None: the one of the process's settings."""
     isolation: Literal["worker", "process"] = "worker"
     """`process`: in a child process, which the subscriber's own process survives; needs a module-level function."""
+    memory_mb: int | None = None
+    """With `isolation="process"`: the child's address space in MiB, above which the delivery fails."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

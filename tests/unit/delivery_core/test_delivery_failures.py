@@ -31,6 +31,12 @@ def crash_for_zero(event: DomainEvent[Any]) -> None:
         os._exit(3)
 
 
+def greedy_for_zero(event: DomainEvent[Any]) -> None:
+    """Found by a child process: takes 2 GiB for the first event, and writes to each of its pages."""
+    if event.payload["number"] == 0:
+        bytearray(b"x") * (2 * 1024 * 1024 * 1024)
+
+
 def raise_for(number: int, error: BaseException) -> Seen:
     """A handler that raises for this event."""
 
@@ -212,6 +218,25 @@ def test_a_handler_in_a_child_process_may_end_it() -> None:
                 assert (member.figures.delivered, member.figures.dead) == (1, 1)
             [(_, journey)] = await world.dead()
             assert "exit code 3" in (journey.message or "")
+
+    run_virtual(scene())
+
+
+def test_a_handler_that_takes_more_memory_than_it_may_is_a_failed_delivery() -> None:
+    async def scene() -> None:
+        async with World.in_memory() as world:
+            said = on(
+                greedy_for_zero, is_async=False, isolation="process", memory_mb=1024, policy=policy_of(1.0)
+            )
+            async with world.member(spec_of(said)) as member:
+                await world.publish(envelope(0), envelope(1))
+                await world.settled()
+                assert (member.figures.delivered, member.figures.failed, member.figures.dead) == (1, 2, 1)
+            [(_, journey)] = await world.dead()
+            assert (journey.error_type, journey.message) == (
+                "MemoryError",
+                "the handler used more than 1024 MiB",
+            )
 
     run_virtual(scene())
 

@@ -162,6 +162,8 @@ REFUSED: list[tuple[dict[str, Any], Any, str]] = [
     ({"model": object()}, plain, "cannot be validated"),
     ({"isolation": "container"}, plain, "neither 'worker' nor 'process'"),
     ({"isolation": "process"}, local(), "child process cannot import"),
+    ({"memory_mb": 512}, plain, "needs a process of its own"),
+    ({"isolation": "process", "memory_mb": 0}, plain, "greater than 0"),
     ({"delivery": "durabel"}, plain, "did you mean `durable`"),
     ({"headers": {"ce_id": 3}}, plain, "header filter 'ce_id': 3 is not text"),
     ({"fields": {"a..b": 1}}, plain, "field filter 'a..b' is no path"),
