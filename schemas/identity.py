@@ -16,9 +16,10 @@ import uuid
 import msgspec
 
 from .errors import DecodeError, TemplateError
-from .words import Identity
+from .words import Identity, OperatorAction
 
 __all__ = [
+    "bulk_command_id",
     "canonical_json",
     "decided_event_id",
     "dispatch_key",
@@ -138,6 +139,11 @@ def dispatch_key(task_id: bytes, step: str) -> bytes:
         name,
     )  # what `_digest` hashes, in one go
     return hashlib.sha256(whole).digest()[:16]
+
+
+def bulk_command_id(bulk_id: bytes, action: OperatorAction, task_id: bytes) -> bytes:
+    """Id of the command by which a bulk asks one task for `action`, 16 bytes: a bulk sent again acts once."""
+    return uuid.uuid5(uuid.UUID(bytes=bulk_id), f"{action}:{task_id.hex()}").bytes
 
 
 def event_id(  # noqa: PLR0917 - an event's coordinates, from large to small

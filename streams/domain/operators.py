@@ -31,7 +31,7 @@ from .finalize import end_steps
 from .order import ACTOR_BYTES, TEXT_BYTES, Order
 from .step_orders import STEP_ORDERS, retry_failed
 
-__all__ = ["MAX_TAGS", "answer_about", "answer_closed", "obey"]
+__all__ = ["MAX_TAGS", "answer_about", "answer_closed", "malformed", "obey"]
 
 MAX_TAGS: Final = 100
 _TAG_BYTES: Final = 256
@@ -68,7 +68,7 @@ def answer_about(state: TaskState, body: OperatorCommand) -> Answer | None:
     if body.expected_seq is not None and body.expected_seq != state.seq:
         text = f"the task has moved on: seq is {state.seq}, not {body.expected_seq}; look again"
         return Answer(body.command_id, AnswerCode.SEQ_MISMATCH, text)
-    fault = _malformed(body)
+    fault = malformed(body)
     return None if fault is None else Answer(body.command_id, AnswerCode.INVALID, fault)
 
 
@@ -84,7 +84,8 @@ def _other_life(body: OperatorCommand, life: int) -> Answer:
     return Answer(body.command_id, AnswerCode.UNKNOWN_TASK, text)
 
 
-def _malformed(body: OperatorCommand) -> str | None:
+def malformed(body: OperatorCommand) -> str | None:
+    """Why no task could obey such a command, whatever its state; None: one could."""
     if len(body.actor.encode()) > ACTOR_BYTES:
         return f"actor may have {ACTOR_BYTES} bytes"
     for what, text in (("reason", body.reason), ("text", body.text)):
