@@ -151,6 +151,18 @@ test: lint types ## all checks and all tests, those on a real broker included
 test-docker: $(DEV_READY) ## the integration tests on containers; prepares an engine where it can
 	@bash deploy/docker/test-docker.sh
 
+.PHONY: browser
+browser: $(DEV_READY) ## see to it that there is a Chromium for the browser tests
+	@PYTHONPATH=. $(PY) -m tests.support.browser_prepare
+
+.PHONY: test-browser
+test-browser: browser ## the console in a real browser, over a system of real processes
+	$(PYTEST) tests/browser
+
+.PHONY: screenshots
+screenshots: browser ## take docs/screenshots/*.png of the console's pages anew
+	@PYTHONPATH=. $(PY) -m tests.support.screenshots
+
 # ---------------------------------------------------------------- build
 
 .PHONY: build

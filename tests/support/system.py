@@ -65,6 +65,8 @@ class System:
         self.names = TopicNames(prefix)
         self.log = KafkaLog(bootstrap)
         self.roles: dict[str, subprocess.Popen[bytes]] = {}
+        self.variables: dict[str, str] = {}
+        """Further environment variables of roles that are started from now on."""
         self._folder = folder
         self._commands: dict[str, list[str]] = {}
         self._outbox: Outbox | None = None
@@ -125,6 +127,7 @@ class System:
             "TASKER_PREFIX": self.prefix,
             "TASKER_ENGINE__SESSION_TIMEOUT_MS": str(SESSION_TIMEOUT_MS),
             "PYTHONPATH": str(ROOT),
+            **self.variables,
         }
         with (self._folder / f"{name}.log").open("ab") as output:
             self.roles[name] = subprocess.Popen(
