@@ -9,6 +9,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 from playwright.async_api import Browser
 
+from tasker_kafka.topics.brokers.wire import free_port
 from tests.support.browser import visiting
 
 PAGES = {
