@@ -13,6 +13,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from concurrent.futures import Executor
 from typing import Any, Generic, TypeVar
@@ -47,7 +48,7 @@ class Child(Generic[MessageT]):
         self._kind = kind
         self._process: subprocess.Popen[bytes] | None = None
         self._channel: Channel[MessageT] | None = None
-        self._is_killed = False
+        self._killed = threading.Event()
 
     def send(self, message: msgspec.Struct) -> None:
         """Write one message. Raises ProcessDied."""
@@ -76,7 +77,7 @@ class Child(Generic[MessageT]):
 
     def kill(self) -> None:
         """End it at once."""
-        self._is_killed = True
+        self._killed.set()
         self.discard()
         if self._process is not None:
             self._process.kill()
@@ -86,7 +87,7 @@ class Child(Generic[MessageT]):
 
     def _connected(self) -> Channel[MessageT]:
         if self._channel is None:
-            if self._is_killed:
+            if self._killed.is_set():
                 raise ProcessDied("process_failed", "the child process was ended before its call")
             ours, theirs = socket.socketpair()
             with theirs:
@@ -96,7 +97,7 @@ class Child(Generic[MessageT]):
                     stdin=subprocess.DEVNULL,
                 )
             self._channel = Channel(ours, self._kind)
-            if self._is_killed:  # meanwhile
+            if self._killed.is_set():  # meanwhile
                 self._process.kill()
         return self._channel
 
