@@ -222,9 +222,8 @@ class Desk:
         journey = job.journey
         is_missed = journey is not None and journey.failure_class is FailureClass.UNACKNOWLEDGED
         if job.count and not is_missed:
-            return (
-                False  # a person wants it delivered again; of a receipt that was missing only if it still is
-            )
+            # A person wants it delivered again; where only a receipt was missing, if it still is.
+            return False
         return self._undertaker.is_acknowledged(job.record.partition, event, prepared.name)
 
     def _suspend(self, job: Job, prepared: Prepared) -> None:

@@ -137,10 +137,9 @@ class GroupMember:
         for remark in topics.remarks:
             _logger.warning("group %s: %s", self._spec.group, remark)
         writer = PersistentWriter(outbox, self._settings)
-        prepared = await self._unless_stopped(self._prepare(topics, outbox, writer))
-        if prepared is None:
+        receipts = await self._unless_stopped(self._prepare(topics, outbox, writer))
+        if self._stopping.is_set():
             return
-        (receipts,) = prepared
         tasks = BackgroundTasks(self._fail)
         equipment = Equipment(
             log=self._log,
@@ -170,12 +169,12 @@ class GroupMember:
 
     async def _prepare(
         self, topics: GroupTopics, outbox: Outbox, writer: PersistentWriter
-    ) -> tuple[ReceiptBook | None]:
+    ) -> ReceiptBook | None:
         """What comes before joining. Waits as long as the log does not answer."""
         receipts = await self._receipts(writer)
         await self._announce(topics, writer)
         await outbox.warm([*topics.retries, *topics.dead_letters.values(), topics.fallback])
-        return (receipts,)
+        return receipts
 
     def _undertaker(
         self, topics: GroupTopics, writer: PersistentWriter, receipts: ReceiptBook | None
@@ -220,6 +219,17 @@ class GroupMember:
 
     async def _watch_topics(self, topics: GroupTopics, membership: Membership) -> None:
         """End the membership when there is a topic more, or one less, to read, or one keeps its records less long."""
+        try:
+            await self._other_topics(topics)
+        except Exception as error:
+            # Nobody would look for topics any more, and events of a new one would wait unseen.
+            self._fail(error)
+        else:
+            _logger.info("the topics of group %s have changed; it joins anew", self._spec.group)
+            membership.stop()
+
+    async def _other_topics(self, topics: GroupTopics) -> None:
+        """Wait until other topics are to be read."""
         while True:
             await asyncio.sleep(self._settings.discover_seconds)
             try:
@@ -228,8 +238,6 @@ class GroupMember:
                 _logger.warning("topics cannot be looked for: %s", error.message)
                 continue
             if now is not None and (now.all, now.kept_ms) != (topics.all, topics.kept_ms):
-                _logger.info("the topics of group %s have changed; it joins anew", self._spec.group)
-                membership.stop()
                 return
 
     # ------------------------------------------------------------------------------------- acknowledged

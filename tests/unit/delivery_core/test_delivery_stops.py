@@ -6,6 +6,7 @@ import asyncio
 
 import pytest
 
+from tasker_kafka.handlers.delivery import runtime
 from tasker_kafka.handlers.delivery.runtime import GroupMember
 from tasker_kafka.handlers.delivery.settings import DeliverySettings
 from tasker_kafka.topics.memory import MemoryLog, run_virtual
@@ -69,5 +70,22 @@ def test_it_may_be_stopped_before_it_runs() -> None:
             member = member_of(world)
             await member.stop()
             await asyncio.wait_for(member.run(), 1.0)
+
+    run_virtual(play())
+
+
+def test_a_fault_in_looking_for_topics_ends_it_with_that_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def play() -> None:
+        async with World.in_memory() as world:
+            member = member_of(world)
+            running = asyncio.create_task(member.run())
+            await member.wait_ready()
+
+            async def find(*_arguments: object) -> None:
+                raise LookupError("a fault of ours")
+
+            monkeypatch.setattr(runtime, "find_topics", find)
+            with pytest.raises(LookupError, match="a fault of ours"):
+                await asyncio.wait_for(running, 2 * DeliverySettings().discover_seconds)
 
     run_virtual(play())
