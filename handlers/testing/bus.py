@@ -34,6 +34,7 @@ from tasker_kafka.topics.log import Outbox, TopicDescription, TopicPartitionOffs
 from tasker_kafka.topics.names import TopicNames
 
 from .delivering import Delivering
+from .guard import Guard
 from .members import Member
 from .sources import SubscriberSource, specs_from
 from .stages import KafkaStage, MemoryStage, Stage
@@ -207,7 +208,7 @@ class EventBus(EventView):
         except ConfigurationError:
             work.close()
             raise
-        return stage.run(inside.guarded(work))
+        return stage.run(inside.guard.wait(work))
 
 
 class _Open:
@@ -220,7 +221,7 @@ class _Open:
         self._outbox: Outbox | None = None
         self._prefix = names.prefix
         self._created: set[str] = set()
-        self._failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.guard = Guard()
 
     async def start(self, topics: Iterable[TopicDescription]) -> None:
         await self.log.start()
@@ -252,20 +253,5 @@ class _Open:
             await admin.delete(made)
         await self.log.close()
 
-    async def guarded(self, work: Coroutine[Any, Any, T]) -> T:
-        """Await `work`; raises instead what has ended a member meanwhile."""
-        task = asyncio.create_task(work)
-        try:
-            waited: set[asyncio.Future[Any]] = {task, self._failed}
-            await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
-            if not task.done():
-                self._failed.result()
-            return task.result()
-        finally:
-            task.cancel()
-            await asyncio.wait([task])
-
     def _member_ended(self, member: Member, error: BaseException) -> None:
-        if not self._failed.done():
-            self._failed.set_exception(error)
-            self._failed.exception()  # it is told to whoever is waiting, or to nobody
+        self.guard.fail(error)

@@ -6,9 +6,8 @@ Everything here runs on the stage's loop; `workflow` calls it from the test.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
-from typing import Any, TypeVar
 
 import msgspec
 
@@ -28,6 +27,7 @@ from tasker_kafka.topics.provision import create
 
 from .delivering import Delivering
 from .doubles import Doubles
+from .guard import Guard
 from .history import TaskHistory
 from .members import Member
 from .orchestrator import Orchestrator
@@ -35,8 +35,6 @@ from .pace import IdlePace
 from .stages import Stage
 
 __all__ = ["System"]
-
-T = TypeVar("T")
 
 
 class _Worker:
@@ -72,9 +70,9 @@ class System:
         self._workers: list[_Worker] = []
         self._queues: set[str] = set()
         self._plans: list[Plan] = []
-        self._failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.guard = Guard()
         pace = IdlePace() if stage.is_virtual else None
-        self._orchestrator = Orchestrator(self.log, self.names, lanes, self._fail, pace)
+        self._orchestrator = Orchestrator(self.log, self.names, lanes, self.guard.fail, pace)
         self.plans = self._orchestrator.host.plans
         self.client = TaskClient(self.log, self.names, self.plans, actor="test")
         self.history = TaskHistory(self.log, self.names, self.plans)
@@ -88,7 +86,7 @@ class System:
             await self._start(plans)
             await self.delivering.add(subscribers)
         except BaseException as error:
-            self._fail(error)
+            self.guard.fail(error)
             with suppress(Exception):
                 await self.stop()
             raise
@@ -116,7 +114,7 @@ class System:
             await each.worker.stop()
             if each.task is not None:
                 await asyncio.wait([each.task])
-        if self._failed.done():
+        if self.guard.has_failed:
             await self._orchestrator.drop()
         else:
             await self._orchestrator.stop()
@@ -126,19 +124,6 @@ class System:
         if not self._stage.is_virtual:
             await self._delete_topics()
         await self.log.close()
-
-    async def guarded(self, work: Coroutine[Any, Any, T]) -> T:
-        """Await `work`; raises instead what has ended a role meanwhile."""
-        task = asyncio.create_task(work)
-        try:
-            waited: set[asyncio.Future[Any]] = {task, self._failed}
-            await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
-            if not task.done():
-                self._failed.result()
-            return task.result()
-        finally:
-            task.cancel()
-            await asyncio.wait([task])
 
     # -------------------------------------------------------------------------------------- workers
 
@@ -189,15 +174,10 @@ class System:
     def _worker_ended(self, task: asyncio.Task[None]) -> None:
         error = None if task.cancelled() else task.exception()
         if error is not None:
-            self._fail(error)
+            self.guard.fail(error)
 
     def _member_ended(self, member: Member, error: BaseException) -> None:
-        self._fail(error)
-
-    def _fail(self, error: BaseException) -> None:
-        if not self._failed.done():
-            self._failed.set_exception(error)
-            self._failed.exception()  # it is told to whoever is waiting, or to nobody
+        self.guard.fail(error)
 
     # --------------------------------------------------------------------------------------- topics
 

@@ -281,7 +281,7 @@ class WorkflowTest:
         except ConfigurationError:
             work.close()
             raise
-        return stage.run(system.guarded(work))
+        return stage.run(system.guard.wait(work))
 
     def _on_stage(self) -> tuple[Stage, System]:
         if self._stage is None or self._system is None:
