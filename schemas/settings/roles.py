@@ -26,7 +26,20 @@ _NO_TIME = "refused: it would never be in time"
 _BUCKETS = (0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 30.0)
 
 
-class EngineSettings(Section):
+class _MemberSettings(Section):
+    """A process that is a member of a consumer group."""
+
+    session_timeout_ms: int
+    heartbeat_ms: int
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.heartbeat_ms * 3 > self.session_timeout_ms:
+            raise refuse("bad_session", "heartbeat_ms must be at most a third of session_timeout_ms")
+        return self
+
+
+class EngineSettings(_MemberSettings):
     """The orchestrator: intake and engine lanes, and its membership of the group."""
 
     instance: str | None = setting(
@@ -78,14 +91,8 @@ class EngineSettings(Section):
     )
     shutdown_seconds: float = setting(5.0, "Longest time from SIGTERM to the end.", zero="refused", gt=0)
 
-    @model_validator(mode="after")
-    def _check(self) -> Self:
-        if self.heartbeat_ms * 3 > self.session_timeout_ms:
-            raise refuse("bad_session", "heartbeat_ms must be at most a third of session_timeout_ms")
-        return self
 
-
-class WorkerSettings(Section):
+class WorkerSettings(_MemberSettings):
     """A step worker."""
 
     concurrency: int = setting(100, "Handlers that run at once, over all queues.", zero="refused", ge=1)
@@ -144,14 +151,8 @@ class WorkerSettings(Section):
         None, "Makes the worker a static member of its groups: back at once after a restart.", min_length=1
     )
 
-    @model_validator(mode="after")
-    def _check(self) -> Self:
-        if self.heartbeat_ms * 3 > self.session_timeout_ms:
-            raise refuse("bad_session", "heartbeat_ms must be at most a third of session_timeout_ms")
-        return self
 
-
-class SubscriberSettings(Section):
+class SubscriberSettings(_MemberSettings):
     """A process that serves subscribers of domain events."""
 
     session_timeout_ms: int = setting(
@@ -186,12 +187,6 @@ class SubscriberSettings(Section):
     create_topics: bool = setting(
         True, "Whether missing retry and dead letter topics are created; else they are asked for by name."
     )
-
-    @model_validator(mode="after")
-    def _check(self) -> Self:
-        if self.heartbeat_ms * 3 > self.session_timeout_ms:
-            raise refuse("bad_session", "heartbeat_ms must be at most a third of session_timeout_ms")
-        return self
 
 
 class TemplateSettings(Section):
