@@ -1,13 +1,16 @@
-"""What all tests share: markers by folder, and Hypothesis profiles.
+"""What all tests share: markers by folder, seeded chance, and Hypothesis profiles.
 
 Fixtures of brokers are in `tests/support/brokers.py`.
 """
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+from tests.support.seeded import seeded
 
 pytest_plugins = ["tests.support.brokers"]
 
@@ -26,3 +29,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         folder = item.path.relative_to(TESTS).parts[0] if item.path.is_relative_to(TESTS) else ""
         if folder in KAFKA_FOLDERS and item.get_closest_marker("docker") is None:
             item.add_marker("kafka")
+
+
+@pytest.fixture(autouse=True)
+def _chance_of_its_own(request: pytest.FixtureRequest) -> Iterator[None]:
+    """A test in memory draws the same ids in every run, decided by its name; one on a broker draws real ones."""
+    if request.node.get_closest_marker("kafka") or request.node.get_closest_marker("docker"):
+        yield
+        return
+    with seeded(request.node.nodeid):
+        yield

@@ -303,7 +303,7 @@ class LaneWorld:
 
     async def start(self, plan: Plan, *, task_id: bytes | None = None, **fields: Any) -> bytes:
         """Start a task as intake does; its id."""
-        request_id = new_request_id() if task_id is None else task_id
+        request_id = new_request_id(self.log.now_ms()) if task_id is None else task_id
         body = StartTask(
             plan_hash=plan.hash,
             request_id=request_id,
@@ -332,9 +332,8 @@ class LaneWorld:
         """Dispatches that were not handed out before, repeats included."""
         if self._steps is None:
             topics = {self.names.steps(queue) for plan in self.published for queue in plan.queues}
-            places = [
-                TopicPartition(topic, n) for topic in topics for n in range(self.cluster.partitions(topic))
-            ]
+            counts = {topic: self.cluster.partitions(topic) for topic in sorted(topics)}
+            places = (TopicPartition(topic, n) for topic, count in counts.items() for n in range(count))
             self._steps = await self.log.reader(dict.fromkeys(places, 0))
         batches = await self._steps.fetch(timeout=timeout)
         found = [codec.decode(each.value, Dispatch) for batch in batches.values() for each in batch.records]

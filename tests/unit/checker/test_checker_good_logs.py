@@ -10,7 +10,7 @@ import pytest
 from tasker_kafka.topics.memory import run_virtual
 from tests.checker import RULES_CHANGED, Ledger, RawLog, RawPartition, RawRecord, check
 from tests.checker.ledger import Fault
-from tests.property.test_lane_simulation import simulate
+from tests.support.lane_chaos import simulate
 from tests.support.recording import RECORDINGS, Recording
 
 from .bench import Bench

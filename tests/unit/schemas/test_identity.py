@@ -36,6 +36,11 @@ def task_id(
     )
 
 
+@pytest.fixture(autouse=True)
+def _chance_of_its_own() -> None:
+    """Instead of the fixture of all tests: here chance and time are real."""
+
+
 def test_request_ids_are_uuid7_of_now() -> None:
     before = time.time_ns() // 1_000_000
     value = uuid.UUID(bytes=identity.new_request_id())
