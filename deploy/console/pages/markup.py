@@ -1,0 +1,140 @@
+"""HTML and SVG as values in which text can only be text.
+
+Pages write tables and graphs of a thousand rows as one piece of markup, which a browser draws in a few milliseconds
+where a thousand widgets take seconds. What comes from tasks goes in as an argument and is escaped here, nowhere else:
+a `str` is data, a `Markup` is markup, and only literals of this package become `Markup`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from typing import Any, Final
+
+from markupsafe import Markup, escape
+
+from tasker_kafka.deploy.reading import time_text
+from tasker_kafka.deploy.reading.waiting import duration_text
+
+from .theme import sign_of, state_class
+
+__all__ = [
+    "EMPTY",
+    "Markup",
+    "chip",
+    "cut",
+    "facts",
+    "join",
+    "json_block",
+    "moment",
+    "table",
+    "tag",
+    "took_text",
+    "when",
+    "words",
+]
+
+EMPTY: Final = Markup("")
+NOTHING: Final = Markup('<span class="nothing">–</span>')
+SHOWN_JSON: Final = 200_000
+"""Characters of one value that a page shows; the API gives it whole."""
+
+
+def tag(name: str, /, *children: object, **attributes: object) -> Markup:
+    """An element. Attribute names: `class_` is class, `aria_label` is aria-label; None and False leave one out."""
+    parts = [f"<{name}"]
+    for key, value in attributes.items():
+        if value is None or value is False:
+            continue
+        shown = key.rstrip("_").replace("_", "-")
+        parts.append(f" {shown}" if value is True else f' {shown}="{escape(value)}"')
+    parts.append(">")
+    return Markup("".join((*parts, join(children), f"</{name}>")))
+
+
+def join(parts: Iterable[object]) -> Markup:
+    """Parts one after the other: text is escaped, None is nothing."""
+    return Markup("".join(escape(each) for each in parts if each is not None))
+
+
+def chip(state: str, text: str | None = None) -> Markup:
+    """A state with its sign, its name and its colour."""
+    sign = tag("span", sign_of(state), class_="sign", aria_hidden="true")
+    return tag("span", sign, words(state) if text is None else text, class_=f"chip {state_class(state)}")
+
+
+def words(name: str) -> str:
+    """`waiting_for_retry` as people read it."""
+    return name.replace("_", " ")
+
+
+def cut(text: str, length: int) -> str:
+    """The text, or its beginning and an ellipsis: `length` characters at most."""
+    return text if len(text) <= length else text[: length - 1] + "…"
+
+
+def moment(at: int | None) -> str:
+    """A time in UTC to the second, or a dash: `2026-01-31 09:30:00`."""
+    return "–" if at is None else time_text(at).replace("T", " ").removesuffix("Z").partition(".")[0]
+
+
+def when(at: int | None, now: int | None = None) -> Markup:
+    """A time as an element that tells it exactly to machines and on hovering; with `now`, how long ago it was."""
+    if at is None:
+        return NOTHING
+    exact = time_text(at)
+    shown = moment(at) if now is None else _ago(at, now)
+    return tag("time", shown, datetime=exact, title=exact, class_="when")
+
+
+def took_text(start: int | None, end: int | None) -> str:
+    """How long something took: `45 ms`, `1.25 s`, `4 min`; a dash where that is not known."""
+    if start is None or end is None:
+        return "–"
+    milliseconds = max(0, end - start)
+    if milliseconds < 1000:
+        return f"{milliseconds} ms"
+    return f"{milliseconds / 1000:.3g} s" if milliseconds < 60_000 else duration_text(milliseconds)
+
+
+def facts(pairs: Iterable[tuple[str, object]], class_: str = "facts") -> Markup:
+    """A list of names and values; a None is shown as a dash."""
+    return tag(
+        "dl",
+        *(
+            tag("div", tag("dt", name), tag("dd", NOTHING if value is None or value == "" else value))
+            for name, value in pairs
+        ),
+        class_=class_,
+    )
+
+
+def table(
+    caption: str, columns: Iterable[str], rows: Iterable[Markup], *, empty: str, body_id: str | None = None
+) -> Markup:
+    """A table that scrolls in a frame of its own. `caption` is read out, not drawn; `rows` are `<tr>` elements."""
+    body = [*rows]
+    heads = [tag("th", each, scope="col") for each in columns]
+    if not body:
+        body = [tag("tr", tag("td", empty, colspan=len(heads), class_="empty"))]
+    drawn = tag(
+        "table",
+        tag("caption", caption),
+        tag("thead", tag("tr", *heads)),
+        tag("tbody", *body, id=body_id),
+    )
+    return tag("div", drawn, class_="table-frame", tabindex=0, role="region", aria_label=caption)
+
+
+def json_block(value: Any, label: str) -> Markup:
+    """A JSON value, indented, in a frame that scrolls and can be focused to be scrolled by keys."""
+    text = json.dumps(value, ensure_ascii=False, indent=2, default=str)
+    more = EMPTY
+    if len(text) > SHOWN_JSON:
+        text, more = text[:SHOWN_JSON], tag("p", "Cut here; the API gives it whole.", class_="note")
+    return join((tag("pre", text, class_="json", tabindex=0, role="region", aria_label=label), more))
+
+
+def _ago(at: int, now: int) -> str:
+    distance = duration_text(abs(now - at))
+    return f"{distance} ago" if at <= now else f"in {distance}"
