@@ -27,6 +27,7 @@ from tasker_kafka.handlers.delivery.letters import (
     letter_queues,
     letters_of,
     parse_place,
+    queues_of,
 )
 from tasker_kafka.schemas.codec import codec
 from tasker_kafka.schemas.errors import DecodeError
@@ -133,7 +134,7 @@ async def list_letters(
     """The newest letters that fit. `before`: the `next` of the page before this one."""
     above = None if before is None else _parse_cursor(before)
     newest = _Newest(limit + 1)
-    for queue in await letter_queues(log, names, wanted.queues):
+    for queue in await queues_of(log, names, wanted):
         for partition in range(await log.partition_count(queue.topic)):
             async with aclosing(letters_of(log, queue, partition, wanted)) as letters:
                 await _take(letters, newest, above)

@@ -75,7 +75,7 @@ class LateReceipts:
             failure_class=FailureClass.UNACKNOWLEDGED,
             since=min(mark.at for mark in marks.values()) - _CLOCK_MARGIN_MS,
         )
-        queue = DeadLetterQueue(where.topic, where.topic)
+        queue = DeadLetterQueue(where.topic, where.topic, self._names)
         async for letter in letters_of(self._log, queue, where.partition, wanted, codec=self._codec):
             if _whose(letter.journey) in whose:
                 await self._write(where, letter)

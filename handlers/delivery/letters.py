@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import AsyncGenerator, Iterable
+from collections.abc import AsyncGenerator, Container, Iterable
 from contextlib import aclosing
 from enum import StrEnum
 from typing import Final, NamedTuple
@@ -42,6 +42,8 @@ __all__ = [
     "letter_queues",
     "letters_of",
     "parse_place",
+    "queues_of",
+    "read_record",
 ]
 
 _LOGGER: Final = logging.getLogger(__name__)
@@ -67,10 +69,11 @@ class LetterState(StrEnum):
 
 
 class DeadLetterQueue(NamedTuple):
-    """One topic of dead letters. `name`: the namespace, or `group:NAME` of a group with foreign topics."""
+    """One topic of dead letters. `name`: the namespace, or `group:NAME` of what has no queue of a namespace."""
 
     name: str
     topic: str
+    names: TopicNames
 
 
 class LetterPlace(NamedTuple):
@@ -92,6 +95,8 @@ class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
     journey: Journey
     event: str | None
     """Name of the event; None where the record does not tell it."""
+    namespace: str | None
+    """Whose topic the original lies in; None: in a foreign one."""
     task_id: str | None
     """UUID text, of events that a task published."""
     key: bytes | None
@@ -105,7 +110,7 @@ class LetterFilter(msgspec.Struct, frozen=True, kw_only=True):
     """Which letters are meant; None: any."""
 
     queues: frozenset[str] | None = None
-    """Names of queues, see `DeadLetterQueue`."""
+    """Names of queues, see `DeadLetterQueue`. A namespace means its letters in any queue."""
     places: frozenset[LetterPlace] | None = None
     group: str | None = None
     subscription: str | None = None
@@ -126,6 +131,7 @@ class LetterFilter(msgspec.Struct, frozen=True, kw_only=True):
         return (
             letter.state in self.states
             and self.is_in(letter.place)
+            and (self.queues is None or letter.place.queue in self.queues or letter.namespace in self.queues)
             and self.group in (None, journey.group)
             and self.subscription in (None, journey.subscription)
             and self.failure_class in (None, journey.failure_class)
@@ -164,21 +170,27 @@ async def letter_queues(
     log: Log, names: TopicNames, wanted: Iterable[str] | None = None
 ) -> list[DeadLetterQueue]:
     """Every dead letter queue of the system, or those of these names. NotFoundError when one is missing."""
-    found = {}
-    for topic in await log.admin().names():
-        if (namespace := names.dead_letter_namespace_of(topic)) is not None:
-            found[namespace] = topic
-        elif (group := names.dead_letter_group_of(topic)) is not None:
-            found[_GROUP + group] = topic
-    chosen = sorted(found) if wanted is None else sorted(set(wanted))
-    for name in chosen:
-        if name not in found:
-            there = ", ".join(sorted(found)) or "none"
-            raise NotFoundError(
-                f"There is no dead letter queue {name!r}.",
-                next_step=f"Name one of those there are: {there}. One of a group is written group:NAME.",
-            )
-    return [DeadLetterQueue(name, found[name]) for name in chosen]
+    found = _queues_in(await log.admin().names(), names)
+    chosen = sorted(found if wanted is None else set(wanted))
+    _check_known(chosen, found, found)
+    return [found[name] for name in chosen]
+
+
+async def queues_of(log: Log, names: TopicNames, wanted: LetterFilter) -> list[DeadLetterQueue]:
+    """Every queue in which a letter that is meant may lie. NotFoundError when a queue that is named is missing.
+
+    A group writes what its source's namespace has no queue for to one of its own.
+    """
+    topics = await log.admin().names()
+    found = _queues_in(topics, names)
+    asked, there = wanted.queues, found.keys() | {names.namespace_of(each) for each in topics}
+    _check_known(asked or (), there, found)
+    if wanted.places is not None:
+        asked = frozenset(each.queue for each in wanted.places)
+        _check_known(asked, found, found)
+    elif asked is not None and any(not each.startswith(_GROUP) for each in asked):
+        asked |= {each for each in found if each.startswith(_GROUP)}
+    return [found[name] for name in sorted(found) if asked is None or name in asked]
 
 
 async def letters_of(
@@ -204,7 +216,7 @@ async def letters_of(
     states = _States(begin, end)
 
     def take(record: Record) -> DeadLetter | DeadLetterAct | None:
-        made = read_record(record, queue.name, codec)
+        made = read_record(record, queue, codec)
         if isinstance(made, DeadLetter):
             return msgspec.structs.replace(made, journey=msgspec.structs.replace(made.journey, stack=None))
         return made
@@ -229,7 +241,7 @@ async def acts_on(
     where = TopicPartition(queue.topic, letter.partition)
 
     def take(record: Record) -> DeadLetterAct | None:
-        found = read_record(record, queue.name, codec)
+        found = read_record(record, queue, codec)
         return found if isinstance(found, DeadLetterAct) and found.offset == letter.offset else None
 
     found = [each async for each in newest_first(log, where, take, begin=letter.offset + 1)]
@@ -250,27 +262,49 @@ async def letter_at(
         record = await log.fetch_at(TopicPartitionOffset(*where, place.offset))
     except NotFoundError:
         raise gone from None
-    letter = read_record(record, queue.name, codec)
+    letter = read_record(record, queue, codec)
     if not isinstance(letter, DeadLetter):
         raise gone
     return unwrap(record)[0], letter
 
 
-def read_record(record: Record, queue: str, codec: Codec) -> DeadLetter | DeadLetterAct | None:
+def read_record(record: Record, queue: DeadLetterQueue, codec: Codec) -> DeadLetter | DeadLetterAct | None:
     """A record of a queue as what it is; None for one that is neither a letter nor an act, which is logged."""
     try:
         original, journey = unwrap(record)
     except DecodeError as error:
         return _act(record, error, codec)
     return DeadLetter(
-        place=LetterPlace(queue, record.partition, record.offset),
+        place=LetterPlace(queue.name, record.partition, record.offset),
         died_at=record.timestamp,
         journey=journey,
         event=_event_name(original),
+        namespace=queue.names.namespace_of(journey.topic),
         task_id=_text(original, "ce_subject"),
         key=original.key,
         size=len(original.value or b"") if journey.left_out is None else journey.left_out.size,
     )
+
+
+def _queues_in(topics: Iterable[str], names: TopicNames) -> dict[str, DeadLetterQueue]:
+    found = {}
+    for topic in topics:
+        name = names.dead_letter_namespace_of(topic)
+        if name is None and (group := names.dead_letter_group_of(topic)) is not None:
+            name = _GROUP + group
+        if name is not None:
+            found[name] = DeadLetterQueue(name, topic, names)
+    return found
+
+
+def _check_known(asked: Iterable[str], known: Container[str | None], queues: Iterable[str]) -> None:
+    for name in asked:
+        if name not in known:
+            there = ", ".join(sorted(queues)) or "none"
+            raise NotFoundError(
+                f"There is no dead letter queue {name!r}.",
+                next_step=f"Name one of those there are: {there}. One of a group is written group:NAME.",
+            )
 
 
 class _States:

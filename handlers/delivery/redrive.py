@@ -38,7 +38,7 @@ from .letters import (
     LetterFilter,
     LetterPlace,
     LetterState,
-    letter_queues,
+    queues_of,
     read_record,
 )
 from .policy import REDRIVE_TIER
@@ -119,7 +119,8 @@ async def redrive(
     group has no topic for redriven events (TopicsDrifted). FencedError when somebody else began to act on the same
     queue; EditFault at the first letter that cannot be edited: what was done before stays done, and is not repeated.
     """
-    return await _Acting(log, names, order, codec, progress, _redriven).run(wanted)
+    acting = _Acting(log, names, order, codec=codec, progress=progress, redriven=_redriven)
+    return await acting.run(wanted)
 
 
 async def purge(
@@ -135,7 +136,8 @@ async def purge(
 
     As `redrive` otherwise.
     """
-    return await _Acting(log, names, order, codec, progress, None).run(wanted)
+    acting = _Acting(log, names, order, codec=codec, progress=progress, redriven=None)
+    return await acting.run(wanted)
 
 
 _Redriven = Callable[[TopicNames, ActOrder, Codec, Record], Write]
@@ -144,11 +146,12 @@ _Redriven = Callable[[TopicNames, ActOrder, Codec, Record], Write]
 class _Acting:
     """One run over the queues. `redriven` makes the record for the group; None: the letters are purged."""
 
-    def __init__(  # noqa: PLR0917 - the parts of one run
+    def __init__(
         self,
         log: Log,
         names: TopicNames,
         order: ActOrder,
+        *,
         codec: Codec,
         progress: Progress | None,
         redriven: _Redriven | None,
@@ -164,7 +167,7 @@ class _Acting:
 
     async def run(self, wanted: LetterFilter) -> ActReport:
         """Act on every queue that is meant, one after the other."""
-        for queue in await letter_queues(self._log, self._names, wanted.queues):
+        for queue in await queues_of(self._log, self._names, wanted):
             if self._order.is_dry_run:
                 await self._act(queue, await self._select(queue, wanted), None)
                 continue
@@ -205,7 +208,7 @@ class _Acting:
                 writes: list[Write] = []
                 for each, stored in zip(part, await reader.read(part), strict=True):
                     record = stored if each.is_repeat else await self._whole(stored)
-                    letter = read_record(record, queue.name, self._codec)
+                    letter = read_record(record, queue, self._codec)
                     assert isinstance(letter, DeadLetter), "it was one when it was selected"
                     writes += self._writes(queue, letter, record, is_repeat=each.is_repeat)
                     done.append((each, letter))

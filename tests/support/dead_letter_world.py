@@ -91,9 +91,13 @@ class LetterWorld:
         subscription: str = "record",
         failure: FailureClass = FailureClass.HANDLER,
         at: int | None = None,
+        is_own: bool = False,
         **journey: object,
     ) -> LetterPlace:
-        """Write the dead letter of an original, dead `at` this time (default now): where it lies."""
+        """Write the dead letter of an original, dead `at` this time (default now): where it lies.
+
+        is_own: in the group's own queue, as where the namespace has none
+        """
         made = Journey(
             group=group,
             subscription=subscription,
@@ -109,9 +113,16 @@ class LetterWorld:
         )
         journey_of = msgspec.structs.replace(made, **journey)
         headers = wrap(record, journey_of)
-        write = Write(self.topic, record.key, record.value, headers, record.partition, at)
+        topic = await self._own_queue(group) if is_own else self.topic
+        write = Write(topic, record.key, record.value, headers, record.partition, at)
         place = await self._outbox.write(write)
-        return LetterPlace(NAMESPACE, place.partition, place.offset)
+        return LetterPlace(f"group:{group}" if is_own else NAMESPACE, place.partition, place.offset)
+
+    async def _own_queue(self, group: str) -> str:
+        topic = self.names.group_dlq(group)
+        await self.log.admin().create([TopicDescription(topic, 1, 1, {})])
+        await self._outbox.warm([topic])
+        return topic
 
     async def write(self, write: Write) -> None:
         """Write any record."""

@@ -118,6 +118,18 @@ class TestList:
         rows = tasker("dlq", "list", "--json", *options).json["letters"]
         assert {int(row["event_id"][-2:]) for row in rows} == numbers
 
+    def test_a_namespaces_letters_are_found_in_a_groups_own_queue(self, tasker: Tasker, queue: Queue) -> None:
+        (there,) = queue.die(1)
+        (own,) = queue.die(2, is_own=True)
+        queue.die(3, is_own=True, topic="legacy.orders")
+        rows = tasker("dlq", "list", "--namespace", "shop", "--json").json["letters"]
+        assert {row["place"] for row in rows} == {there, own}
+        ran = tasker("dlq", "redrive", "--namespace", "shop", "--json")
+        assert ran.json["letters"] == 2
+        assert [journey.offset for _, journey in queue.redriven()] == [2, 1]
+        rows = tasker("dlq", "list", "--namespace", "group:audit", "--json").json["letters"]
+        assert [row["source"] for row in rows] == ["legacy.orders/0:3"]
+
     def test_text_of_strangers_neither_tells_secrets_nor_drives_the_terminal(
         self, tasker: Tasker, queue: Queue
     ) -> None:

@@ -22,6 +22,7 @@ def selected(*sizes: int) -> Selection:
                 died_at=0,
                 journey=journey,
                 event=None,
+                namespace=None,
                 task_id=None,
                 key=None,
                 size=size,

@@ -44,6 +44,7 @@ def letter(state: LetterState = LetterState.REDRIVEN) -> DeadLetter:
         died_at=0,
         journey=JOURNEY,
         event="order.placed",
+        namespace=None,
         task_id=None,
         key=None,
         size=1,
