@@ -57,56 +57,56 @@ def _submitter(names: TopicNames) -> Iterator[Acl]:
 
 
 def _orchestrator(names: TopicNames) -> Iterator[Acl]:
-    role, prefix = "orchestrator", names.prefix
+    role = "orchestrator"
     yield from _topics(role, READ, names.task_requests, names.templates, names.schemas)
     both = ("Read", "Write", "Describe")
     yield from _topics(role, both, names.commands, names.transitions, names.task_state)
     yield from _topics(role, WRITE, names.rejections, names.payloads, names.control, names.task_dlq)
-    yield Acl(role, "topic", f"{prefix}.steps.", "prefixed", WRITE)
-    yield Acl(role, "topic", f"{prefix}.domain-events.", "prefixed", WRITE)
-    yield Acl(role, "group", f"{prefix}-", "prefixed", READ)
-    yield Acl(role, "transactional_id", f"{prefix}-engine-", "prefixed", WRITE)
+    yield Acl(role, "topic", names.every_steps, "prefixed", WRITE)
+    yield Acl(role, "topic", names.every_domain_events, "prefixed", WRITE)
+    yield Acl(role, "group", names.every_group, "prefixed", READ)
+    yield Acl(role, "transactional_id", names.every_engine_writer, "prefixed", WRITE)
 
 
 def _operator(names: TopicNames, namespaces: Iterable[str]) -> Iterator[Acl]:
-    role, prefix = "operator", names.prefix
-    yield Acl(role, "topic", f"{prefix}.", "prefixed", READ)
-    yield Acl(role, "group", f"{prefix}-", "prefixed", ("Describe",))
+    role = "operator"
+    yield Acl(role, "topic", names.every_topic, "prefixed", READ)
+    yield Acl(role, "group", names.every_group, "prefixed", ("Describe",))
     yield from _topics(role, WRITE, names.commands, names.payloads, names.templates, names.schemas)
     yield Acl(role, "transactional_id", names.templates_writer, "literal", WRITE)
     # To redrive and purge dead letters, and to forget a group.
     yield from _topics(role, WRITE, names.groups, *map(names.domain_events_dlq, namespaces))
-    yield Acl(role, "topic", f"{prefix}.dlq.", "prefixed", WRITE)
-    yield Acl(role, "topic", f"{prefix}.retry.", "prefixed", WRITE)
-    yield Acl(role, "transactional_id", f"{prefix}-dead-letters-", "prefixed", WRITE)
+    yield Acl(role, "topic", names.every_group_dlq, "prefixed", WRITE)
+    yield Acl(role, "topic", names.every_retry, "prefixed", WRITE)
+    yield Acl(role, "transactional_id", names.every_dead_letter_writer, "prefixed", WRITE)
 
 
 def _worker(names: TopicNames, queue: str) -> Iterator[Acl]:
     role = f"worker:{queue}"
     yield from _topics(role, READ, names.steps(queue), names.templates, names.payloads, names.control)
     yield from _topics(role, WRITE, names.commands, names.payloads, names.workers)
-    yield Acl(role, "topic", f"{names.prefix}.domain-events.", "prefixed", WRITE)
+    yield Acl(role, "topic", names.every_domain_events, "prefixed", WRITE)
     yield Acl(role, "group", names.worker_group(queue), "literal", READ)
 
 
 def _subscriber(names: TopicNames, namespace: str) -> Iterator[Acl]:
-    role, prefix = f"subscriber:{namespace}", names.prefix
+    role = f"subscriber:{namespace}"
     both = ("Read", "Write", "Describe")
     # Templates, to warn of names that none of them declares.
     yield from _topics(role, READ, names.domain_events(namespace), names.schemas, names.templates)
     yield from _topics(role, WRITE, names.domain_events_dlq(namespace))
     yield from _topics(role, both, names.receipts, names.groups)
-    yield Acl(role, "topic", f"{prefix}.dlq.", "prefixed", WRITE)
-    yield Acl(role, "topic", f"{prefix}.retry.", "prefixed", both)
-    yield Acl(role, "group", f"{prefix}-subscriber-", "prefixed", READ)
+    yield Acl(role, "topic", names.every_group_dlq, "prefixed", WRITE)
+    yield Acl(role, "topic", names.every_retry, "prefixed", both)
+    yield Acl(role, "group", names.every_subscriber_group, "prefixed", READ)
 
 
 def _watcher(names: TopicNames, namespaces: Iterable[str]) -> Iterator[Acl]:
-    role, prefix = "watcher", names.prefix
-    yield Acl(role, "topic", f"{prefix}.domain-events.", "prefixed", READ)
-    yield Acl(role, "topic", f"{prefix}.dlq.", "prefixed", ("Read", "Write", "Describe"))
+    role = "watcher"
+    yield Acl(role, "topic", names.every_domain_events, "prefixed", READ)
+    yield Acl(role, "topic", names.every_group_dlq, "prefixed", ("Read", "Write", "Describe"))
     yield from _topics(role, WRITE, *map(names.domain_events_dlq, namespaces))
     yield from _topics(role, ("Read", "Write", "Describe"), names.receipts)
     yield from _topics(role, READ, names.groups)
     yield Acl(role, "group", names.watcher_group, "literal", READ)
-    yield Acl(role, "transactional_id", f"{names.watcher_group}-", "prefixed", WRITE)
+    yield Acl(role, "transactional_id", names.every_watcher_writer, "prefixed", WRITE)

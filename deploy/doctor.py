@@ -141,7 +141,7 @@ async def _templates(log: Log, names: TopicNames, settings: Settings) -> list[Ch
 async def _orchestrators(log: Log, names: TopicNames, settings: Settings) -> list[Check]:
     """Whether requests and commands are read: by the positions that the engine's checkpoints commit."""
     found: list[Check] = []
-    committed = await log.admin().group_offsets(f"{names.prefix}-engine")
+    committed = await log.admin().group_offsets(names.engine_group)
     for topic in (names.task_requests, names.commands):
         behind = 0
         for partition in await partitions_of(log, topic):

@@ -127,11 +127,16 @@ class TopicNames(msgspec.Struct, frozen=True, dict=True):
 
     def dead_letter_writer(self, topic: str) -> str:
         """Transactional id under which dead letters of this topic are redriven or purged, one operator at a time."""
-        return f"{self.prefix}-dead-letters-{topic}"
+        return f"{self.every_dead_letter_writer}{topic}"
 
     def subscriber_group(self, group: str) -> str:
         """Consumer group of a subscriber group's members."""
-        return f"{self.prefix}-subscriber-{checked_name('group', group)}"
+        return f"{self.every_subscriber_group}{checked_name('group', group)}"
+
+    @property
+    def engine_group(self) -> str:
+        """Consumer group of the orchestrators."""
+        return f"{self.prefix}-engine"
 
     @property
     def watcher_group(self) -> str:
@@ -140,7 +145,11 @@ class TopicNames(msgspec.Struct, frozen=True, dict=True):
 
     def watcher_writer(self, topic: str, partition: int) -> str:
         """Transactional id of whoever watches this partition of events."""
-        return f"{self.watcher_group}-{topic}-{partition}"
+        return f"{self.every_watcher_writer}{topic}-{partition}"
+
+    def projection_group(self, store: str) -> str:
+        """Consumer group of those who project into one store; two stores share nothing."""
+        return f"{self.prefix}-projection-{checked_name('store', store)}"
 
     def worker_group(self, queue: str) -> str:
         """Consumer group of a queue's step workers."""
@@ -173,13 +182,63 @@ class TopicNames(msgspec.Struct, frozen=True, dict=True):
         return self._part(topic, f"retry.{group}.")
 
     @property
+    def every_topic(self) -> str:
+        """What the name of every topic of this system begins with."""
+        return f"{self.prefix}."
+
+    @property
+    def every_group(self) -> str:
+        """What the name of every consumer group of this system begins with."""
+        return f"{self.prefix}-"
+
+    @property
+    def every_steps(self) -> str:
+        """What every topic of dispatches begins with."""
+        return f"{self.prefix}.steps."
+
+    @property
+    def every_domain_events(self) -> str:
+        """What every topic of domain events begins with, those of dead letters included."""
+        return f"{self.prefix}.domain-events."
+
+    @property
+    def every_retry(self) -> str:
+        """What every group's retry topics begin with."""
+        return f"{self.prefix}.retry."
+
+    @property
+    def every_group_dlq(self) -> str:
+        """What every group's own dead letter topic begins with."""
+        return f"{self.prefix}.dlq."
+
+    @property
+    def every_subscriber_group(self) -> str:
+        """What the consumer group of every subscriber group begins with."""
+        return f"{self.prefix}-subscriber-"
+
+    @property
+    def every_dead_letter_writer(self) -> str:
+        """What every transactional id of who redrives or purges begins with."""
+        return f"{self.prefix}-dead-letters-"
+
+    @property
+    def every_engine_writer(self) -> str:
+        """What every transactional id of a partition's owner begins with."""
+        return f"{self.engine_group}-"
+
+    @property
+    def every_watcher_writer(self) -> str:
+        """What every transactional id of who watches for receipts begins with."""
+        return f"{self.watcher_group}-"
+
+    @property
     def templates_writer(self) -> str:
         """Transactional id under which templates are published, one publisher at a time."""
         return f"{self.prefix}-templates"
 
     def engine_writer(self, partition: int) -> str:
         """Transactional id of a partition's owner."""
-        return f"{self.prefix}-engine-{partition}"
+        return f"{self.every_engine_writer}{partition}"
 
     def _topic(self, name: str) -> str:
         return f"{self.prefix}.{name}.{_VERSION}"

@@ -113,7 +113,7 @@ def list_topics(as_json: AsJson = False) -> None:
 
     async def work(session: Session) -> list[dict[str, Any]]:
         admin = session.log.admin()
-        own = sorted(name for name in await admin.names() if name.startswith(f"{session.names.prefix}."))
+        own = sorted(name for name in await admin.names() if name.startswith(session.names.every_topic))
         described = await admin.describe(own)
         return [
             {

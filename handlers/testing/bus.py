@@ -219,7 +219,7 @@ class _Open:
         self.log = stage.new_log()
         self.delivering = Delivering(self.log, stage.new_log, names, settings, self._member_ended)
         self._outbox: Outbox | None = None
-        self._prefix = names.prefix
+        self._own = names.every_topic
         self._created: set[str] = set()
         self.guard = Guard()
 
@@ -248,7 +248,7 @@ class _Open:
             await self._outbox.close()
         if not self._stage.is_virtual:
             admin = self.log.admin()
-            own = f"{self._prefix}."
+            own = self._own
             made = {name for name in await admin.names() if name.startswith(own)} | self._created
             await admin.delete(made)
         await self.log.close()

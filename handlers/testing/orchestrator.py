@@ -54,7 +54,7 @@ class Orchestrator:
     async def start(self) -> None:
         """Read the templates, join the group and take the partitions; returns when every lane is live."""
         await self.host.start()
-        self._member = self._log.group(f"{self._names.prefix}-engine", client_id=_INSTANCE)
+        self._member = self._log.group(self._names.engine_group, client_id=_INSTANCE)
         await self._consumer.start([self._names.task_requests, self._names.commands], self)
         self._feeding = asyncio.create_task(self._feed(), name="orchestrator")
 

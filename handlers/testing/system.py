@@ -192,5 +192,5 @@ class System:
 
     async def _delete_topics(self) -> None:
         admin = self.log.admin()
-        own = f"{self.names.prefix}."
+        own = self.names.every_topic
         await admin.delete([name for name in await admin.names() if name.startswith(own)])

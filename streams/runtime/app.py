@@ -65,7 +65,7 @@ class OrchestratorApp(faust.App):
             on_fatal=self.end_process,
             commit=self.commit_offsets,
         )
-        super().__init__(f"{config.prefix}-engine", **_faust_settings(config, instance))
+        super().__init__(self.names.engine_group, **_faust_settings(config, instance))
         self.transport = BatchTransport(self.conf.broker_consumer, self)
         self.on_partitions_revoked.connect(self._on_revoked)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from tasker_kafka.schemas.errors import ConfigurationError
@@ -9,6 +11,7 @@ from tasker_kafka.schemas.records import DomainEvent
 from tasker_kafka.schemas.words import Delivery
 from tasker_kafka.topics import headers
 from tasker_kafka.topics.names import TopicNames
+from tests.support.source_tree import package_modules
 
 NAMES = TopicNames("shop")
 
@@ -84,3 +87,29 @@ def test_events_carry_cloud_event_headers() -> None:
     assert found["ce_type"] == b"payment.charged"
     assert found["ce_time"] == b"2026-09-21T14:13:20.123Z"
     assert found["ce_subject"] == found["ce_id"] == b"00000000-0000-0000-0000-000000000000"
+
+
+def test_no_name_is_put_together_elsewhere() -> None:
+    joined = re.compile(r"prefix\}(\.|-(engine|subscriber|dead|worker|receipt|templates))")
+    # The scaffold's prefixes are those of events and metrics.
+    found = {each.path for each in package_modules() if joined.search(each.text)}
+    assert {path for path in found if not path.startswith("handlers/scaffold/")} == {"topics/names.py"}
+
+
+def test_what_names_begin_with_is_what_they_begin_with() -> None:
+    """Rights are given by these: a name outside of its own could not be used."""
+    for begin, name in [
+        (NAMES.every_topic, NAMES.task_requests),
+        (NAMES.every_group, NAMES.engine_group),
+        (NAMES.every_group, NAMES.watcher_group),
+        (NAMES.every_steps, NAMES.steps("mail")),
+        (NAMES.every_domain_events, NAMES.domain_events("mail")),
+        (NAMES.every_domain_events, NAMES.domain_events_dlq("mail")),
+        (NAMES.every_retry, NAMES.retry("mail", "30s")),
+        (NAMES.every_group_dlq, NAMES.group_dlq("mail")),
+        (NAMES.every_subscriber_group, NAMES.subscriber_group("mail")),
+        (NAMES.every_dead_letter_writer, NAMES.dead_letter_writer("x")),
+        (NAMES.every_engine_writer, NAMES.engine_writer(3)),
+        (NAMES.every_watcher_writer, NAMES.watcher_writer("x", 3)),
+    ]:
+        assert name.startswith(begin)
