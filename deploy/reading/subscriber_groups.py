@@ -40,7 +40,7 @@ from .subscriber_rows import (
     SubscriptionRow,
 )
 
-__all__ = ["forget_group", "list_groups", "read_group"]
+__all__ = ["count_letters", "forget_group", "list_groups", "read_group"]
 
 
 _Dead = dict[str, dict[str, DeadRow]]
@@ -56,7 +56,7 @@ async def list_groups(log: Log, names: TopicNames, *, with_dead_letters: bool = 
     with_dead_letters: they are counted by reading their queues whole; False leaves that out.
     """
     reading = await _Reading.begin(log, names)
-    dead = await _dead_letters(log, names) if with_dead_letters else None
+    dead = await count_letters(log, names) if with_dead_letters else None
     found = []
     for group in sorted(reading.groups | set(dead or ())):
         report = await reading.report(group, None if dead is None else dead.get(group, {}))
@@ -69,7 +69,7 @@ async def read_group(
 ) -> GroupReport:
     """One group in full. NotFoundError names the nearest when there is none of this name."""
     reading = await _Reading.begin(log, names)
-    dead = await _dead_letters(log, names) if with_dead_letters else None
+    dead = await count_letters(log, names) if with_dead_letters else None
     if group not in reading.groups | set(dead or ()):
         raise _unknown(group, reading.groups)
     return await reading.report(group, None if dead is None else dead.get(group, {}))
@@ -141,7 +141,7 @@ class _Reading:
         partitions = [row for _, row in await self._lags(sources, committed, holders)]
         retries = [await self._retry(topic, tiers[topic], committed) for topic in sorted(tiers)]
         return GroupReport(
-            row=_group_row(group, said, members, partitions, retries, dead),
+            row=_group_row(group, said, members=members, partitions=partitions, retries=retries, dead=dead),
             ordering=None if said is None else said.ordering,
             subscriptions=[] if said is None else _subscription_rows(said),
             members=[_member_row(each) for each in members],
@@ -228,9 +228,10 @@ class _Reading:
             await reader.close()
 
 
-def _group_row(  # noqa: PLR0917 - the parts of a line
+def _group_row(
     group: str,
     said: SubscriberGroup | None,
+    *,
     members: list[MemberDescription],
     partitions: list[PartitionRow],
     retries: list[RetryRow],
@@ -251,8 +252,8 @@ def _group_row(  # noqa: PLR0917 - the parts of a line
     )
 
 
-async def _dead_letters(log: Log, names: TopicNames) -> _Dead:
-    """Every open letter, counted by group and class."""
+async def count_letters(log: Log, names: TopicNames) -> dict[str, dict[str, DeadRow]]:
+    """Every open letter, counted by group and class; reads every queue whole."""
     found: _Dead = {}
     for queue in await letter_queues(log, names):
         for partition in range(await log.partition_count(queue.topic)):
