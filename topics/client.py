@@ -199,15 +199,15 @@ class TaskClient(CommandMethods):
         CONTEXT_BYTES.check(len(data))
         return TaskRequest(name=template, context=data, requested_at=self._log.now_ms(), **options)
 
-    async def send(self, request: TaskRequest) -> TaskHandle:
-        """As `submit`, for a request that is ready."""
+    async def send(self, request: TaskRequest, *, is_followed: bool = True) -> TaskHandle:
+        """As `submit`, for a request that is ready. is_followed: False where nobody will wait on the handle."""
         is_repeat = request.request_id is not None
         request_id = request.request_id or new_request_id(self._log.now_ms())
         task_id = await self.task_id_for(request, request_id)
         progress = TaskProgress(task_id, self._names, self._codec, request_id=request_id)
-        if is_repeat:
+        if is_followed and is_repeat:
             await self._following.begin_earlier(progress, _made_at(request_id))
-        else:
+        elif is_followed:
             await self._following.begin(progress)
         ready = _with_id(request, request_id)
         headers = for_trace(request.traceparent)

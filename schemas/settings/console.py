@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from enum import IntEnum
+from enum import StrEnum
 from ipaddress import ip_address
 from typing import Annotated, Final, NamedTuple, Self
 
@@ -18,15 +18,20 @@ _ACTOR: Final = re.compile(r"[A-Za-z0-9_.@-]{1,64}")
 _HOST: Final = re.compile(r"(?:[A-Za-z0-9.-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?")
 
 
-class Role(IntEnum):
-    """What somebody may do; each role may do what those below it may."""
+class Role(StrEnum):
+    """What somebody may do; each role may do what those before it may."""
 
-    READ = 1
+    READ = "read"
     """Look at everything, secrets hidden."""
-    OPERATE = 2
+    OPERATE = "operate"
     """Submit tasks, command them, redrive dead letters."""
-    ADMIN = 3
+    ADMIN = "admin"
     """Purge dead letters, command many tasks at once, see original bytes with their secrets."""
+
+    def includes(self, other: Role) -> bool:
+        """Whether it may do what `other` may."""
+        order = tuple(Role)
+        return order.index(self) >= order.index(other)
 
 
 class TokenEntry(NamedTuple):
@@ -43,10 +48,10 @@ def parse_token_entry(text: str) -> TokenEntry:
     role, _, reference = rest.partition(":")
     if not _ACTOR.fullmatch(actor):
         raise ValueError(f"{actor[:80]!r} is no actor's name; write letters, digits, _, ., @ and -")
-    if role.upper() not in Role.__members__:
+    if role not in tuple(Role):
         raise ValueError(f"{role[:80]!r} is no role; write read, operate or admin")
     try:
-        return TokenEntry(actor, Role[role.upper()], Secret(reference))
+        return TokenEntry(actor, Role(role), Secret(reference))
     except ValueError:
         raise ValueError(
             "write ACTOR:ROLE:env:NAME or ACTOR:ROLE:file:/path, never the token itself"

@@ -26,7 +26,7 @@ from tasker_kafka.topics.log import Record
 
 from .wire import NO_TASK
 
-__all__ = ["REQUEST_TEXT_BYTES", "Accepted", "Refused", "accept", "read_request"]
+__all__ = ["REQUEST_TEXT_BYTES", "Accepted", "Refused", "accept", "check_request", "read_request"]
 
 REQUEST_TEXT_BYTES: Final = Limit(
     "request_text_too_long",
@@ -123,6 +123,15 @@ def _text_size(request: TaskRequest) -> int:
         ),
     ]
     return sum(len(each.encode()) for each in texts) + 2 * len(texts)
+
+
+def check_request(request: TaskRequest, plan: Plan) -> Refused | None:
+    """Why intake would reject this request under this plan; None: it would not, but for a duplicate."""
+    refused = _check_fields(request) or _check_against(request, plan)
+    if refused is None:
+        found = _context(request, plan)
+        refused = found if isinstance(found, Refused) else None
+    return refused
 
 
 def accept(request: TaskRequest, record: Record, plan: Plan) -> Accepted | Refused:

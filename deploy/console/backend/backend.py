@@ -1,0 +1,398 @@
+"""The one thing that API and pages talk to: everything that can be read of a system, and everything that can be asked.
+
+Lists and single tasks come from the projection, what only the log knows from the log. While the broker is away reads of
+the projection go on, and what needs the broker raises BrokerUnavailable; while the projection is away or behind,
+single tasks are read from the log. Both come back by themselves. Secrets are hidden in everything that is returned.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self, TypeVar, Unpack
+
+from tasker_kafka.deploy.bulk import BulkOrder, BulkReport, TaskNow, rehearse_bulk, run_bulk
+from tasker_kafka.deploy.catalog import DomainEventEntry, SystemEventEntry, domain_events, system_events
+from tasker_kafka.deploy.reading import (
+    RejectionRow,
+    WorkerRow,
+    list_rejections,
+    read_rejection,
+)
+from tasker_kafka.deploy.reading.dead_letters import LetterPage, LetterReport, list_letters, read_letter
+from tasker_kafka.deploy.reading.folding import fold_life
+from tasker_kafka.deploy.reading.subscriber_groups import count_letters, list_groups, read_group
+from tasker_kafka.deploy.reading.subscriber_rows import DeadRow, GroupReport, GroupRow
+from tasker_kafka.handlers.delivery.letters import LetterFilter
+from tasker_kafka.handlers.delivery.redrive import ActOrder, ActReport, purge, redrive
+from tasker_kafka.schemas.errors import BrokerUnavailable, NotFoundError, TaskerError
+from tasker_kafka.schemas.identity import format_id, new_request_id
+from tasker_kafka.schemas.plan import Plan
+from tasker_kafka.schemas.records import TaskRequest
+from tasker_kafka.schemas.settings import Settings
+from tasker_kafka.schemas.words import OperatorAction, TaskStatus
+from tasker_kafka.streams.projection import (
+    BottleneckRow,
+    Changes,
+    EventRow,
+    LedgerPage,
+    LedgerRow,
+    PerformanceQuery,
+    PerformanceRow,
+    Reads,
+    Store,
+    TaskPage,
+    TaskQuery,
+    TaskRow,
+)
+from tasker_kafka.topics.log import Log
+from tasker_kafka.topics.names import TopicNames
+
+from . import operating, submitting
+from .broker import Broker, Live
+from .changes import ChangeFeed
+from .details import Instant, TaskReader
+from .errors import Overloaded
+from .health import health_report
+from .hiding import hidden
+from .operating import Asked, Operation
+from .reach import Reach
+from .roster import Roster, handler_rows
+from .shapes import HandlerRow, HealthReport, Outcome, Submitted, TaskDetails, TemplateDetails, TemplateRow
+from .templates import find_template, template_details, template_rows
+
+__all__ = ["Backend"]
+
+T = TypeVar("T")
+
+BULK_MOST: Final = 10_000
+LOG_SCANS: Final = 4
+"""Scans of whole topics that run at once (dead letters, rejections, groups); as many again may wait."""
+FAULTS_SHOWN: Final = 20
+PENDING_COUNTED: Final = 500
+
+
+class Backend:
+    """One system. Use as `async with Backend.open(…) as backend`; it never fails to open for want of a broker."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        connect: Callable[[], Log],
+        open_store: Callable[[], Store],
+        *,
+        now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
+    ) -> None:
+        self.settings = settings
+        self.names = TopicNames(settings.prefix)
+        self.now_ms = now_ms
+        self.broker = Broker(connect, self.names, now_ms)
+        self.reach = Reach(self.broker, open_store, self.names, now_ms)
+        self._roster = Roster(self.broker, self.names)
+        self._tasks = TaskReader(
+            self.broker, self.reach, self._roster, self.names, settings.console.stale_seconds
+        )
+        self._feed = ChangeFeed(self.reach, most_listeners=settings.console.event_streams)
+        self._scans = asyncio.Semaphore(LOG_SCANS)
+        self._scanning = 0
+        self._running: list[asyncio.Task[None]] = []
+
+    @classmethod
+    def open(cls, settings: Settings, connect: Callable[[], Log], store_url: str | Path) -> Self:
+        """A backend on the projection at this path or URL, which another process fills."""
+        return cls(settings, connect, lambda: Store.open(store_url, prefix=settings.prefix))
+
+    async def __aenter__(self) -> Self:
+        self._running = [
+            asyncio.create_task(self.broker.run(), name="broker"),
+            asyncio.create_task(self.reach.run(), name="reach"),
+        ]
+        await self.reach.wait_looked()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._feed.close()
+        for each in self._running:
+            each.cancel()
+        await asyncio.gather(*self._running, return_exceptions=True)
+
+    # ------------------------------------------------------------------------------------------- tasks
+
+    async def tasks(self, query: TaskQuery, *, limit: int = 50, cursor: str | None = None) -> TaskPage:
+        """A page of tasks, newest first. StoreUnavailable; DecodeError for a bad cursor."""
+        return hidden(await self._ask(lambda reads: reads.tasks(query, limit=limit, cursor=cursor)))
+
+    async def counts(self, query: TaskQuery) -> dict[TaskStatus, int]:
+        """How many tasks fit, by state."""
+        return await self._ask(lambda reads: reads.counts(query))
+
+    async def task_ids(self, query: TaskQuery, *, limit: int) -> tuple[bytes, ...]:
+        """The ids of those that fit, newest first."""
+        return await self._ask(lambda reads: reads.task_ids(query, limit=limit))
+
+    async def task_row(self, task_id: bytes) -> TaskRow | None:
+        """The task's row in lists; None where the projection has none."""
+        found: TaskRow | None = hidden(await self._ask(lambda reads: reads.task(task_id)))
+        return found
+
+    async def task(self, task_id: bytes, *, life: int | None = None) -> TaskDetails:
+        """Everything about one life (default: the newest) of a task. NotFoundError."""
+        return await self._tasks.read(task_id, self.now_ms(), life=life)
+
+    async def as_of(
+        self, task_id: bytes, at: int | None = None, *, offset: int | None = None, life: int | None = None
+    ) -> TaskDetails:
+        """The task as it was at a time (ms), or after the record at an offset of its transitions partition."""
+        return await self._tasks.read(
+            task_id, self.now_ms(), life=life, at=Instant(time_ms=at, offset=offset)
+        )
+
+    async def events_of(self, task_id: bytes) -> tuple[EventRow, ...]:
+        """Domain events that the task published, each with its receipts and dead letters."""
+        return hidden(await self._ask(lambda reads: reads.events(task_id)))
+
+    def changes(self) -> AsyncGenerator[Changes, None]:
+        """What moves from now on; see `ChangeFeed.listen`. Close it (`contextlib.aclosing`)."""
+        return self._feed.listen()
+
+    # ------------------------------------------------------------------------------------------- asking
+
+    async def submit(self, request: TaskRequest, *, wait: float | None = None) -> Submitted:
+        """Send a task request; see `submitting.submit`."""
+        return await submitting.submit(
+            self.broker, self._known_task, request, wait=self._wait(wait), now=self.now_ms()
+        )
+
+    async def operate(
+        self, task_id: bytes, action: OperatorAction, *, wait: float | None = None, **asked: Unpack[Asked]
+    ) -> Outcome:
+        """Send an operator's command; see `operating.operate`."""
+        operation = Operation(action=action, **asked)
+        return await operating.operate(
+            self.broker, self._tasks, task_id, operation, wait=self._wait(wait), now=self.now_ms()
+        )
+
+    async def bulk(
+        self,
+        query: TaskQuery,
+        action: OperatorAction,
+        *,
+        dry_run: bool = True,
+        limit: int = 1_000,
+        per_second: float | None = None,
+        **asked: Unpack[Asked],
+    ) -> BulkReport:
+        """The command to every task that fits, or what each would answer.
+
+        `command_id` is the bulk's: the same acts once on each task. CommandRejected (`invalid`) where no task could
+        obey; at most 10,000 tasks.
+        """
+        operation = Operation(action=action, **asked)
+        order = BulkOrder(
+            action=operation.action,
+            actor=operation.actor,
+            reason=operation.reason,
+            bulk_id=operation.command_id or new_request_id(self.now_ms()),
+            steps=operation.steps,
+            result=operation.result,
+            max_attempts=operation.max_attempts,
+            text=operation.text,
+            tags=operation.tags,
+            per_second=per_second,
+        )
+        chosen = await self.task_ids(query, limit=min(limit, BULK_MOST))
+        if dry_run:
+            return await rehearse_bulk(self._task_now, chosen, order)
+        return await self.broker.use(lambda live: run_bulk(live.client, chosen, order))
+
+    # ------------------------------------------------------------------------------------------- dead letters
+
+    async def dead_letters(
+        self, wanted: LetterFilter, *, limit: int = 50, before: str | None = None
+    ) -> LetterPage:
+        """The newest dead letters that fit."""
+        return await self._scan(
+            lambda live: list_letters(live.log, self.names, wanted, limit=limit, before=before)
+        )
+
+    async def dead_letter(self, place: str, *, raw: bool = False) -> LetterReport:
+        """One dead letter in full; `raw`: with the original's bytes, secrets included. NotFoundError."""
+        return await self._scan(lambda live: read_letter(live.log, self.names, place, raw=raw))
+
+    async def letter_counts(self) -> dict[str, dict[str, DeadRow]]:
+        """Open dead letters by group and class."""
+        return await self._scan(lambda live: count_letters(live.log, self.names))
+
+    async def redrive(self, wanted: LetterFilter, order: ActOrder) -> ActReport:
+        """Hand letters to their groups again, or say which would be; see `handlers.delivery.redrive`."""
+        return await self._scan(lambda live: redrive(live.log, self.names, wanted, order))
+
+    async def purge(self, wanted: LetterFilter, order: ActOrder) -> ActReport:
+        """Give letters up, or say which would be."""
+        return await self._scan(lambda live: purge(live.log, self.names, wanted, order))
+
+    # ------------------------------------------------------------------------------------------- the system
+
+    async def templates(self) -> tuple[TemplateRow, ...]:
+        """Every published version of every template; as last known while the broker is away."""
+        return hidden(template_rows(self._plans()))
+
+    async def template(self, namespace: str, name: str, version: str | None = None) -> TemplateDetails:
+        """One version (default: the latest) with its graph. NotFoundError names the nearest."""
+        plans = self._plans()
+        plan = find_template(plans, namespace, name, version)
+        measured: dict[str, float] = {}
+        with contextlib.suppress(TaskerError):  # the graph is there without measures, too
+            rows = await self.bottlenecks(PerformanceQuery(namespace=namespace, template=name))
+            measured = {each.step: each.run_time.p50 / 1000 for each in rows if each.run_time.p50 is not None}
+        return template_details(plan, plans, measured)
+
+    async def workers(self) -> tuple[WorkerRow, ...]:
+        """Every step worker that has announced itself, by id."""
+        return await self._roster.workers()
+
+    async def handlers(self) -> tuple[HandlerRow, ...]:
+        """Who serves which handler, and what waits for nobody."""
+        workers = await self._roster.workers()
+        loads = await self._ask(lambda reads: reads.step_loads())
+        return handler_rows(self._plans(), workers, loads, self.now_ms())
+
+    async def groups(self, *, with_dead_letters: bool = False) -> list[GroupRow]:
+        """Subscriber groups with their lag."""
+        return await self._scan(
+            lambda live: list_groups(live.log, self.names, with_dead_letters=with_dead_letters)
+        )
+
+    async def group(self, group: str) -> GroupReport:
+        """One subscriber group in full. NotFoundError names the nearest."""
+        return await self._scan(lambda live: read_group(live.log, self.names, group))
+
+    async def stale(
+        self, *, status: str | None = "pending", limit: int = 50, cursor: str | None = None
+    ) -> LedgerPage:
+        """Tasks that need (or needed: another status, or None for all) a person, newest first."""
+        page = await self._ask(lambda reads: reads.ledger(status=status, limit=limit, cursor=cursor))
+        return hidden(page)
+
+    async def stale_entry(self, task_id: bytes) -> LedgerRow:
+        """One task's entry. NotFoundError."""
+        found = await self._ask(lambda reads: reads.ledger_entry(task_id))
+        if found is None:
+            raise NotFoundError(
+                f"Task {format_id(task_id)} has no entry in the ledger of stale tasks.",
+                next_step="GET /stale lists those that have one.",
+            )
+        return hidden(found)
+
+    async def resolve_stale(
+        self,
+        task_id: bytes,
+        action: OperatorAction = OperatorAction.RESOLVE_TASK,
+        *,
+        wait: float | None = None,
+        **asked: Unpack[Asked],
+    ) -> Outcome:
+        """Settle a pending entry by a command to its task. NotFoundError without a pending entry."""
+        entry = await self.stale_entry(task_id)
+        if entry.status != "pending":
+            raise NotFoundError(
+                f"The entry of task {format_id(task_id)} is {entry.status} already.",
+                next_step="GET /stale lists those that are pending.",
+            )
+        return await self.operate(task_id, action, wait=wait, **asked)
+
+    async def rejections(self, *, limit: int = 50, code: str | None = None) -> list[RejectionRow]:
+        """The newest requests and commands that were not accepted."""
+        return hidden(
+            await self._scan(lambda live: list_rejections(live.log, self.names, limit=limit, code=code))
+        )
+
+    async def rejection(self, place: str, *, raw: bool = False) -> RejectionRow:
+        """One rejection with the original request; `raw`: with its bytes, secrets included. NotFoundError."""
+        return hidden(await self._scan(lambda live: read_rejection(live.log, self.names, place, raw=raw)))
+
+    async def performance(self, query: PerformanceQuery) -> tuple[PerformanceRow, ...]:
+        """Durations and outcomes of closed tasks, by template version."""
+        return await self._ask(lambda reads: reads.performance(query))
+
+    async def bottlenecks(self, query: PerformanceQuery) -> tuple[BottleneckRow, ...]:
+        """Queue and run times of ended attempts, by step."""
+        return await self._ask(lambda reads: reads.bottlenecks(query))
+
+    def system_events(self) -> tuple[SystemEventEntry, ...]:
+        """Every event of the engine."""
+        return system_events()
+
+    def domain_events(self) -> tuple[DomainEventEntry, ...]:
+        """Every event that a published template declares."""
+        return domain_events(self._plans())
+
+    async def health(self) -> HealthReport:
+        """How the whole is. Never fails for what is away."""
+        counts = await self._or_none(self.counts(TaskQuery()))
+        faults = await self._or_none(self._ask(lambda reads: reads.faults(limit=FAULTS_SHOWN)))
+        pending = await self._or_none(self.stale(limit=PENDING_COUNTED))
+        handlers = await self._or_none(self.handlers())
+        return hidden(
+            health_report(
+                self.reach,
+                prefix=self.settings.prefix,
+                counts=counts,
+                faults=faults or (),
+                workers=await self._roster.workers_or_none(),
+                handlers=handlers or (),
+                pending=None if pending is None else len(pending.rows),
+                now=self.now_ms(),
+            )
+        )
+
+    # ------------------------------------------------------------------------------------------- inside
+
+    async def _ask(self, work: Callable[[Reads], Awaitable[T]]) -> T:
+        return await self.reach.read(work)
+
+    async def _scan(self, work: Callable[[Live], Awaitable[T]]) -> T:
+        """Read whole topics; few at once, since each costs memory and the broker's time."""
+        if self._scanning >= 2 * LOG_SCANS:
+            raise Overloaded("too many topics are being read already", next_step="try again in a few seconds")
+        self._scanning += 1
+        try:
+            async with self._scans:
+                return await self.broker.use(work)
+        finally:
+            self._scanning -= 1
+
+    async def _known_task(self, task_id: bytes) -> TaskRow | None:
+        with contextlib.suppress(TaskerError):  # intake finds a repeat, too; here it is only told sooner
+            return await self._ask(lambda reads: reads.task(task_id))
+        return None
+
+    async def _task_now(self, task_id: bytes) -> TaskNow:
+        found = await self._ask(lambda reads: reads.history(task_id))
+        if found is None:
+            return TaskNow(None, None)
+        return TaskNow(fold_life(found.records, found.plan), found.plan)
+
+    def _plans(self) -> list[Plan]:
+        store = self.broker.plans
+        if store is None:
+            raise BrokerUnavailable(
+                f"templates are in the log, and the broker is away ({self.reach.broker.error})",
+                next_step="try again in a few seconds",
+            )
+        return store.all()
+
+    def _wait(self, seconds: float | None) -> float | None:
+        return None if seconds is None else min(seconds, self.settings.console.wait_seconds)
+
+    async def _or_none(self, reading: Awaitable[T]) -> T | None:
+        try:
+            return await reading
+        except TaskerError:
+            return None
