@@ -109,9 +109,9 @@ def _take_over(order: Order) -> Answer:
 
 def _cancel_step(order: Order) -> Answer:
     draft = order.draft
-    if draft.status in CLOSED_TASK_STATES:
-        return order.forbidden(f"the task is {draft.status}; allowed: {order.ways_out}")
     chosen = _choose(order)
+    if draft.status in CLOSED_TASK_STATES and not _is_unknown(chosen):
+        return order.forbidden(f"the task is {draft.status}; allowed: {order.ways_out}")
     if isinstance(chosen, Answer):
         return chosen
     draft.wake()
@@ -125,10 +125,10 @@ def _cancel_step(order: Order) -> Answer:
 
 def _set_max_attempts(order: Order) -> Answer:
     draft, wanted = order.draft, order.body.max_attempts
-    if draft.status in CLOSED_TASK_STATES:
-        return order.forbidden(f"the task is {draft.status}; allowed: {order.ways_out}")
     changeable = {state for state, event in STEP_NOTES if event is TransitionEvent.CHANGED}
     positions = _positions(order)
+    if draft.status in CLOSED_TASK_STATES and not _is_unknown(positions):
+        return order.forbidden(f"the task is {draft.status}; allowed: {order.ways_out}")
     if isinstance(positions, Answer):
         return positions
     if not order.body.steps:
@@ -167,6 +167,11 @@ def _positions(order: Order) -> list[int] | Answer:
             return order.refused(AnswerCode.UNKNOWN_STEP, text)
         found.add(position)
     return sorted(found)
+
+
+def _is_unknown(found: list[int] | Answer) -> bool:
+    """Whether a name is no step's: who misspells it should hear that first, whatever the task's state."""
+    return isinstance(found, Answer) and found.code == AnswerCode.UNKNOWN_STEP
 
 
 def _choose(order: Order) -> list[int] | Answer:

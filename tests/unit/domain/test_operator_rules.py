@@ -235,3 +235,20 @@ def test_an_unknown_step_is_named() -> None:
     assert "'bee'" in answer.message
     assert "a, b" in answer.message
     assert rig.steps()["b"] == "pending", "all or nothing"
+
+
+@pytest.mark.parametrize(
+    "action",
+    [
+        ACTION.RETRY_STEP,
+        ACTION.RESOLVE_STEP,
+        ACTION.COMPLETE_STEP,
+        ACTION.CANCEL_STEP,
+        ACTION.SET_MAX_ATTEMPTS,
+    ],
+)
+def test_an_unknown_step_of_a_failed_task_is_named_before_its_state(action: OperatorAction) -> None:
+    rig = reach_task(TaskStatus.ERROR)
+    answer = rig.operate(action, "zz", max_attempts=4)
+    assert answer.code == AnswerCode.UNKNOWN_STEP
+    assert "'zz'" in answer.message

@@ -1,0 +1,35 @@
+"""A dry run never errs: whatever a task has been through, the forecast is what the engine answers then."""
+
+from __future__ import annotations
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tasker_kafka.deploy.bulk import TaskNow, forecast
+from tasker_kafka.schemas.records import OperatorCommand
+from tasker_kafka.streams.domain import Decision
+from tests.support.task_stories import next_bodies, orders, plans
+from tests.support.tasks import TASK_ID, Rig
+
+
+@given(st.data())
+@settings(max_examples=150)
+def test_the_forecast_is_the_answer(data: st.DataObject) -> None:
+    rig = Rig(data.draw(plans(max_steps=6), label="plan"))
+    if data.draw(st.sampled_from([True] * 9 + [False]), label="is started"):
+        rig.start()
+    for _ in range(data.draw(st.sampled_from([0, 2, 8, 20]), label="commands")):
+        for body in data.draw(next_bodies(rig), label="bodies"):
+            check(rig, body) if isinstance(body, OperatorCommand) else rig.send(body)
+    for body in data.draw(st.lists(orders(rig), min_size=1, max_size=5), label="orders"):
+        check(rig, body, after_ms=data.draw(st.sampled_from([0, 1000, 10**9]), label="later"))
+
+
+def check(rig: Rig, body: OperatorCommand, *, after_ms: int = 1000) -> None:
+    """What is said before is what is answered; to look changes nothing."""
+    before = rig.state
+    said = forecast(TaskNow(before, rig.plan), TASK_ID, body)
+    assert rig.state is before
+    decided = rig.send(body, after_ms=after_ms)
+    assert isinstance(decided, Decision)
+    assert decided.record.answer == said
