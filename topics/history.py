@@ -18,7 +18,15 @@ from tasker_kafka.schemas.records import OWNER_KEY, Forgotten, OwnerMarker, Tran
 from .headers import owner_of
 from .log import Record
 
-__all__ = ["AcceptedHistory", "HistoryMark"]
+__all__ = ["AcceptedHistory", "AcceptedRecord", "HistoryMark"]
+
+
+class AcceptedRecord(msgspec.Struct, frozen=True):
+    """A transitions record that counts, and where it lies."""
+
+    offset: int
+    timestamp: int
+    record: Transitions
 
 
 class HistoryMark(msgspec.Struct, frozen=True):

@@ -18,7 +18,7 @@ from tasker_kafka.schemas.errors import NotFoundError
 from tasker_kafka.schemas.identity import format_id
 from tasker_kafka.schemas.records import CHECKPOINT_KEY, OWNER_KEY, Checkpoint, Transitions
 from tasker_kafka.schemas.state import Stub, TaskState
-from tasker_kafka.topics.history import AcceptedHistory, HistoryMark
+from tasker_kafka.topics.history import AcceptedHistory, AcceptedRecord, HistoryMark
 from tasker_kafka.topics.log import Log, Record, TopicPartition
 from tasker_kafka.topics.names import TopicNames
 from tasker_kafka.topics.partitioner import partition_for
@@ -29,14 +29,6 @@ __all__ = ["AcceptedRecord", "TaskRecords", "read_task_records"]
 
 CLOCK_MARGIN_MS = 60_000
 """The index by time is asked for a minute earlier: hosts' clocks differ."""
-
-
-class AcceptedRecord(msgspec.Struct, frozen=True):
-    """A transitions record that counts, and where it lies."""
-
-    offset: int
-    timestamp: int
-    record: Transitions
 
 
 class TaskRecords(msgspec.Struct, frozen=True):

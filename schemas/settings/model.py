@@ -12,6 +12,7 @@ from pydantic import AfterValidator, BaseModel, PrivateAttr
 from .cluster import BrokerSettings, TopicSettings
 from .console import ConsoleSettings
 from .events import EventSettings
+from .projection import ProjectionSettings
 from .roles import (
     EngineSettings,
     RedactionSettings,
@@ -52,6 +53,7 @@ class Settings(Section):
     worker: WorkerSettings = WorkerSettings()
     subscriber: SubscriberSettings = SubscriberSettings()
     events: EventSettings = EventSettings()
+    projection: ProjectionSettings = ProjectionSettings()
     console: ConsoleSettings = ConsoleSettings()
     telemetry: TelemetrySettings = TelemetrySettings()
     redaction: RedactionSettings = RedactionSettings()

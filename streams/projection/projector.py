@@ -1,0 +1,271 @@
+"""The role: reads the log as a consumer group and hands every fetch to the writer, at once.
+
+The positions that count are the store's; those committed to the group are for people to look at. Nothing waits for the
+projection, and nothing ends it but what a person must mend: a broker or a database that is away is tried again, a
+record that cannot be projected is passed, another projector on the same store is let go first.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+from typing import Final
+
+import msgspec
+
+from tasker_kafka.schemas.codec import Codec
+from tasker_kafka.schemas.codec import codec as default_codec
+from tasker_kafka.schemas.errors import ConfigurationError, LogError
+from tasker_kafka.schemas.plan import Plan
+from tasker_kafka.topics.log import Batch, Committed, GroupConsumer, Log, TopicPartition
+from tasker_kafka.topics.names import TopicNames
+from tasker_kafka.topics.plans import PlanStore
+from tasker_kafka.topics.releases import is_published
+
+from .plan_shelf import PlanShelf
+from .store import Store, StoreUnavailable
+from .writer import Applied, PositionsMoved, Writer
+
+__all__ = ["Progress", "Projector", "ProjectorSettings"]
+
+_LOGGER: Final = logging.getLogger("tasker.projection")
+_ASK_SECONDS: Final = 30.0
+"""How long the writer's thread waits for an answer from the log."""
+_MOST_SHORT: Final = 5
+"""How often a log that ends before our position is looked at again: a new leader may say so for a moment."""
+
+
+class ProjectorSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """How a projector works. Durations are in seconds."""
+
+    batch_records: int = 2_000
+    retention_ms: int = 720 * 3_600_000
+    """How long a closed task stays; 0: for ever."""
+    events: bool = True
+    commit_seconds: float = 1.0
+    """Between two commits to the group."""
+    look_seconds: float = 5.0
+    """Between two looks for topics of new namespaces."""
+    retry_seconds: float = 1.0
+    """After a failure."""
+    client_id: str = "tasker-projection"
+
+
+class Progress(msgspec.Struct, kw_only=True):
+    """What a projector has done since it began."""
+
+    records: int = 0
+    batches: int = 0
+    tasks: int = 0
+    """Task rows written."""
+    faults: int = 0
+    failure: str | None = None
+    """What is being tried again now; None: nothing."""
+
+
+class Projector:
+    """Use `run` once; `stop` ends it. `on_progress` is called on the loop after every batch."""
+
+    def __init__(
+        self,
+        log: Log,
+        names: TopicNames,
+        store: Store,
+        *,
+        settings: ProjectorSettings = ProjectorSettings(),  # noqa: B008 - immutable
+        codec: Codec = default_codec,
+        on_progress: Callable[[Progress], None] | None = None,
+    ) -> None:
+        self._log = log
+        self._names = names
+        self._store = store
+        self._settings = settings
+        self._on_progress = on_progress
+        self._plans = PlanStore(log, names, codec=codec)
+        self._writer = Writer(
+            store,
+            names,
+            PlanShelf(self._published),
+            now_ms=log.now_ms,
+            is_newer=self._is_newer,
+            codec=codec,
+        )
+        self._writing = asyncio.Lock()
+        self._stopping = asyncio.Event()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._short = 0
+        self._known: dict[bytes, bool] = {}
+        self.progress = Progress()
+
+    async def run(self) -> None:
+        """Until `stop`. SchemaUnknown for records of a newer release, TopicsDrifted where topics are missing,
+
+        ConfigurationError when the store is of another log: each needs somebody to act.
+        """
+        self._loop = asyncio.get_running_loop()
+        started = False
+        while not self._stopping.is_set():
+            try:
+                if not started:
+                    await self._plans.start()
+                    started = True
+                await self._consume()
+            except (LogError, StoreUnavailable) as error:
+                await self._pause(error)
+        if started:
+            await self._plans.stop()
+
+    async def stop(self) -> None:
+        """End `run` after the batch at hand."""
+        self._stopping.set()
+
+    # ---------------------------------------------------------------------------------------- reading
+
+    async def _consume(self) -> None:
+        """One membership of the group: until stopped, until a topic is new, or until it fails."""
+        topics = await self._topics()
+        group = self._names.projection_group(self._store.store_id)
+        consumer = self._log.group(group, client_id=self._settings.client_id)
+        loop = asyncio.get_running_loop()
+        try:
+            await consumer.start(sorted(topics), _Listener(self, consumer))
+            commit_at = loop.time() + self._settings.commit_seconds
+            look_at = loop.time() + self._settings.look_seconds
+            done: dict[TopicPartition, int] = {}
+            while not self._stopping.is_set():
+                batches = await consumer.fetch(timeout=0.5, max_records=self._settings.batch_records)
+                if batches:
+                    done |= await self._project(consumer, batches)
+                if loop.time() >= commit_at:
+                    await _commit(consumer, done)
+                    commit_at = loop.time() + self._settings.commit_seconds
+                if loop.time() >= look_at:
+                    if await self._topics() != topics:
+                        return
+                    look_at = loop.time() + self._settings.look_seconds
+            await _commit(consumer, done)
+        finally:
+            await consumer.close()
+
+    async def _topics(self) -> set[str]:
+        return {self._names.transitions}
+
+    async def _project(
+        self, consumer: GroupConsumer, batches: Mapping[TopicPartition, Batch]
+    ) -> dict[TopicPartition, int]:
+        """Write a fetch, however long it takes; where the partitions are then."""
+        while not self._stopping.is_set():
+            try:
+                async with self._writing:
+                    done = await asyncio.to_thread(self._writer.apply, batches)
+            except PositionsMoved:
+                async with self._writing:
+                    await self.take(consumer, consumer.assignment())
+                return {}
+            except (LogError, StoreUnavailable) as error:
+                await self._pause(error)
+                continue
+            self._note(done)
+            return {place: batch.next_position for place, batch in batches.items()}
+        return {}
+
+    async def take(self, consumer: GroupConsumer, partitions: set[TopicPartition]) -> None:
+        """Read on where the store is. ConfigurationError when the log ends before that: it is another log."""
+        positions = await asyncio.to_thread(self._writer.assign, partitions)
+        for place, position in positions.items():
+            begin, end = await self._log.begin_offset(place), await self._log.end_offset(place)
+            if position > end:
+                self._short += 1
+                what = f"{place.topic}/{place.partition} ends at {end}, the projection is at {position}"
+                if self._short < _MOST_SHORT:
+                    raise LogError(what)
+                raise ConfigurationError(
+                    f"{what}: the store was made from another log",
+                    next_step="make it anew from this one: tasker projection rebuild",
+                )
+            await consumer.seek(place, max(begin, position))
+        self._short = 0
+
+    async def assigned(self, consumer: GroupConsumer, partitions: set[TopicPartition]) -> None:
+        """The group gave us these."""
+        async with self._writing:
+            await self.take(consumer, partitions)
+
+    async def revoked(self) -> None:
+        """They are about to go: the batch at hand is finished first."""
+        async with self._writing:
+            self._writer.forget()
+
+    def _note(self, done: Applied) -> None:
+        progress = self.progress
+        progress.records += done.records
+        progress.tasks += done.tasks
+        progress.faults += done.faults
+        progress.batches += 1
+        progress.failure = None
+        if self._on_progress is not None:
+            self._on_progress(progress)
+
+    async def _pause(self, error: LogError | StoreUnavailable) -> None:
+        if self.progress.failure is None:
+            _LOGGER.warning("the projection does not get on, trying again: %s", error.message)
+        self.progress.failure = error.message
+        if self._on_progress is not None:
+            self._on_progress(self.progress)
+        try:
+            async with asyncio.timeout(self._settings.retry_seconds):
+                await self._stopping.wait()
+        except TimeoutError:
+            return
+
+    # --------------------------------------------------------------------- asked by the writer's thread
+
+    def _published(self, plan_hash: bytes) -> Plan | None:
+        plan = self._plans.get(plan_hash)
+        if plan is None and self._loop is not None:
+            # Published a moment ago, perhaps: the topics are read side by side.
+            future = asyncio.run_coroutine_threadsafe(self._plans.catch_up(), self._loop)
+            try:
+                future.result(_ASK_SECONDS)
+            except TimeoutError:
+                future.cancel()
+                raise LogError("the published templates cannot be read") from None
+            plan = self._plans.get(plan_hash)
+        return plan
+
+    def _is_newer(self, fingerprint: bytes) -> bool:
+        known = self._known.get(fingerprint)
+        if known is None and self._loop is not None:
+            asked = is_published(self._log, self._names, fingerprint, timeout_ms=int(_ASK_SECONDS * 1000))
+            known = asyncio.run_coroutine_threadsafe(asked, self._loop).result()
+            if len(self._known) < 1_000:
+                self._known[fingerprint] = known
+        return bool(known)
+
+
+class _Listener:
+    """Passes the group's calls on."""
+
+    def __init__(self, projector: Projector, consumer: GroupConsumer) -> None:
+        self._projector = projector
+        self._consumer = consumer
+
+    async def on_assigned(self, partitions: set[TopicPartition]) -> None:
+        await self._projector.assigned(self._consumer, partitions)
+
+    async def on_revoked(self, partitions: set[TopicPartition]) -> None:
+        await self._projector.revoked()
+
+
+async def _commit(consumer: GroupConsumer, done: dict[TopicPartition, int]) -> None:
+    """Tell the group where we are; whether it hears it does not matter."""
+    held = consumer.assignment()
+    offsets = {place: Committed(position, "") for place, position in done.items() if place in held}
+    if not offsets:
+        return
+    try:
+        await consumer.commit(offsets)
+        done.clear()
+    except LogError as error:
+        _LOGGER.debug("positions were not committed to the group: %s", error.message)

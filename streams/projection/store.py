@@ -1,0 +1,260 @@
+"""The store's database: found, made, checked, and shared by threads.
+
+SQLite in WAL mode by default, so that one process writes while others read; PostgreSQL by URL, in a schema of its own
+named after the prefix. A store belongs to one prefix and one version of the tables; any other is refused. Nothing
+in it is a source: it can always be made anew from the log.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final, Self
+
+from sqlalchemy import Connection, Engine, create_engine, event, inspect, select, text
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, OperationalError, SQLAlchemyError
+from sqlalchemy.pool import QueuePool
+
+from tasker_kafka.schemas.errors import ConfigurationError, TaskerError
+
+from . import tables
+
+__all__ = ["Store", "StoreUnavailable", "schema_name"]
+
+_REBUILD: Final = "make it anew from the log: tasker projection rebuild"
+_BUSY_SECONDS: Final = 30.0
+_LONGEST_NAME: Final = 63
+"""Of a schema in PostgreSQL, bytes."""
+_PRAGMAS: Final = (
+    "PRAGMA journal_mode=WAL",
+    "PRAGMA synchronous=NORMAL",
+    f"PRAGMA busy_timeout={int(_BUSY_SECONDS * 1000)}",
+    "PRAGMA cache_size=-65536",
+    "PRAGMA wal_autocheckpoint=4000",
+    "PRAGMA journal_size_limit=67108864",
+    "PRAGMA temp_store=MEMORY",
+)
+
+
+class StoreUnavailable(TaskerError):
+    """The projection's database does not answer."""
+
+    retryable = True
+
+
+class Store:
+    """One database. `open` it; every use is a block of `reading` or `writing`. Safe for threads; the calls block."""
+
+    def __init__(self, engine: Engine, prefix: str) -> None:
+        self.engine = engine
+        self.prefix = prefix
+        self.is_sqlite = engine.dialect.name == "sqlite"
+        one_moment = (
+            {} if self.is_sqlite else {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
+        )
+        self._reader = engine.execution_options(**one_moment)
+        self._writer = engine.execution_options(tasker_writes=True)
+        self.store_id = ""
+        """Its own name: those who write to the same store share its partitions, and nobody else does."""
+
+    @classmethod
+    def open(cls, url_or_path: str | Path, *, prefix: str, create: bool = False) -> Self:
+        """The store at a path (SQLite) or URL.
+
+        create: make it when it is not there. ConfigurationError when it is not there, is no store of ours, of another
+        prefix or of another version; StoreUnavailable when the database does not answer.
+        """
+        store = cls(_engine(_url(url_or_path), schema_name(prefix)), prefix)
+        try:
+            store._check(create=create)
+        except BaseException:
+            store.close()
+            raise
+        return store
+
+    def close(self) -> None:
+        """Give up every connection."""
+        self.engine.dispose()
+
+    @property
+    def place(self) -> str:
+        """Where it is, for people: without the password."""
+        url = self.engine.url
+        return str(url.database) if self.is_sqlite else url.render_as_string(hide_password=True)
+
+    @contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """A transaction that sees one moment. StoreUnavailable when the database does not answer."""
+        with self._guarded(), self._reader.begin() as connection:
+            yield connection
+
+    @contextmanager
+    def writing(self) -> Iterator[Connection]:
+        """A transaction that writes, all or nothing; the only one at a time in SQLite."""
+        with self._guarded(), self._writer.begin() as connection:
+            yield connection
+
+    @contextmanager
+    def _guarded(self) -> Iterator[None]:
+        try:
+            yield
+        except (OperationalError, InterfaceError) as error:
+            raise self._unavailable(error) from error
+        except DBAPIError as error:
+            if error.connection_invalidated:
+                raise self._unavailable(error) from error
+            raise
+
+    def _unavailable(self, error: SQLAlchemyError) -> StoreUnavailable:
+        cause = str(getattr(error, "orig", error)).strip().splitlines()
+        return StoreUnavailable(
+            f"the projection's database at {self.place} does not answer: {cause[0] if cause else error}",
+            next_step="see that it runs and has room; it is tried again",
+        )
+
+    # -------------------------------------------------------------------------------- made and checked
+
+    def _check(self, *, create: bool) -> None:
+        if self.is_sqlite and not create and not Path(self.place).is_file():
+            raise self._missing()
+        with self.writing() if create else self.reading() as connection:
+            if not self.is_sqlite and create:
+                # Two that start at once must not both make it.
+                connection.execute(
+                    text("SELECT pg_advisory_xact_lock(hashtext(:name))"), {"name": "tasker projection"}
+                )
+            found = _tables_in(connection)
+            if not found and create:
+                self._create(connection)
+                self._compare(connection)
+            elif not found:
+                raise self._missing()
+            elif "meta" not in found:
+                raise ConfigurationError(
+                    f"{self.place} is a database of something else: it has the tables {', '.join(sorted(found)[:5])}",
+                    next_step="name another place in projection.url",
+                )
+            else:
+                self._compare(connection)
+
+    def _create(self, connection: Connection) -> None:
+        if not self.is_sqlite:
+            connection.execute(text(f'CREATE SCHEMA IF NOT EXISTS "{schema_name(self.prefix)}"'))
+        tables.METADATA.create_all(connection)
+        values = {
+            "schema_version": tables.SCHEMA_VERSION,
+            "prefix": self.prefix,
+            "store_id": secrets.token_hex(6),
+        }
+        rows = [{"key": key, "value": value} for key, value in values.items()]
+        connection.execute(tables.meta.insert(), rows)
+
+    def _compare(self, connection: Connection) -> None:
+        rows = connection.execute(select(tables.meta.c.key, tables.meta.c.value)).all()
+        values = {str(row.key): str(row.value) for row in rows}
+        if (prefix := values.get("prefix")) != self.prefix:
+            raise ConfigurationError(
+                f"the projection at {self.place} is of the system {prefix!r}, not of {self.prefix!r}",
+                next_step="name another place in projection.url, or "
+                + _REBUILD.replace("anew", "anew for this system"),
+            )
+        if (version := values.get("schema_version")) != tables.SCHEMA_VERSION:
+            raise ConfigurationError(
+                f"the projection at {self.place} has tables of version {version},"
+                f" this release has {tables.SCHEMA_VERSION}",
+                next_step=_REBUILD,
+            )
+        self.store_id = values["store_id"]
+
+    def _missing(self) -> ConfigurationError:
+        return ConfigurationError(
+            f"there is no projection at {self.place}",
+            next_step="start one: tasker projection run (or tasker console, which brings one along)",
+        )
+
+
+def schema_name(prefix: str) -> str:
+    """The schema of a prefix in PostgreSQL."""
+    name = f"tasker_{prefix}"
+    if len(name) <= _LONGEST_NAME:
+        return name
+    return f"{name[: _LONGEST_NAME - 13]}_{hashlib.sha256(prefix.encode()).hexdigest()[:12]}"
+
+
+def _tables_in(connection: Connection) -> set[str]:
+    inspector: Any = inspect(connection)
+    if connection.dialect.name == "sqlite":
+        return set(inspector.get_table_names())
+    schema = connection.execute(text("SELECT current_schema()")).scalar()
+    return set() if schema is None else set(inspector.get_table_names(schema=schema))
+
+
+def _url(url_or_path: str | Path) -> URL:
+    place = str(url_or_path)
+    if "://" not in place:
+        path = Path(place).expanduser()
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        return URL.create("sqlite", database=str(path.absolute()))
+    try:
+        url = make_url(place)
+    except ArgumentError:
+        raise _bad_url("it cannot be read as one") from None
+    kind = url.get_backend_name()
+    if kind == "sqlite":
+        if not url.database or url.database == ":memory:":
+            raise _bad_url("SQLite needs a file here, because several processes share it")
+        return url.set(drivername="sqlite")
+    if kind in {"postgresql", "postgres"}:
+        return url.set(drivername="postgresql+psycopg")
+    raise _bad_url(f"{kind!r} is not supported")
+
+
+def _bad_url(why: str) -> ConfigurationError:
+    return ConfigurationError(
+        f"projection.url is no address of a database that can be used: {why}",
+        next_step="write a path, sqlite:////absolute/path, or postgresql://user@host/database",
+    )
+
+
+def _engine(url: URL, schema: str) -> Engine:
+    if url.get_backend_name() == "sqlite":
+        engine = create_engine(
+            url,
+            poolclass=QueuePool,
+            pool_size=8,
+            connect_args={"timeout": _BUSY_SECONDS, "check_same_thread": False},
+        )
+        event.listen(engine, "connect", _prepare_sqlite)
+        event.listen(engine, "begin", _begin_sqlite)
+        return engine
+    try:
+        return create_engine(
+            url,
+            pool_size=8,
+            pool_pre_ping=True,
+            paramstyle="format",
+            connect_args={"options": f'-csearch_path="{schema}"', "connect_timeout": 10},
+        )
+    except ModuleNotFoundError as error:
+        raise ConfigurationError(
+            f"PostgreSQL needs the driver {error.name}, which is not installed",
+            next_step="pip install 'tasker-kafka[console,postgres]'",
+        ) from None
+
+
+def _prepare_sqlite(connection: Any, _: object) -> None:
+    connection.isolation_level = None  # the driver begins nothing by itself
+    cursor = connection.cursor()
+    for pragma in _PRAGMAS:
+        cursor.execute(pragma)
+    cursor.close()
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    """A writer takes its lock at the beginning: one that has read before could not wait for it."""
+    writes = connection.get_execution_options().get("tasker_writes", False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")

@@ -1,0 +1,375 @@
+"""Makes rows of records: one batch, one transaction, positions included.
+
+For a batch the writer
+1. decodes it and applies the readers' rule, from the mark up to which the partition is projected;
+2. begins a transaction and moves the partitions' positions, each compared with what it was: if another projector
+   has been here, everything is rolled back and `PositionsMoved` is raised;
+3. folds the records into their tasks, of which those not held in memory are folded again from the stored history;
+4. writes the rows, once per task however many records it has, and commits.
+
+A crash before 4 leaves nothing of the batch, a crash after it all of it. Every row is found by a key that the log
+determines, so a batch that is read again, from any position, changes nothing.
+
+A record that cannot be read, folded or written is noted in `fault` and passed. Nothing waits for it.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Final, NamedTuple
+
+from sqlalchemy import Connection, and_, insert, select, update
+
+from tasker_kafka.schemas.codec import Codec
+from tasker_kafka.schemas.codec import codec as default_codec
+from tasker_kafka.schemas.errors import DecodeError, LogError, SchemaUnknown, TaskerError
+from tasker_kafka.schemas.records import Transitions
+from tasker_kafka.topics.history import AcceptedHistory, AcceptedRecord, HistoryMark
+from tasker_kafka.topics.log import Batch, Record, TopicPartition
+from tasker_kafka.topics.names import TopicNames
+
+from . import tables
+from .draft import Draft, Statements
+from .plan_shelf import PlanShelf
+from .store import Store, StoreUnavailable
+from .task_fold import TaskFold
+
+__all__ = ["Applied", "PositionsMoved", "SideTopics", "Writer"]
+
+_LOGGER: Final = logging.getLogger(__name__)
+_HELD_STEPS: Final = 200_000
+"""Steps of tasks held folded in memory."""
+_MOST_IN: Final = 500
+"""Ids in one IN list."""
+
+SideTopics = Callable[[TopicPartition, Sequence[Record], Draft], None]
+"""Reads records of topics other than transitions into rows."""
+
+
+class PositionsMoved(TaskerError):
+    """Another projector writes to the same store and was faster."""
+
+    retryable = True
+
+
+class Applied(NamedTuple):
+    """What a batch came to."""
+
+    records: int
+    tasks: int
+    faults: int
+
+
+class _Kept(NamedTuple):
+    """An accepted record and where it came from."""
+
+    task_id: bytes
+    place: TopicPartition
+    accepted: AcceptedRecord
+
+
+class Writer:
+    """One writer, used by one thread at a time."""
+
+    def __init__(
+        self,
+        store: Store,
+        names: TopicNames,
+        plans: PlanShelf,
+        *,
+        now_ms: Callable[[], int],
+        side_topics: SideTopics | None = None,
+        is_newer: Callable[[bytes], bool] = lambda _: False,
+        codec: Codec = default_codec,
+    ) -> None:
+        self._store = store
+        self._transitions = names.transitions
+        self._plans = plans
+        self._now_ms = now_ms
+        self._side_topics = side_topics
+        self._is_newer = is_newer
+        self._codec = codec
+        self._statements = Statements(store.engine.dialect)
+        self._marks: dict[TopicPartition, HistoryMark] = {}
+        self._held: OrderedDict[bytes, TaskFold] = OrderedDict()
+        self._held_steps = 0
+
+    # -------------------------------------------------------------------------------------- positions
+
+    def assign(self, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
+        """Take partitions over, in place of those before: where to read on, 0 for one that is new."""
+        wanted = set(partitions)
+        with self._store.reading() as connection:
+            rows = connection.execute(select(tables.position)).all()
+        stored = {
+            TopicPartition(row.topic, row.partition): HistoryMark(
+                row.next_offset, row.owner, row.command_offset
+            )
+            for row in rows
+        }
+        self.forget()
+        self._marks = {place: stored.get(place, HistoryMark()) for place in wanted}
+        return {place: mark.position for place, mark in self._marks.items()}
+
+    def forget(self) -> None:
+        """Nothing is ours any more, and what is held may grow old."""
+        self._marks = {}
+        self._held.clear()
+        self._held_steps = 0
+
+    # ------------------------------------------------------------------------------------------ apply
+
+    def apply(self, batches: Mapping[TopicPartition, Batch]) -> Applied:
+        """Project a fetch. PositionsMoved: assign again, and read from there.
+
+        StoreUnavailable when the database does not answer, LogError when a plan cannot be asked for, SchemaUnknown
+        for records of a newer release: nothing has been written then, and the same batch may be given again.
+        """
+        mine = {place: batch for place, batch in batches.items() if place in self._marks}
+        try:
+            return self._apply(mine)
+        except (PositionsMoved, StoreUnavailable, LogError, SchemaUnknown):
+            self._drop(mine)
+            raise
+        except Exception:
+            _LOGGER.exception("a batch cannot be projected as a whole; its records are, one by one")
+            self._drop(mine)
+            return self._apply_singly(mine)
+
+    def _apply_singly(self, batches: Mapping[TopicPartition, Batch]) -> Applied:
+        """So that one record which no row can be made of holds up no other."""
+        total = Applied(0, 0, 0)
+        for place, batch in batches.items():
+            first = batch.first_position
+            for record in batch.records:
+                single = Batch(first, record.offset + 1, (record,))
+                try:
+                    done = self._apply({place: single})
+                except (PositionsMoved, StoreUnavailable, LogError, SchemaUnknown):
+                    raise
+                except Exception as error:
+                    self._drop({place: single})
+                    done = self._apply({place: single}, fault=f"{type(error).__name__}: {error}")
+                first = record.offset + 1
+                total = Applied(*(a + b for a, b in zip(total, done, strict=True)))
+            self._apply({place: Batch(first, batch.next_position, ())})
+        return total
+
+    def _apply(self, batches: Mapping[TopicPartition, Batch], *, fault: str | None = None) -> Applied:
+        draft = Draft(self._now_ms)
+        marks: dict[TopicPartition, HistoryMark] = {}
+        kept: list[_Kept] = []
+        for place in sorted(batches):
+            marks[place] = self._read(place, batches[place], draft, kept, fault)
+        if not marks:
+            return Applied(0, 0, 0)
+        with self._store.writing() as connection:
+            self._move(connection, batches, marks)
+            self._fold(connection, kept, draft)
+            draft.write(connection, self._statements)
+            self._plans.write(connection, self._statements)
+        self._marks.update(marks)
+        self._plans.saved()
+        for fold in draft.folds.values():
+            fold.saved()
+            fold.is_stored = fold.is_stored or fold.state is not None
+        self._limit()
+        return Applied(draft.records, len(draft.folds), draft.faults)
+
+    def _drop(self, batches: Mapping[TopicPartition, Batch]) -> None:
+        """Folds that took records which were not written."""
+        for batch in batches.values():
+            for record in batch.records:
+                fold = None if record.key is None else self._held.pop(record.key, None)
+                if fold is not None:
+                    self._held_steps -= _size(fold)
+
+    # ------------------------------------------------------------------------------------ 1. reading
+
+    def _read(
+        self, place: TopicPartition, batch: Batch, draft: Draft, kept: list[_Kept], fault: str | None
+    ) -> HistoryMark:
+        """Decode what is new, and where the partition is then."""
+        mark = self._marks[place]
+        if batch.first_position > mark.position > 0 and place.topic == self._transitions:
+            draft.fault(place, mark.position, None, _missed(mark.position, batch.first_position))
+        records = [each for each in batch.records if each.offset >= mark.position]
+        draft.records += len(records)
+        position = max(mark.position, batch.next_position)
+        if fault is not None:
+            for record in records:
+                draft.fault_of(record, fault)
+        elif place.topic != self._transitions:
+            if self._side_topics is not None:
+                self._side_topics(place, records, draft)
+        else:
+            mark = self._accept(place, records, mark, draft, kept)
+        return HistoryMark(position, mark.owner, mark.command_offset)
+
+    def _accept(
+        self,
+        place: TopicPartition,
+        records: Sequence[Record],
+        mark: HistoryMark,
+        draft: Draft,
+        kept: list[_Kept],
+    ) -> HistoryMark:
+        rule = AcceptedHistory(mark)
+        decode = self._codec.decode_transition_record
+        add = draft.rows[tables.history.name].append
+        for record in records:
+            try:
+                decoded = decode(record.value)
+            except DecodeError as error:
+                if isinstance(error, SchemaUnknown) and self._is_newer(error.fingerprint):
+                    raise
+                if rule.see(record):
+                    draft.fault_of(record, error.message)
+                continue
+            if not rule.accept(record, decoded) or not isinstance(decoded, Transitions):
+                continue
+            key = record.key
+            if key is None or len(key) != 16:
+                draft.fault_of(record, "a record of a task whose key is no task id")
+                continue
+            kept.append(_Kept(key, place, AcceptedRecord(record.offset, record.timestamp, decoded)))
+            add(
+                (
+                    record.partition,
+                    record.offset,
+                    key,
+                    decoded.life,
+                    decoded.seq,
+                    record.timestamp,
+                    record.value,
+                )
+            )
+        return rule.snapshot()
+
+    # ---------------------------------------------------------------------------------- 2. positions
+
+    def _move(
+        self,
+        connection: Connection,
+        batches: Mapping[TopicPartition, Batch],
+        marks: Mapping[TopicPartition, HistoryMark],
+    ) -> None:
+        now = self._now_ms()
+        at = tables.position.c
+        for place, mark in marks.items():
+            before = self._marks[place]
+            records = batches[place].records
+            values = {
+                "next_offset": mark.position,
+                "owner": mark.owner,
+                "command_offset": mark.command_offset,
+                "updated_at": now,
+            } | ({"record_at": records[-1].timestamp} if records else {})
+            same = and_(
+                at.topic == place.topic,
+                at.partition == place.partition,
+                at.next_offset == before.position,
+                at.owner == before.owner,
+                at.command_offset == before.command_offset,
+            )
+            if connection.execute(update(tables.position).where(same).values(values)).rowcount:
+                continue
+            if before != HistoryMark() or not self._begin(connection, place, values):
+                raise PositionsMoved(
+                    f"{place.topic}/{place.partition} is not at offset {before.position} any more",
+                    next_step="nothing: it goes on from where the other is",
+                )
+
+    @staticmethod
+    def _begin(connection: Connection, place: TopicPartition, values: Mapping[str, int]) -> bool:
+        """The first row of a partition; False when somebody has begun it meanwhile."""
+        at = tables.position.c
+        found = select(at.partition).where(at.topic == place.topic, at.partition == place.partition)
+        if connection.execute(found).first() is not None:
+            return False
+        connection.execute(
+            insert(tables.position).values(topic=place.topic, partition=place.partition, **values)
+        )
+        return True
+
+    # ------------------------------------------------------------------------------------- 3. folding
+
+    def _fold(self, connection: Connection, kept: Sequence[_Kept], draft: Draft) -> None:
+        held, folds = self._held, draft.folds
+        self._load(connection, kept)
+        find = self._plans.finder(connection)
+        for task_id, place, accepted in kept:
+            fold = folds.get(task_id)
+            if fold is None:
+                fold = folds[task_id] = held[task_id]
+                held.move_to_end(task_id)
+            fault = fold.take(accepted, find)
+            if fault is not None:
+                draft.fault(place, accepted.offset, task_id, fault)
+        for fold in folds.values():
+            self._held_steps -= _size(fold)
+            fold.settle()
+            self._held_steps += _size(fold)
+
+    def _load(self, connection: Connection, kept: Sequence[_Kept]) -> None:
+        """Fold what is not held again from the stored history."""
+        missing = {task_id: place.partition for task_id, place, _ in kept if task_id not in self._held}
+        if not missing:
+            return
+        ids = list(missing)
+        found: dict[bytes, TaskFold] = {}
+        for begin in range(0, len(ids), _MOST_IN):
+            found |= self._load_some(connection, ids[begin : begin + _MOST_IN])
+        for task_id, partition in missing.items():
+            fold = found.get(task_id)
+            if fold is None:
+                fold = TaskFold(task_id, partition)
+            self._held[task_id] = fold
+            self._held_steps += _size(fold)
+
+    def _load_some(self, connection: Connection, ids: Sequence[bytes]) -> dict[bytes, TaskFold]:
+        task, history = tables.task.c, tables.history.c
+        known = select(task.task_id, task.partition, task.life, task.lives).where(task.task_id.in_(ids))
+        rows = connection.execute(known).all()
+        if not rows:
+            return {}
+        folds: dict[bytes, TaskFold] = {}
+        lives: dict[bytes, int] = {}
+        for row in rows:
+            fold = folds[row.task_id] = TaskFold(row.task_id, row.partition)
+            fold.lives = row.lives - 1
+            fold.is_stored = True
+            lives[row.task_id] = row.life
+        find = self._plans.finder(connection)
+        stored = (
+            select(history.task_id, history.offset, history.life, history.at, history.body)
+            .where(history.task_id.in_(list(lives)))
+            .order_by(history.partition, history.offset)
+        )
+        for task_id, offset, life, at, body in connection.execute(stored):
+            if life == lives[task_id]:
+                record = self._codec.decode(body, Transitions)
+                folds[task_id].take(AcceptedRecord(offset, at, record), find)
+        for fold in folds.values():
+            fold.settle()
+            fold.saved()
+        return folds
+
+    def _limit(self) -> None:
+        """Hold no more than memory is meant for; those that rested longest go first."""
+        while self._held_steps > _HELD_STEPS and len(self._held) > 1:
+            _, fold = self._held.popitem(last=False)
+            self._held_steps -= _size(fold)
+
+
+def _size(fold: TaskFold) -> int:
+    return 2 + (0 if fold.state is None else len(fold.state.steps))
+
+
+def _missed(known: int, first: int) -> str:
+    return (
+        f"the records {known} to {first - 1} were gone from the topic before they were read: tasks of that time are"
+        " missing or old; retention of the topic is shorter than the projection was down"
+    )
