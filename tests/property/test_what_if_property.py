@@ -1,0 +1,53 @@
+"""Replaying a task under the plan it ran on changes nothing, whatever its story was."""
+
+from __future__ import annotations
+
+from hypothesis import event, given
+from hypothesis import strategies as st
+
+from tasker_kafka.deploy.reading.what_if_attempts import Assume
+from tasker_kafka.deploy.reading.what_if_recorded import read_life
+from tasker_kafka.deploy.reading.what_if_replay import Replay
+from tasker_kafka.schemas.records import Transitions
+from tests.support.task_stories import next_bodies, plans
+from tests.support.tasks import TASK_ID, Rig
+
+
+def told(data: st.DataObject, *, most: int = 40) -> Rig:
+    """A task with a random story."""
+    rig = Rig(data.draw(plans(max_steps=6)))
+    names = [step.name for step in rig.plan.steps]
+    bypassed = data.draw(st.lists(st.sampled_from(names), max_size=1)) if names else []
+    rig.send(
+        rig.start_task(
+            bypass_steps=tuple(bypassed),
+            not_before=data.draw(st.sampled_from([None, None, rig.now + 5000])),
+        )
+    )
+    for _ in range(data.draw(st.integers(0, most))):
+        for body in data.draw(next_bodies(rig)):
+            rig.send(body, after_ms=data.draw(st.sampled_from([0, 300, 300, 4000])))
+    return rig
+
+
+def of_the_life(rig: Rig) -> list[Transitions]:
+    """The records that count for the life, as a reader of the log has them."""
+    return [each for each in rig.records if each.seq]
+
+
+@given(st.data())
+def test_an_unchanged_plan_is_followed_to_the_end(data: st.DataObject) -> None:
+    rig = told(data)
+    records = of_the_life(rig)
+    life = read_life(TASK_ID, records, rig.plan)
+    replayed = Replay(life, rig.plan, assume=data.draw(st.sampled_from(Assume)), until=rig.now)
+    replayed.run()
+    recorded = [each.transitions for each in records if each.transitions]
+    event(f"records: {min(len(recorded), 20) // 5 * 5}+")
+    if life.not_replayable is None:
+        assert [each.transitions for each in replayed.records] == recorded
+        assert replayed.final is not None
+        assert replayed.final.steps == life.final.steps
+        assert replayed.final.state is life.final.state
+        assert not replayed.assumed
+        assert not replayed.refused_orders
