@@ -21,11 +21,13 @@ from . import (
     template,
     topics,
 )
+from .as_of import as_of
 from .console import print_text
 from .dev import dev
 from .doctor import doctor
 from .guard import GuardedGroup
 from .init import init
+from .moments import TAKES_MINUS
 from .submit import submit
 from .verify_rebuild import verify_rebuild
 
@@ -77,4 +79,5 @@ app.command()(init)
 app.add_typer(generate.app, name="generate")
 app.add_typer(schemas_check.app, name="schemas")
 app.command("verify-rebuild")(verify_rebuild)
+app.command("as-of", context_settings=TAKES_MINUS)(as_of)
 app.command()(doctor)

@@ -17,7 +17,7 @@ from tasker_kafka.topics.names import TopicNames
 
 from .scan import newest_by_key, partitions_of
 
-__all__ = ["TaskFilter", "TaskRow", "list_tasks"]
+__all__ = ["TaskFilter", "TaskRow", "list_tasks", "row_of"]
 
 
 class TaskRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -62,7 +62,7 @@ async def list_tasks(
     """
     held = await newest_by_key(log, await partitions_of(log, names.task_state))
     rows = [
-        _row(record.value, find_plan)
+        row_of(record.value, find_plan)
         for (_, key), record in held.items()
         if key != CHECKPOINT_KEY and record.value is not None
     ]
@@ -70,7 +70,8 @@ async def list_tasks(
     return sorted(found, key=lambda row: (-row.created_at, row.task_id))
 
 
-def _row(value: bytes, find_plan: Callable[[bytes], Plan | None]) -> TaskRow:
+def row_of(value: bytes, find_plan: Callable[[bytes], Plan | None]) -> TaskRow:
+    """The row of a state as the changelog holds it."""
     if codec.kind_of(value) is Stub:
         return _stub_row(codec.decode(value, Stub), find_plan)
     return _head_row(codec.decode_head(value))

@@ -26,7 +26,6 @@ the same rule as the owner did; the horizon it says must be the Checkpoint's.
 from __future__ import annotations
 
 import hashlib
-import sys
 import time
 from collections.abc import Callable
 from contextlib import aclosing
@@ -44,7 +43,16 @@ from tasker_kafka.topics.plans import PlanStore
 from .history import not_found
 from .rebuild_difference import FieldDifference, RebuildDifference, canonical, explain
 from .rebuild_fold import FoldedPartition, plan_named_by
-from .rebuild_log import Accepted, Saved, SavedTable, Stretch, accepted_records, read_table, retained_log
+from .rebuild_log import (
+    Accepted,
+    Saved,
+    SavedTable,
+    Stretch,
+    accepted_records,
+    covered_from_of,
+    read_table,
+    retained_log,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -61,7 +69,6 @@ __all__ = [
 Progress = Callable[[int, int, int], None]
 """Told (partition, records read, records to read) now and then."""
 
-NOTHING_RETAINED = sys.maxsize
 PROGRESS_EVERY = 10_000
 
 
@@ -178,7 +185,7 @@ class _Rebuild:
             self._log, TopicPartition(self._names.transitions, self._partition)
         )  # (2)
         below = 0 if table.checkpoint is None else table.checkpoint.next_command
-        covered_from = await _covered_from(self._log, stretch)
+        covered_from = await covered_from_of(self._log, stretch)
         folded = await self._fold(stretch, below, covered_from)  # (3)
         tasks, log_digest, table_digest, differing = _compare(folded, table)
         first = None
@@ -256,17 +263,6 @@ class _Rebuild:
 def _is_behind(accepted: Accepted, below: int) -> bool:
     """Whether a record lies behind the cut. Of a damaged one nothing is known."""
     return not isinstance(accepted.record, DecodeError) and accepted.record.command_offset >= below
-
-
-async def _covered_from(log: Log, stretch: Stretch) -> int:
-    """Lives that began at or above this command offset are retained whole."""
-    if stretch.begin == 0:
-        return 0
-    async with aclosing(accepted_records(log, stretch)) as records:
-        async for each in records:
-            if not isinstance(each.record, DecodeError):
-                return each.record.command_offset
-    return NOTHING_RETAINED
 
 
 def _compare(folded: FoldedPartition, table: SavedTable) -> tuple[int, bytes, bytes, list[bytes]]:

@@ -6,6 +6,7 @@ Reading is in stretches whose end was asked for before, so that a busy partition
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import NamedTuple
@@ -26,7 +27,19 @@ from tasker_kafka.topics.headers import owner_of
 from tasker_kafka.topics.history import AcceptedHistory, HistoryMark
 from tasker_kafka.topics.log import Isolation, Log, Record, TopicPartition
 
-__all__ = ["Accepted", "Saved", "SavedTable", "Stretch", "accepted_records", "read_table", "retained_log"]
+__all__ = [
+    "Accepted",
+    "Saved",
+    "SavedTable",
+    "Stretch",
+    "accepted_records",
+    "covered_from_of",
+    "read_stretch",
+    "read_table",
+    "retained_log",
+]
+
+NOTHING_RETAINED = sys.maxsize
 
 STALL_SECONDS = 30.0
 FETCH_SECONDS = 1.0
@@ -66,6 +79,8 @@ class Accepted(msgspec.Struct, frozen=True):
     offset: int
     key: bytes
     record: Transitions | Forgotten | DecodeError
+    timestamp: int = 0
+    """Broker time, ms."""
 
 
 async def read_stretch(
@@ -119,23 +134,40 @@ def _hold(held: dict[bytes, Saved], record: Record, wanted: bytes | None) -> Non
         held[key] = Saved(record.offset, record.value)
 
 
-async def retained_log(log: Log, place: TopicPartition) -> Stretch:
+async def retained_log(
+    log: Log, place: TopicPartition, *, start: int | None = None, end: int | None = None
+) -> Stretch:
     """How far a transitions partition reaches, and who was in office where it begins.
+
+    start, end: only from here, only up to there; the default is what is retained, and its end as it is now
 
     Retention may have removed the marker of that owner. Every marker's own offset is its owner's number, so up to
     the first marker that is left, the owner in office is the highest that any record names.
     """
-    begin, end = await log.begin_offset(place), await log.end_offset(place)
+    begin, last = await log.begin_offset(place), await log.end_offset(place)
+    begin = begin if start is None else max(begin, start)
+    end = last if end is None else max(begin, min(end, last))
     if begin == 0:
         return Stretch(place, begin, end, -1)
     owner = -1
-    async with aclosing(read_stretch(log, place, begin, end)) as batches:
+    async with aclosing(read_stretch(log, place, begin, last)) as batches:
         async for records in batches:
             for record in records:
                 if record.key == OWNER_KEY:
                     return Stretch(place, begin, end, owner)
                 owner = max(owner, owner_of(record.headers) or -1)
     return Stretch(place, begin, end, owner)
+
+
+async def covered_from_of(log: Log, stretch: Stretch) -> int:
+    """Lives that began at or above this command offset are retained whole."""
+    if stretch.begin == 0:
+        return 0
+    async with aclosing(accepted_records(log, stretch)) as records:
+        async for each in records:
+            if not isinstance(each.record, DecodeError):
+                return each.record.command_offset
+    return NOTHING_RETAINED
 
 
 async def accepted_records(
@@ -160,7 +192,7 @@ async def accepted_records(
                     raise
                 except DecodeError as error:
                     if history.see(record):
-                        yield Accepted(record.offset, key, error)
+                        yield Accepted(record.offset, key, error, record.timestamp)
                     continue
                 if history.accept(record, decoded) and not isinstance(decoded, OwnerMarker):
-                    yield Accepted(record.offset, key, decoded)
+                    yield Accepted(record.offset, key, decoded, record.timestamp)

@@ -13,15 +13,22 @@ from .workers import Workforce
 __all__ = ["describe_queue", "duration_text", "find_waits"]
 
 
-def find_waits(report: TaskReport, plan: Plan, workforce: Workforce, now: int) -> tuple[WaitReport, ...]:
-    """Every reason why something of an open (or failed) task does not move, in the order of its steps."""
+def find_waits(
+    report: TaskReport, plan: Plan, workforce: Workforce | None, now: int
+) -> tuple[WaitReport, ...]:
+    """Every reason why something of an open (or failed) task does not move, in the order of its steps.
+
+    workforce: None where the workers of `now` (ms) are not known, because it is past
+    """
     if report.state in CLOSED_TASK_STATES - {TaskStatus.ERROR}:
         return ()
     return tuple(_waits(report, plan, workforce, now))
 
 
-def describe_queue(queue: str, handler: str, workforce: Workforce) -> tuple[str, str]:
+def describe_queue(queue: str, handler: str, workforce: Workforce | None) -> tuple[str, str]:
     """(worker or handler, sentence): whom a dispatch on `queue` for `handler` waits for."""
+    if workforce is None:
+        return "worker", f"waits for a worker of steps.{queue}; who served it then is not in the log"
     serving = workforce.serving(queue)
     if not serving:
         return "worker", f"nobody consumes steps.{queue}: start `tasker worker` with that queue"
@@ -40,7 +47,7 @@ def duration_text(milliseconds: int) -> str:
     return f"{seconds} s"
 
 
-def _waits(report: TaskReport, plan: Plan, workforce: Workforce, now: int) -> Iterator[WaitReport]:
+def _waits(report: TaskReport, plan: Plan, workforce: Workforce | None, now: int) -> Iterator[WaitReport]:
     if report.state is TaskStatus.PENDING and report.next_due_at is not None:
         due = duration_text(report.next_due_at - now)
         yield WaitReport(step=None, waits_for="not_before", message=f"starts in {due}, as the request asked")
@@ -57,7 +64,7 @@ def _waits(report: TaskReport, plan: Plan, workforce: Workforce, now: int) -> It
 def _step_wait(
     step: StepReport,
     steps: dict[str, StepReport],
-    workforce: Workforce,
+    workforce: Workforce | None,
     now: int,
     *,
     is_full: bool,
@@ -81,7 +88,7 @@ def _step_wait(
     return None
 
 
-def _enqueued(step: StepReport, workforce: Workforce, now: int) -> WaitReport:
+def _enqueued(step: StepReport, workforce: Workforce | None, now: int) -> WaitReport:
     since = step.history[-1].granted_at if step.history else now
     kind, why = describe_queue(step.queue, step.handler, workforce)
     return WaitReport(
@@ -92,7 +99,7 @@ def _enqueued(step: StepReport, workforce: Workforce, now: int) -> WaitReport:
     )
 
 
-def _retrying(step: StepReport, workforce: Workforce, now: int) -> WaitReport:
+def _retrying(step: StepReport, workforce: Workforce | None, now: int) -> WaitReport:
     due = duration_text((step.next_retry_at or now) - now)
     message = f"attempt {step.attempts + 1} is due in {due}"
     if step.history and step.history[-1].outcome == Outcome.RETURNED:
