@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import re
-from datetime import datetime
-from typing import TYPE_CHECKING, Annotated, Final, NamedTuple
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
+
+from .options import parse_moment
 
 if TYPE_CHECKING:
     from tasker_kafka.handlers.delivery.journey import FailureClass
@@ -36,7 +36,9 @@ Places = Annotated[
 ]
 Namespace = Annotated[
     list[str] | None,
-    typer.Option("--namespace", help="Letters of this namespace's queue; group:NAME for a group's own."),
+    typer.Option(
+        "--namespace", help="Letters of this namespace's events, in any queue; group:NAME for a group's own."
+    ),
 ]
 Group = Annotated[str | None, typer.Option("--group", help="Letters of this subscriber group.")]
 Subscription = Annotated[str | None, typer.Option("--subscription", help="Of this subscription of it.")]
@@ -57,9 +59,6 @@ Since = Annotated[
     str | None, typer.Option("--since", help="Died then or later: 2026-01-31T09:30Z, or 30m, 2h, 7d ago.")
 ]
 Until = Annotated[str | None, typer.Option("--until", help="Died before; as --since.")]
-
-_AGO: Final = re.compile(r"(\d{1,6})([smhd])")
-_UNIT_MS: Final = {"s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 
 
 class LetterOptions(NamedTuple):
@@ -90,8 +89,6 @@ class LetterOptions(NamedTuple):
 
         places = frozenset(map(parse_place, self.places)) if self.places else None
         queues = frozenset(self.namespaces) if self.namespaces else None
-        if queues is None and places is not None:
-            queues = frozenset(each.queue for each in places)
         return LetterFilter(
             queues=queues,
             places=places,
@@ -119,19 +116,3 @@ def failure_class(text: str) -> FailureClass:
             f"{text!r} is no class; there are {', '.join(each.value for each in FailureClass)}",
             param_hint="--class",
         ) from None
-
-
-def parse_moment(text: str, now_ms: int) -> int:
-    """Milliseconds since 1970 of a time with its zone, or of `2h` ago. BadParameter says what is taken."""
-    ago = _AGO.fullmatch(text)
-    if ago is not None:
-        return now_ms - int(ago[1]) * _UNIT_MS[ago[2]]
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        moment = None
-    if moment is None or moment.tzinfo is None:
-        raise typer.BadParameter(
-            f"{text!r} is no time: give it with its zone, as 2026-01-31T09:30Z, or how long ago, as 2h or 7d"
-        )
-    return round(moment.timestamp() * 1000)

@@ -2,58 +2,73 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any, NamedTuple
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from .console import print_json, print_text
 from .exits import CommandExit
 from .guard import run
-from .options import current_actor
+from .options import Actor, AsJson, Reason, Timeout, WaitForAnswer, current_actor
 from .session import Session, in_session
 
 if TYPE_CHECKING:
-    from tasker_kafka.schemas.records import Answer
-    from tasker_kafka.topics.client import TaskClient
+    from tasker_kafka.schemas.words import OperatorAction
+    from tasker_kafka.topics.operators import CommandDetails, CommandOptions
 
-__all__ = ["Orders", "operate"]
+__all__ = ["Orders", "is_done", "operate"]
+
+ExpectedSeq = Annotated[
+    int | None,
+    typer.Option("--expected-seq", min=0, help="Refuse if the task has moved on from this seq by then."),
+]
+CommandId = Annotated[
+    str | None,
+    typer.Option(
+        "--command-id", help="A UUID; sent again, the same id is the same command. Default: a new one."
+    ),
+]
 
 
-class Orders(NamedTuple):
-    """What every operator command's options say."""
+@dataclass(frozen=True)
+class Orders:
+    """The options of every operator command."""
 
-    reason: str
-    actor: str | None
-    wait: bool
-    timeout: float
-    as_json: bool
+    reason: Reason = ""
+    actor: Actor = None
+    expected_seq: ExpectedSeq = None
+    command_id: CommandId = None
+    wait: WaitForAnswer = True
+    timeout: Timeout = 30.0
+    as_json: AsJson = False
 
-    def options(self) -> dict[str, Any]:
+    def options(self, command_id: bytes) -> CommandOptions:
         """As the client takes them."""
         return {
             "reason": self.reason,
             "actor": self.actor or current_actor(),
+            "expected_seq": self.expected_seq,
+            "command_id": command_id,
             "wait": self.wait,
             "timeout": self.timeout,
         }
 
 
-def operate(
-    task: str, orders: Orders, command: Callable[[TaskClient, bytes], Awaitable[Answer | None]]
-) -> None:
+def operate(task: str, action: OperatorAction, details: CommandDetails, orders: Orders) -> None:
     """Send one command about a task and report its answer."""
     from tasker_kafka.schemas.errors import CommandRejected
-    from tasker_kafka.schemas.identity import parse_id
+    from tasker_kafka.schemas.identity import format_id, new_request_id, parse_id
 
     task_id = parse_id(task)
+    command_id = new_request_id() if orders.command_id is None else parse_id(orders.command_id)
 
     async def work(session: Session) -> tuple[str | None, str]:
         from tasker_kafka.topics.client import TaskClient
 
         async with TaskClient(session.log, session.names) as client:
             try:
-                answer = await command(client, task_id)
+                answer = await client.command(task_id, action, details, **orders.options(command_id))
             except CommandRejected as error:
                 return error.code, str(error)
         return (None, "sent; not waited for") if answer is None else (answer.code, answer.message)
@@ -61,7 +76,15 @@ def operate(
     code, message = run(in_session(work))
     is_refused = code is not None and not is_done(code)
     if orders.as_json:
-        print_json({"task_id": task, "code": code, "message": message, "is_refused": is_refused})
+        print_json(
+            {
+                "task_id": task,
+                "command_id": format_id(command_id),
+                "code": code,
+                "message": message,
+                "is_refused": is_refused,
+            }
+        )
     else:
         print_text(": ".join(part for part in (code, message) if part))
     if is_refused:

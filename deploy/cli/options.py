@@ -3,20 +3,35 @@
 from __future__ import annotations
 
 import getpass
+import re
 import socket
-from typing import Annotated
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Annotated, Final
 
 import typer
 
 __all__ = [
     "Actor",
     "AsJson",
+    "DryRun",
     "Limit",
+    "Namespace",
+    "Projection",
     "Reason",
+    "Since",
+    "States",
+    "Tags",
     "TaskId",
+    "TemplateName",
+    "Text",
     "Timeout",
+    "Until",
     "WaitForAnswer",
     "current_actor",
+    "known_states",
+    "parse_moment",
+    "state_words",
 ]
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON (docs/reference/cli.md gives the shapes).")]
@@ -30,6 +45,50 @@ WaitForAnswer = Annotated[
 Timeout = Annotated[float, typer.Option("--timeout", min=0, help="Seconds to wait at most.")]
 Limit = Annotated[int, typer.Option("--limit", min=1, help="Rows at most.")]
 TaskId = Annotated[str, typer.Argument(metavar="TASK", help="Task id, as `tasker task list` shows it.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what each would be answered now; send nothing.")]
+Projection = Annotated[
+    bool,
+    typer.Option(
+        "--projection", help="Ask the projection's store, not the log: faster, and a moment behind."
+    ),
+]
+
+
+def state_words() -> list[str]:
+    """Every state of a task. Its coarse statuses are among them."""
+    from tasker_kafka.schemas.words import TaskStatus
+
+    return [str(each) for each in TaskStatus]
+
+
+def complete_state(incomplete: str) -> Iterator[str]:
+    """The states that begin so."""
+    return (each for each in state_words() if each.startswith(incomplete))
+
+
+States = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--state",
+        help="In this state, or coarse status; repeatable: any of them.",
+        autocompletion=complete_state,
+    ),
+]
+Namespace = Annotated[str | None, typer.Option("--namespace", help="Of this namespace only.")]
+TemplateName = Annotated[str | None, typer.Option("--template", help="Of this template only.")]
+Tags = Annotated[list[str] | None, typer.Option("--tag", help="With this tag; repeatable: all of them.")]
+Text = Annotated[
+    str | None,
+    typer.Option("--text", help="With this text in context, reason, correlation id or idempotency key."),
+]
+Since = Annotated[
+    str | None,
+    typer.Option("--since", help="Created since then: a time with its zone, or how long ago, as 2h or 7d."),
+]
+Until = Annotated[str | None, typer.Option("--until", help="Created before then; as --since.")]
+
+_AGO: Final = re.compile(r"(\d{1,6})([smhd])")
+_UNIT_MS: Final = {"s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 
 
 def current_actor() -> str:
@@ -39,3 +98,30 @@ def current_actor() -> str:
     except (KeyError, OSError):
         user = "unknown"
     return f"{user}@{socket.gethostname()}"
+
+
+def known_states(states: list[str] | None) -> tuple[str, ...]:
+    """The states themselves. BadParameter for a word that is none."""
+    known = state_words()
+    for state in states or ():
+        if state not in known:
+            raise typer.BadParameter(
+                f"{state!r} is no state; one of {', '.join(known)}", param_hint="--state"
+            )
+    return tuple(states or ())
+
+
+def parse_moment(text: str, now_ms: int) -> int:
+    """Milliseconds since 1970 of a time with its zone, or of `2h` ago. BadParameter says what is taken."""
+    ago = _AGO.fullmatch(text)
+    if ago is not None:
+        return now_ms - int(ago[1]) * _UNIT_MS[ago[2]]
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        moment = None
+    if moment is None or moment.tzinfo is None:
+        raise typer.BadParameter(
+            f"{text!r} is no time: give it with its zone, as 2026-01-31T09:30Z, or how long ago, as 2h or 7d"
+        )
+    return round(moment.timestamp() * 1000)

@@ -11,7 +11,7 @@ from tasker_kafka.schemas.words import ReceiptOutcome
 from . import session
 from .console import note, print_json, print_table, print_text
 from .guard import run
-from .options import AsJson, Limit
+from .options import AsJson, Limit, parse_moment
 from .run_roles import LogLevel, start
 from .session import Session, in_session
 
@@ -85,8 +85,6 @@ def show(
 
     async def work(session: Session) -> EventReceipts:
         from tasker_kafka.handlers.delivery.receipt_query import read_receipts as read
-
-        from .dlq_options import parse_moment
 
         since_ms = None if since is None else parse_moment(since, session.log.now_ms())
         return await read(session.log, session.names, event_id, namespace=namespace, since_ms=since_ms)

@@ -8,8 +8,11 @@ from typing import Annotated, Any
 
 import typer
 
+from tasker_kafka.schemas.words import OperatorAction
+
 from .operate import Orders, operate
-from .options import Actor, AsJson, Reason, TaskId, Timeout, WaitForAnswer
+from .options import TaskId
+from .spreading import spread
 
 __all__ = ["app"]
 
@@ -20,72 +23,47 @@ Step = Annotated[str, typer.Argument(metavar="STEP", help="Name of the step.")]
 Result = Annotated[
     str, typer.Option("--result", help="The step's result: JSON, or @FILE. Children read it as usual.")
 ]
+MaxAttempts = Annotated[
+    int, typer.Argument(metavar="ATTEMPTS", min=1, help="Attempts of the step's budget, those made included.")
+]
 
 
 @app.command()
-def retry(
-    task: TaskId,
-    steps: Steps,
-    *,
-    reason: Reason = "",
-    actor: Actor = None,
-    wait: WaitForAnswer = True,
-    timeout: Timeout = 30.0,
-    as_json: AsJson = False,
-) -> None:
+@spread
+def retry(task: TaskId, steps: Steps, orders: Orders) -> None:
     """Try failed or cancelled steps again, with a new budget of attempts; reopens the task."""
-    orders = Orders(reason, actor, wait, timeout, as_json)
-    operate(task, orders, lambda client, task_id: client.retry(task_id, *steps, **orders.options()))
+    operate(task, OperatorAction.RETRY_STEP, {"steps": steps}, orders)
 
 
 @app.command()
-def resolve(
-    task: TaskId,
-    steps: Steps,
-    *,
-    reason: Reason = "",
-    actor: Actor = None,
-    wait: WaitForAnswer = True,
-    timeout: Timeout = 30.0,
-    as_json: AsJson = False,
-) -> None:
+@spread
+def resolve(task: TaskId, steps: Steps, orders: Orders) -> None:
     """Declare steps dealt with, without a result; this is also how to skip one. Their children may run."""
-    orders = Orders(reason, actor, wait, timeout, as_json)
-    operate(task, orders, lambda client, task_id: client.resolve(task_id, *steps, **orders.options()))
+    operate(task, OperatorAction.RESOLVE_STEP, {"steps": steps}, orders)
 
 
 @app.command()
-def complete(
-    task: TaskId,
-    step: Step,
-    *,
-    result: Result = "null",
-    reason: Reason = "",
-    actor: Actor = None,
-    wait: WaitForAnswer = True,
-    timeout: Timeout = 30.0,
-    as_json: AsJson = False,
-) -> None:
+@spread
+def complete(task: TaskId, step: Step, orders: Orders, result: Result = "null") -> None:
     """Complete a step by hand, with a result. Cancel a running step first."""
-    orders = Orders(reason, actor, wait, timeout, as_json)
     value = read_result(result)
-    operate(task, orders, lambda client, task_id: client.complete(task_id, step, value, **orders.options()))
+    operate(
+        task, OperatorAction.COMPLETE_STEP, {"steps": [step], "result": value, "has_result": True}, orders
+    )
 
 
 @app.command()
-def cancel(
-    task: TaskId,
-    steps: Steps,
-    *,
-    reason: Reason = "",
-    actor: Actor = None,
-    wait: WaitForAnswer = True,
-    timeout: Timeout = 30.0,
-    as_json: AsJson = False,
-) -> None:
+@spread
+def cancel(task: TaskId, steps: Steps, orders: Orders) -> None:
     """Cancel steps; a running handler is told. Their children cannot run until someone retries or resolves them."""
-    orders = Orders(reason, actor, wait, timeout, as_json)
-    operate(task, orders, lambda client, task_id: client.cancel(task_id, *steps, **orders.options()))
+    operate(task, OperatorAction.CANCEL_STEP, {"steps": steps}, orders)
+
+
+@app.command("set-max-attempts")
+@spread
+def set_max_attempts(task: TaskId, step: Step, attempts: MaxAttempts, orders: Orders) -> None:
+    """Give a step another limit of attempts."""
+    operate(task, OperatorAction.SET_MAX_ATTEMPTS, {"steps": [step], "max_attempts": attempts}, orders)
 
 
 def read_result(text: str) -> Any:

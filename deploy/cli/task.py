@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from . import task_views
-from .console import print_json, print_table
+from . import task_acts, task_views
+from .choosing import Chosen, rows_of_log
+from .console import note, print_json, print_table
 from .exits import CommandExit
 from .guard import run
-from .operate import Orders, operate
-from .options import Actor, AsJson, Limit, Reason, TaskId, Timeout, WaitForAnswer
+from .options import AsJson, Limit, TaskId
 from .session import Session, in_session
+from .spreading import spread
 from .template import GraphFormat, print_graph
 
 if TYPE_CHECKING:
-    from tasker_kafka.deploy.reading import TaskReport, TaskRow
+    from tasker_kafka.deploy.reading import TaskReport
     from tasker_kafka.schemas.plan import Plan
 
 __all__ = ["app"]
@@ -30,24 +31,10 @@ Full = Annotated[
 
 
 @app.command("list")
-def list_tasks(
-    state: Annotated[str | None, typer.Option(help="A state, or a coarse status.")] = None,
-    namespace: Annotated[str | None, typer.Option(help="Of this namespace only.")] = None,
-    template: Annotated[str | None, typer.Option(help="Of this template only.")] = None,
-    limit: Limit = 50,
-    as_json: AsJson = False,
-) -> None:
+@spread
+def list_tasks(chosen: Chosen, limit: Limit = 50, as_json: AsJson = False) -> None:
     """Tasks, newest first, as of the last checkpoints (under a second ago)."""
-
-    async def work(session: Session) -> list[TaskRow]:
-        from tasker_kafka.deploy.reading import TaskFilter
-        from tasker_kafka.deploy.reading import list_tasks as read
-
-        wanted = TaskFilter(state=known_state(state), namespace=namespace, template=template)
-        async with session.plans() as store:
-            return await read(session.log, session.names, store.get, wanted)
-
-    rows = run(in_session(work))
+    rows = run(in_session(lambda session: rows_of_log(session, chosen)))
     if as_json:
         from tasker_kafka.deploy.reading import jsonable
 
@@ -55,8 +42,6 @@ def list_tasks(
         return
     print_table(task_views.LIST_COLUMNS, map(task_views.list_row, rows[:limit]), empty="no tasks")
     if len(rows) > limit:
-        from .console import note
-
         note(f"{len(rows) - limit} more: raise --limit, or filter")
 
 
@@ -105,49 +90,11 @@ def graph(
     print_graph(plan, {step.name: step.state for step in report.steps}, form)
 
 
-@app.command()
-def cancel(
-    task: TaskId,
-    *,
-    reason: Reason = "",
-    actor: Actor = None,
-    wait: WaitForAnswer = True,
-    timeout: Timeout = 30.0,
-    as_json: AsJson = False,
-) -> None:
-    """Cancel the task and every unfinished step; running handlers are told."""
-    orders = Orders(reason, actor, wait, timeout, as_json)
-    operate(task, orders, lambda client, task_id: client.cancel(task_id, **orders.options()))
-
-
-@app.command()
-def retry(
-    task: TaskId,
-    *,
-    reason: Reason = "",
-    actor: Actor = None,
-    wait: WaitForAnswer = True,
-    timeout: Timeout = 30.0,
-    as_json: AsJson = False,
-) -> None:
-    """Try every failed or cancelled step again, with a new budget of attempts; reopens the task."""
-    orders = Orders(reason, actor, wait, timeout, as_json)
-    operate(task, orders, lambda client, task_id: client.retry(task_id, **orders.options()))
-
-
-@app.command()
-def resolve(
-    task: TaskId,
-    *,
-    reason: Reason = "",
-    actor: Actor = None,
-    wait: WaitForAnswer = True,
-    timeout: Timeout = 30.0,
-    as_json: AsJson = False,
-) -> None:
-    """Declare a blocked or failed task dealt with."""
-    orders = Orders(reason, actor, wait, timeout, as_json)
-    operate(task, orders, lambda client, task_id: client.resolve(task_id, **orders.options()))
+app.command()(task_acts.cancel)
+app.command()(task_acts.retry)
+app.command()(task_acts.resolve)
+app.command("set-reason")(task_acts.set_reason)
+app.command("set-tags")(task_acts.set_tags)
 
 
 # ---------------------------------------------------------------------------------------------- reading
@@ -186,13 +133,3 @@ async def follow(session: Session, task: str, interval: float, *, is_live: bool)
             if report.closed_at is not None:
                 return report
             await asyncio.sleep(interval)
-
-
-def known_state(state: str | None) -> str | None:
-    """The state itself. BadParameter for a word that is none."""
-    from tasker_kafka.schemas.words import TaskStatus
-
-    known: list[Any] = list(TaskStatus)
-    if state is not None and state not in known:
-        raise typer.BadParameter(f"{state!r} is no state; one of {', '.join(known)}", param_hint="--state")
-    return state

@@ -1,15 +1,21 @@
-"""The list of tasks: the newest state of each key of the changelog, of which only the head is decoded."""
+"""The list of tasks: the newest state of each key of the changelog.
+
+Only the head of a state is decoded, unless the filter asks for what lies behind it. Of a final task only a stub is
+left, which knows no tags and no text: filters by those find open and failed tasks (the projection finds all).
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Container
 
 import msgspec
 
-from tasker_kafka.schemas.codec import codec
+from tasker_kafka.schemas.codec import codec, decode_state
 from tasker_kafka.schemas.plan import Plan
-from tasker_kafka.schemas.records import CHECKPOINT_KEY
-from tasker_kafka.schemas.state import Stub, TaskHead
+from tasker_kafka.schemas.records import CHECKPOINT_KEY, Checkpoint, Value
+from tasker_kafka.schemas.redaction import redact, redact_text
+from tasker_kafka.schemas.state import Stub, TaskHead, TaskState
 from tasker_kafka.schemas.words import TaskStatus
 from tasker_kafka.streams.domain.views import coarse_task_status
 from tasker_kafka.topics.log import Log
@@ -17,7 +23,7 @@ from tasker_kafka.topics.names import TopicNames
 
 from .scan import newest_by_key, partitions_of
 
-__all__ = ["TaskFilter", "TaskRow", "list_tasks", "row_of"]
+__all__ = ["TaskFilter", "TaskRow", "list_tasks", "row_of", "saved_states"]
 
 
 class TaskRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -38,18 +44,40 @@ class TaskRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TaskFilter(msgspec.Struct, frozen=True, kw_only=True):
-    """Which tasks are wanted; None: any. `state` is a state or a coarse status."""
+    """Which tasks are wanted; None and (): any."""
 
     namespace: str | None = None
     template: str | None = None
-    state: str | None = None
+    states: tuple[str, ...] = ()
+    """States or coarse statuses, any of them."""
+    tags: tuple[str, ...] = ()
+    """All of them."""
+    text: str | None = None
+    """In the context (secrets hidden), reason, correlation id or idempotency key, whatever the case."""
+    since: int | None = None
+    """Created then or later, ms."""
+    until: int | None = None
+    """Created before then, ms."""
 
     def matches(self, row: TaskRow) -> bool:
-        """Whether the row is wanted."""
+        """Whether the row is wanted, as far as it tells."""
         return (
             self.namespace in (None, row.namespace)
             and self.template in (None, row.template)
-            and self.state in (None, row.state, row.status)
+            and (not self.states or row.state in self.states or row.status in self.states)
+            and (self.since is None or row.created_at >= self.since)
+            and (self.until is None or row.created_at < self.until)
+        )
+
+    def matches_value(self, value: bytes) -> bool:
+        """Whether the state itself is wanted: tags and text."""
+        if not self.tags and self.text is None:
+            return True
+        if codec.kind_of(value) is Stub:
+            return False
+        state = codec.decode(value, TaskState)
+        return frozenset(self.tags).issubset(state.tags) and (
+            self.text is None or self.text.casefold() in _searched(state)
         )
 
 
@@ -61,13 +89,45 @@ async def list_tasks(
     `find_plan` names the template of a stub by its plan hash.
     """
     held = await newest_by_key(log, await partitions_of(log, names.task_state))
-    rows = [
-        row_of(record.value, find_plan)
+    found = [
+        row
         for (_, key), record in held.items()
-        if key != CHECKPOINT_KEY and record.value is not None
+        if key != CHECKPOINT_KEY
+        and record.value is not None
+        and wanted.matches(row := row_of(record.value, find_plan))
+        and wanted.matches_value(record.value)
     ]
-    found = [row for row in rows if wanted.matches(row)]
     return sorted(found, key=lambda row: (-row.created_at, row.task_id))
+
+
+async def saved_states(
+    log: Log, names: TopicNames, wanted: Container[bytes]
+) -> dict[bytes, TaskState | Stub]:
+    """The whole states of these tasks, as of the partitions' last checkpoints; unknown tasks are left out."""
+    held = await newest_by_key(log, await partitions_of(log, names.task_state))
+    found: dict[bytes, TaskState | Stub] = {}
+    for (_, key), record in held.items():
+        if key in wanted and record.value is not None:
+            state = decode_state(record.value)
+            if not isinstance(state, Checkpoint):
+                found[key] = state
+    return found
+
+
+def _searched(state: TaskState) -> str:
+    """Everything that a text is looked for in. A context that lies in the payloads topic is not."""
+    parts = (_shown(state.context), state.reason, state.correlation_id, state.idempotency_key or "")
+    return "\n".join(parts).casefold()
+
+
+def _shown(context: Value) -> str:
+    """A context as people may see it: secrets hidden, letters as letters, however its sender escaped them."""
+    if not isinstance(context, bytes):
+        return ""
+    try:
+        return json.dumps(redact(json.loads(context)), ensure_ascii=False)
+    except (ValueError, RecursionError):
+        return redact_text(context.decode(errors="replace"))
 
 
 def row_of(value: bytes, find_plan: Callable[[bytes], Plan | None]) -> TaskRow:

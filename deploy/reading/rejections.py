@@ -35,8 +35,8 @@ class RejectionRow(msgspec.Struct, frozen=True, kw_only=True):
     """`namespace/name` where the original is a readable request."""
     request: Any = None
     """The original request, decoded and redacted; None where it is not readable."""
-    original: bytes | None = None
-    """The original bytes as they are, where they were asked for; hexadecimal in JSON."""
+    original: str | None = None
+    """The original bytes in hexadecimal, where they were asked for (as text: 16 bytes would read as an id)."""
 
 
 async def list_rejections(
@@ -92,7 +92,7 @@ def _row(record: Record, *, with_request: bool = False, with_original: bool = Fa
         request_id=said.request_id,
         template=None if request is None else f"{request.namespace}/{request.name}",
         request=_request_json(request) if with_request and request is not None else None,
-        original=said.value if with_original else None,
+        original=said.value.hex() if with_original and said.value is not None else None,
     )
 
 

@@ -318,11 +318,11 @@ class TestList:
             written = await WrittenLog(chain()).open()
             plans = PlanStore(written.log, written.names)
             await plans.start()
-            await written.start(chain())
-            done = await written.start(chain())
+            await written.start(chain(), tags=("vip", "red"))
+            done = await written.start(chain(), tags=("vip",))
             await written.succeed(done, "first")
             await written.succeed(done, "second")
-            failed = await written.start(chain())
+            failed = await written.start(chain(), {"colour": "Grün", "password": "hunter2"}, tags=("bulk",))
             await written.fail(failed, "first")
             forgotten = await written.start(chain())
             await written.checkpoint()
@@ -343,13 +343,23 @@ class TestList:
     @pytest.mark.parametrize(
         ("wanted", "count"),
         [
-            ({"state": "error"}, 1),
+            ({"states": ("error",)}, 1),
+            ({"states": ("error", "complete")}, 2),
             ({"namespace": "shop"}, 3),
             ({"namespace": "other"}, 0),
-            ({"template": "order", "state": "complete"}, 1),
+            ({"template": "order", "states": ("complete",)}, 1),
+            ({"tags": ("vip",)}, 1),
+            ({"tags": ("vip", "red")}, 1),
+            ({"tags": ("blue",)}, 0),
+            ({"text": "gRün"}, 1),
+            ({"text": "hunter2"}, 0),  # a secret is not to be found
+            ({"text": "grün", "tags": ("vip",)}, 0),
+            ({"since": 0}, 3),
+            ({"until": 0}, 0),
+            ({"since": 0, "until": 10**14, "states": ("in_progress",)}, 1),
         ],
     )
-    def test_filters(self, wanted: dict[str, str], count: int) -> None:
+    def test_filters(self, wanted: dict[str, Any], count: int) -> None:
         assert len(self.rows(**wanted)) == count
 
 

@@ -1,0 +1,45 @@
+"""A progress bar on standard error, where that is a terminal; elsewhere nothing, so that logs stay clean."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import AbstractContextManager
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+if TYPE_CHECKING:
+    from rich.progress import Progress as RichProgress
+    from rich.progress import TaskID
+
+__all__ = ["Progress"]
+
+
+class Progress(AbstractContextManager["Progress"]):
+    """Bars by name: `show("tasks", 3, 10)`. Rich is loaded only where a bar is drawn."""
+
+    def __init__(self) -> None:
+        self._drawn: RichProgress | None = None
+        self._bars: dict[str, TaskID] = {}
+
+    def __enter__(self) -> Self:
+        if sys.stderr.isatty():
+            from rich.console import Console
+            from rich.progress import Progress as Drawn
+
+            self._drawn = Drawn(console=Console(stderr=True), transient=True)
+            self._drawn.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._drawn is not None:
+            self._drawn.stop()
+
+    def show(self, name: str, done: int, whole: int | None) -> None:
+        """How far the work of this name is; `whole` None: nobody knows how much it is."""
+        if self._drawn is None:
+            return
+        if name not in self._bars:
+            self._bars[name] = self._drawn.add_task(name, total=whole)
+        self._drawn.update(self._bars[name], completed=done, total=whole)
