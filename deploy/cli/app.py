@@ -8,6 +8,7 @@ import typer
 
 from . import (
     broker,
+    catalog,
     config,
     dlq,
     generate,
@@ -15,6 +16,7 @@ from . import (
     rejections,
     run_roles,
     schemas_check,
+    stale,
     step,
     subscriber,
     task,
@@ -72,8 +74,10 @@ app.add_typer(task.app, name="task")
 app.add_typer(step.app, name="step")
 app.add_typer(template.app, name="template")
 app.add_typer(rejections.app, name="rejections")
+app.add_typer(stale.app, name="stale")
 app.add_typer(dlq.app, name="dlq")
 app.add_typer(receipts.app, name="receipts")
+app.add_typer(catalog.app, name="catalog")
 app.add_typer(config.app, name="config")
 app.command()(init)
 app.add_typer(generate.app, name="generate")
