@@ -21,6 +21,7 @@ from .theme import sign_of, state_class
 __all__ = [
     "EMPTY",
     "Markup",
+    "Number",
     "chip",
     "cut",
     "facts",
@@ -38,6 +39,12 @@ EMPTY: Final = Markup("")
 NOTHING: Final = Markup('<span class="nothing">–</span>')
 SHOWN_JSON: Final = 200_000
 """Characters of one value that a page shows; the API gives it whole."""
+
+
+class Number(str):
+    """The head of a column of numbers: it stands over their last digits."""
+
+    __slots__ = ()
 
 
 def tag(name: str, /, *children: object, **attributes: object) -> Markup:
@@ -114,7 +121,10 @@ def table(
 ) -> Markup:
     """A table that scrolls in a frame of its own. `caption` is read out, not drawn; `rows` are `<tr>` elements."""
     body = [*rows]
-    heads = [tag("th", each, scope="col") for each in columns]
+    heads = [
+        tag("th", each, scope="col", class_="number" if isinstance(each, Number) else None)
+        for each in columns
+    ]
     if not body:
         body = [tag("tr", tag("td", empty, colspan=len(heads), class_="empty"))]
     drawn = tag(
