@@ -12,6 +12,7 @@ from . import (
     config,
     dlq,
     generate,
+    projection,
     receipts,
     rejections,
     run_roles,
@@ -32,6 +33,7 @@ from .init import init
 from .moments import TAKES_MINUS
 from .submit import submit
 from .verify_rebuild import verify_rebuild
+from .what_if import what_if
 
 __all__ = ["app"]
 
@@ -78,10 +80,12 @@ app.add_typer(stale.app, name="stale")
 app.add_typer(dlq.app, name="dlq")
 app.add_typer(receipts.app, name="receipts")
 app.add_typer(catalog.app, name="catalog")
+app.add_typer(projection.app, name="projection")
 app.add_typer(config.app, name="config")
 app.command()(init)
 app.add_typer(generate.app, name="generate")
 app.add_typer(schemas_check.app, name="schemas")
 app.command("verify-rebuild")(verify_rebuild)
 app.command("as-of", context_settings=TAKES_MINUS)(as_of)
+app.command("what-if")(what_if)
 app.command()(doctor)

@@ -12,9 +12,11 @@ from in one transaction, so it is a prefix of the log at every moment, and says 
 
 from __future__ import annotations
 
+from .delay import measure
 from .projector import Progress, Projector, ProjectorSettings
 from .queries import BadCursor
 from .reads import Reads
+from .rebuild import Rebuilt, rebuild
 from .shapes import (
     BottleneckRow,
     ChangedTask,
@@ -57,6 +59,7 @@ __all__ = [
     "Projector",
     "ProjectorSettings",
     "Reads",
+    "Rebuilt",
     "ReceiptOfEvent",
     "Spread",
     "StepLoad",
@@ -67,4 +70,6 @@ __all__ = [
     "TaskPage",
     "TaskQuery",
     "TaskRow",
+    "measure",
+    "rebuild",
 ]

@@ -22,8 +22,8 @@ from .task_fold import TaskFold
 __all__ = ["Draft", "Statements"]
 
 _MESSAGE_LIMIT: Final = 2_000
-_FIRST_WINS: Final = (tables.history, tables.plan, tables.event, tables.fault)
-_LAST_WINS: Final = (tables.task_text, tables.attempt, tables.step, tables.ledger, tables.receipt)
+_FIRST_WINS: Final = (tables.history, tables.event, tables.dead_letter, tables.fault)
+_LAST_WINS: Final = (tables.task_text, tables.attempt, tables.step, tables.receipt)
 
 
 class Statements:
@@ -31,12 +31,13 @@ class Statements:
 
     def __init__(self, dialect: Dialect) -> None:
         self.inserts: dict[str, Prepared] = {
-            each.name: insert_ignoring(each, dialect) for each in (*_FIRST_WINS, tables.task_tag)
+            each.name: insert_ignoring(each, dialect) for each in (*_FIRST_WINS, tables.task_tag, tables.plan)
         }
-        for each in (*_LAST_WINS, tables.task, tables.dead_letter):
+        for each in (*_LAST_WINS, tables.task, tables.ledger):
             self.inserts[each.name] = insert_or_update(each, dialect)
         self.change_task = update_by(tables.task, dialect, CHANGING, ("task_id",))
-        self.change_step = self.inserts[tables.step.name]
+        letter_keys = ("topic", "partition", "offset")
+        self.change_letter = update_by(tables.dead_letter, dialect, ("state",), letter_keys)
 
 
 class Draft:
@@ -46,6 +47,10 @@ class Draft:
         self._now_ms = now_ms
         self.rows: dict[str, list[tuple[Any, ...]]] = defaultdict(list)
         self.folds: dict[bytes, TaskFold] = {}
+        self.ledger: dict[bytes, tuple[Any, ...] | None] = {}
+        """Task → its entry's row; None: it has none any more."""
+        self.letter_states: list[tuple[str, str, int, int]] = []
+        """State, then topic, partition and offset of the letter that has it."""
         self.records = 0
         self.faults = 0
 
@@ -67,8 +72,15 @@ class Draft:
     def write(self, connection: Connection, statements: Statements) -> None:
         """Everything, in the caller's transaction."""
         self._write_tasks(connection, statements)
-        for table in (*_FIRST_WINS, *_LAST_WINS, tables.dead_letter):
+        for table in (*_FIRST_WINS, *_LAST_WINS):
             statements.inserts[table.name].run(connection, self.rows[table.name])
+        statements.change_letter.run(connection, self.letter_states)
+        statements.inserts[tables.ledger.name].run(
+            connection, [each for each in self.ledger.values() if each]
+        )
+        gone = [task_id for task_id, row in self.ledger.items() if row is None]
+        if gone:
+            connection.execute(delete(tables.ledger).where(tables.ledger.c.task_id.in_(gone)))
 
     def _write_tasks(self, connection: Connection, statements: Statements) -> None:
         created: list[tuple[Any, ...]] = []

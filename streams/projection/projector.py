@@ -17,21 +17,22 @@ import msgspec
 from tasker_kafka.schemas.codec import Codec
 from tasker_kafka.schemas.codec import codec as default_codec
 from tasker_kafka.schemas.errors import ConfigurationError, LogError
-from tasker_kafka.schemas.plan import Plan
 from tasker_kafka.topics.log import Batch, Committed, GroupConsumer, Log, TopicPartition
 from tasker_kafka.topics.names import TopicNames
 from tasker_kafka.topics.plans import PlanStore
-from tasker_kafka.topics.releases import is_published
 
+from .answers import LogAnswers
 from .plan_shelf import PlanShelf
+from .retention import remove_old
+from .side_topics import SideTopics
 from .store import Store, StoreUnavailable
 from .writer import Applied, PositionsMoved, Writer
 
 __all__ = ["Progress", "Projector", "ProjectorSettings"]
 
 _LOGGER: Final = logging.getLogger("tasker.projection")
-_ASK_SECONDS: Final = 30.0
-"""How long the writer's thread waits for an answer from the log."""
+_REMOVE_STEPS: Final = 5
+"""Steps of retention before what was fetched has its turn."""
 _MOST_SHORT: Final = 5
 """How often a log that ends before our position is looked at again: a new leader may say so for a moment."""
 
@@ -47,6 +48,8 @@ class ProjectorSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Between two commits to the group."""
     look_seconds: float = 5.0
     """Between two looks for topics of new namespaces."""
+    retention_seconds: float = 60.0
+    """Between two looks for tasks to remove."""
     retry_seconds: float = 1.0
     """After a failure."""
     client_id: str = "tasker-projection"
@@ -65,7 +68,10 @@ class Progress(msgspec.Struct, kw_only=True):
 
 
 class Projector:
-    """Use `run` once; `stop` ends it. `on_progress` is called on the loop after every batch."""
+    """Made on the loop that runs it. Use `run` once; `stop` ends it.
+
+    on_progress: called on the loop after every batch, and when something has to be tried again.
+    """
 
     def __init__(
         self,
@@ -83,19 +89,21 @@ class Projector:
         self._settings = settings
         self._on_progress = on_progress
         self._plans = PlanStore(log, names, codec=codec)
+        answers = LogAnswers(log, names, self._plans)
+        self._side_topics = SideTopics(names, events=settings.events, is_newer=answers.is_newer, codec=codec)
         self._writer = Writer(
             store,
             names,
-            PlanShelf(self._published),
+            PlanShelf(answers.published),
             now_ms=log.now_ms,
-            is_newer=self._is_newer,
+            side_topics=self._side_topics.read,
+            is_newer=answers.is_newer,
             codec=codec,
         )
         self._writing = asyncio.Lock()
         self._stopping = asyncio.Event()
-        self._loop: asyncio.AbstractEventLoop | None = None
         self._short = 0
-        self._known: dict[bytes, bool] = {}
+        self._remove_at = 0.0
         self.progress = Progress()
 
     async def run(self) -> None:
@@ -103,7 +111,6 @@ class Projector:
 
         ConfigurationError when the store is of another log: each needs somebody to act.
         """
-        self._loop = asyncio.get_running_loop()
         started = False
         while not self._stopping.is_set():
             try:
@@ -133,6 +140,7 @@ class Projector:
             commit_at = loop.time() + self._settings.commit_seconds
             look_at = loop.time() + self._settings.look_seconds
             done: dict[TopicPartition, int] = {}
+            await self._remove_old()
             while not self._stopping.is_set():
                 batches = await consumer.fetch(timeout=0.5, max_records=self._settings.batch_records)
                 if batches:
@@ -140,6 +148,8 @@ class Projector:
                 if loop.time() >= commit_at:
                     await _commit(consumer, done)
                     commit_at = loop.time() + self._settings.commit_seconds
+                if loop.time() >= self._remove_at:
+                    await self._remove_old()
                 if loop.time() >= look_at:
                     if await self._topics() != topics:
                         return
@@ -148,8 +158,24 @@ class Projector:
         finally:
             await consumer.close()
 
+    async def _remove_old(self) -> None:
+        """A few steps of retention, with turns for everything else between them."""
+        settings = self._settings
+        loop = asyncio.get_running_loop()
+        self._remove_at = loop.time() + settings.retention_seconds
+        if not settings.retention_ms:
+            return
+        before = self._log.now_ms() - settings.retention_ms
+        for _ in range(_REMOVE_STEPS):
+            async with self._writing:
+                if not await asyncio.to_thread(remove_old, self._store, before):
+                    return
+        self._remove_at = loop.time()
+
     async def _topics(self) -> set[str]:
-        return {self._names.transitions}
+        """What is read now; a namespace's topics come into being with its first template."""
+        there = await self._log.admin().names()
+        return {self._names.transitions} | self._side_topics.wanted(there)
 
     async def _project(
         self, consumer: GroupConsumer, batches: Mapping[TopicPartition, Batch]
@@ -218,30 +244,6 @@ class Projector:
                 await self._stopping.wait()
         except TimeoutError:
             return
-
-    # --------------------------------------------------------------------- asked by the writer's thread
-
-    def _published(self, plan_hash: bytes) -> Plan | None:
-        plan = self._plans.get(plan_hash)
-        if plan is None and self._loop is not None:
-            # Published a moment ago, perhaps: the topics are read side by side.
-            future = asyncio.run_coroutine_threadsafe(self._plans.catch_up(), self._loop)
-            try:
-                future.result(_ASK_SECONDS)
-            except TimeoutError:
-                future.cancel()
-                raise LogError("the published templates cannot be read") from None
-            plan = self._plans.get(plan_hash)
-        return plan
-
-    def _is_newer(self, fingerprint: bytes) -> bool:
-        known = self._known.get(fingerprint)
-        if known is None and self._loop is not None:
-            asked = is_published(self._log, self._names, fingerprint, timeout_ms=int(_ASK_SECONDS * 1000))
-            known = asyncio.run_coroutine_threadsafe(asked, self._loop).result()
-            if len(self._known) < 1_000:
-                self._known[fingerprint] = known
-        return bool(known)
 
 
 class _Listener:

@@ -21,12 +21,20 @@ from tasker_kafka.topics.history import AcceptedRecord
 from tasker_kafka.topics.names import TopicNames
 
 from . import tables
+from .analytics import read_bottlenecks, read_performance
+from .event_reads import read_events, read_ledger, read_ledger_entry
 from .plan_shelf import stored_plan
 from .queries import conditions, cursor_of, row_of, tasks_page
 from .shapes import (
+    BottleneckRow,
     ChangedTask,
     Changes,
+    EventRow,
     FaultRow,
+    LedgerPage,
+    LedgerRow,
+    PerformanceQuery,
+    PerformanceRow,
     PositionRow,
     StepLoad,
     StepRow,
@@ -174,6 +182,30 @@ class Reads:
             )
 
         return await self._read(read)
+
+    # ------------------------------------------------------------------------------- events and figures
+
+    async def events(self, task_id: bytes) -> tuple[EventRow, ...]:
+        """A task's domain events, oldest first, each with its receipts and dead letters."""
+        return await self._read(lambda connection: read_events(connection, task_id))
+
+    async def ledger(
+        self, status: str | None = "pending", *, limit: int = 50, cursor: str | None = None
+    ) -> LedgerPage:
+        """A page of the task DLQ ledger, the newest entry first; status None: all. BadCursor as in `tasks`."""
+        return await self._read(lambda connection: read_ledger(connection, status, limit, cursor))
+
+    async def ledger_entry(self, task_id: bytes) -> LedgerRow | None:
+        """The ledger's entry of a task, whatever its status."""
+        return await self._read(lambda connection: read_ledger_entry(connection, task_id))
+
+    async def performance(self, query: PerformanceQuery) -> tuple[PerformanceRow, ...]:
+        """How closed tasks did, by template version."""
+        return await self._read(lambda connection: read_performance(connection, query))
+
+    async def bottlenecks(self, query: PerformanceQuery, *, limit: int = 50) -> tuple[BottleneckRow, ...]:
+        """How ended attempts did, by step: the slowest first."""
+        return await self._read(lambda connection: read_bottlenecks(connection, query, limit))
 
     # ------------------------------------------------------------------------------------ the store itself
 

@@ -23,7 +23,7 @@ from tasker_kafka.schemas.errors import ConfigurationError, TaskerError
 
 from . import tables
 
-__all__ = ["Store", "StoreUnavailable", "schema_name"]
+__all__ = ["Store", "StoreUnavailable", "database_url", "make_engine", "schema_name"]
 
 _REBUILD: Final = "make it anew from the log: tasker projection rebuild"
 _BUSY_SECONDS: Final = 30.0
@@ -49,9 +49,11 @@ class StoreUnavailable(TaskerError):
 class Store:
     """One database. `open` it; every use is a block of `reading` or `writing`. Safe for threads; the calls block."""
 
-    def __init__(self, engine: Engine, prefix: str) -> None:
+    def __init__(self, engine: Engine, prefix: str, schema: str) -> None:
         self.engine = engine
         self.prefix = prefix
+        self.schema = schema
+        """In PostgreSQL."""
         self.is_sqlite = engine.dialect.name == "sqlite"
         one_moment = (
             {} if self.is_sqlite else {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
@@ -68,9 +70,10 @@ class Store:
         create: make it when it is not there. ConfigurationError when it is not there, is no store of ours, of another
         prefix or of another version; StoreUnavailable when the database does not answer.
         """
-        store = cls(_engine(_url(url_or_path), schema_name(prefix)), prefix)
+        schema = schema_name(prefix)
+        store = cls(make_engine(database_url(url_or_path), schema), prefix, schema)
         try:
-            store._check(create=create)
+            store.check(create=create)
         except BaseException:
             store.close()
             raise
@@ -116,9 +119,20 @@ class Store:
             next_step="see that it runs and has room; it is tried again",
         )
 
+    def tables(self) -> set[str]:
+        """Names of the tables there are, whosever."""
+        with self.reading() as connection:
+            return _tables_in(connection)
+
+    def meta(self) -> dict[str, str]:
+        """What the store says of itself."""
+        with self.reading() as connection:
+            return _meta_in(connection)
+
     # -------------------------------------------------------------------------------- made and checked
 
-    def _check(self, *, create: bool) -> None:
+    def check(self, *, create: bool) -> None:
+        """See `open`."""
         if self.is_sqlite and not create and not Path(self.place).is_file():
             raise self._missing()
         with self.writing() if create else self.reading() as connection:
@@ -143,24 +157,23 @@ class Store:
 
     def _create(self, connection: Connection) -> None:
         if not self.is_sqlite:
-            connection.execute(text(f'CREATE SCHEMA IF NOT EXISTS "{schema_name(self.prefix)}"'))
+            connection.execute(text(f'CREATE SCHEMA IF NOT EXISTS "{self.schema}"'))
         tables.METADATA.create_all(connection)
         values = {
             "schema_version": tables.SCHEMA_VERSION,
             "prefix": self.prefix,
-            "store_id": secrets.token_hex(6),
+            "store_id": self.store_id or secrets.token_hex(6),
+            "generation": secrets.token_hex(6),
         }
         rows = [{"key": key, "value": value} for key, value in values.items()]
         connection.execute(tables.meta.insert(), rows)
 
     def _compare(self, connection: Connection) -> None:
-        rows = connection.execute(select(tables.meta.c.key, tables.meta.c.value)).all()
-        values = {str(row.key): str(row.value) for row in rows}
+        values = _meta_in(connection)
         if (prefix := values.get("prefix")) != self.prefix:
             raise ConfigurationError(
                 f"the projection at {self.place} is of the system {prefix!r}, not of {self.prefix!r}",
-                next_step="name another place in projection.url, or "
-                + _REBUILD.replace("anew", "anew for this system"),
+                next_step="name another place in projection.url",
             )
         if (version := values.get("schema_version")) != tables.SCHEMA_VERSION:
             raise ConfigurationError(
@@ -185,6 +198,11 @@ def schema_name(prefix: str) -> str:
     return f"{name[: _LONGEST_NAME - 13]}_{hashlib.sha256(prefix.encode()).hexdigest()[:12]}"
 
 
+def _meta_in(connection: Connection) -> dict[str, str]:
+    rows = connection.execute(select(tables.meta.c.key, tables.meta.c.value)).all()
+    return {str(row.key): str(row.value) for row in rows}
+
+
 def _tables_in(connection: Connection) -> set[str]:
     inspector: Any = inspect(connection)
     if connection.dialect.name == "sqlite":
@@ -193,7 +211,8 @@ def _tables_in(connection: Connection) -> set[str]:
     return set() if schema is None else set(inspector.get_table_names(schema=schema))
 
 
-def _url(url_or_path: str | Path) -> URL:
+def database_url(url_or_path: str | Path) -> URL:
+    """The address of a database that can hold a store. ConfigurationError for any other."""
     place = str(url_or_path)
     if "://" not in place:
         path = Path(place).expanduser()
@@ -220,7 +239,8 @@ def _bad_url(why: str) -> ConfigurationError:
     )
 
 
-def _engine(url: URL, schema: str) -> Engine:
+def make_engine(url: URL, schema: str) -> Engine:
+    """Connections to it, prepared as the store needs them."""
     if url.get_backend_name() == "sqlite":
         engine = create_engine(
             url,

@@ -36,7 +36,7 @@ from .plan_shelf import PlanShelf
 from .store import Store, StoreUnavailable
 from .task_fold import TaskFold
 
-__all__ = ["Applied", "PositionsMoved", "SideTopics", "Writer"]
+__all__ = ["Applied", "PositionsMoved", "ReadSide", "Writer"]
 
 _LOGGER: Final = logging.getLogger(__name__)
 _HELD_STEPS: Final = 200_000
@@ -44,7 +44,7 @@ _HELD_STEPS: Final = 200_000
 _MOST_IN: Final = 500
 """Ids in one IN list."""
 
-SideTopics = Callable[[TopicPartition, Sequence[Record], Draft], None]
+ReadSide = Callable[[TopicPartition, Sequence[Record], Draft], None]
 """Reads records of topics other than transitions into rows."""
 
 
@@ -80,7 +80,7 @@ class Writer:
         plans: PlanShelf,
         *,
         now_ms: Callable[[], int],
-        side_topics: SideTopics | None = None,
+        side_topics: ReadSide | None = None,
         is_newer: Callable[[bytes], bool] = lambda _: False,
         codec: Codec = default_codec,
     ) -> None:
@@ -95,6 +95,7 @@ class Writer:
         self._marks: dict[TopicPartition, HistoryMark] = {}
         self._held: OrderedDict[bytes, TaskFold] = OrderedDict()
         self._held_steps = 0
+        self._generation = ""
 
     # -------------------------------------------------------------------------------------- positions
 
@@ -103,6 +104,7 @@ class Writer:
         wanted = set(partitions)
         with self._store.reading() as connection:
             rows = connection.execute(select(tables.position)).all()
+            self._generation = _generation(connection)
         stored = {
             TopicPartition(row.topic, row.partition): HistoryMark(
                 row.next_offset, row.owner, row.command_offset
@@ -258,6 +260,10 @@ class Writer:
     ) -> None:
         now = self._now_ms()
         at = tables.position.c
+        if _generation(connection) != self._generation:
+            raise PositionsMoved(
+                "the store was made anew", next_step="nothing: it goes on from where the new one is"
+            )
         for place, mark in marks.items():
             before = self._marks[place]
             records = batches[place].records
@@ -362,6 +368,12 @@ class Writer:
         while self._held_steps > _HELD_STEPS and len(self._held) > 1:
             _, fold = self._held.popitem(last=False)
             self._held_steps -= _size(fold)
+
+
+def _generation(connection: Connection) -> str:
+    """Which making of the store this is: rows held in memory are of no other."""
+    meta = tables.meta.c
+    return str(connection.execute(select(meta.value).where(meta.key == "generation")).scalar())
 
 
 def _size(fold: TaskFold) -> int:

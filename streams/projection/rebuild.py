@@ -1,0 +1,151 @@
+"""Makes a store anew from the log: the same writer, without a group, as fast as records come.
+
+The end is where the log ended when it began; what is written meanwhile is a projector's next work. Read and written
+side by side: while a batch is written the next one is fetched.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from tasker_kafka.schemas.codec import Codec
+from tasker_kafka.schemas.codec import codec as default_codec
+from tasker_kafka.topics.log import Log, Reader, TopicPartition
+from tasker_kafka.topics.names import TopicNames
+from tasker_kafka.topics.plans import PlanStore
+
+from .answers import LogAnswers
+from .plan_shelf import PlanShelf
+from .projector import ProjectorSettings
+from .retention import remove_old
+from .side_topics import SideTopics
+from .staging import emptied, stage, swap_in
+from .store import Store
+from .writer import Writer
+
+__all__ = ["Rebuilt", "rebuild"]
+
+Progress = Callable[[int, int], None]
+"""Called with offsets done and in all."""
+
+_BATCH_RECORDS: Final = 5_000
+
+
+class Rebuilt(msgspec.Struct, frozen=True, kw_only=True):
+    """What a rebuild came to."""
+
+    records: int
+    tasks: int
+    """Rows of `task` written, more than once where a task spans batches."""
+    faults: int
+    seconds: float
+
+
+async def rebuild(
+    log: Log,
+    names: TopicNames,
+    url_or_path: str | Path,
+    *,
+    settings: ProjectorSettings = ProjectorSettings(),  # noqa: B008 - immutable
+    in_place: bool = False,
+    progress: Progress | None = None,
+    codec: Codec = default_codec,
+) -> Rebuilt:
+    """Make the store at this place anew; it may be missing, or of another version.
+
+    in_place: empty it and fill it again, which needs no second store's room, but readers see it grow.
+    A projector may run meanwhile: it goes on from where the new store is. ConfigurationError when the place holds
+    something else; LogError when the log does not answer: the old store is as it was then (unless `in_place`).
+    """
+    begun = time.monotonic()
+    make = emptied if in_place else stage
+    store = await asyncio.to_thread(make, url_or_path, names.prefix)
+    try:
+        filling = _Filling(log, names, store, settings, codec)
+        records, tasks, faults = await filling.run(progress)
+        if settings.retention_ms:
+            before = log.now_ms() - settings.retention_ms
+            while await asyncio.to_thread(remove_old, store, before):
+                pass
+        if not in_place:
+            await asyncio.to_thread(swap_in, store, url_or_path)
+    finally:
+        await asyncio.to_thread(store.close)
+    return Rebuilt(records=records, tasks=tasks, faults=faults, seconds=time.monotonic() - begun)
+
+
+class _Filling:
+    """Reads everything that is projected, from its beginning to its end as it is now."""
+
+    def __init__(
+        self, log: Log, names: TopicNames, store: Store, settings: ProjectorSettings, codec: Codec
+    ) -> None:
+        self._log = log
+        self._names = names
+        self._plans = PlanStore(log, names, codec=codec)
+        answers = LogAnswers(log, names, self._plans)
+        self._side_topics = SideTopics(names, events=settings.events, is_newer=answers.is_newer, codec=codec)
+        self._writer = Writer(
+            store,
+            names,
+            PlanShelf(answers.published),
+            now_ms=log.now_ms,
+            side_topics=self._side_topics.read,
+            is_newer=answers.is_newer,
+            codec=codec,
+        )
+
+    async def run(self, progress: Progress | None) -> tuple[int, int, int]:
+        """Records, tasks and faults."""
+        await self._plans.start()
+        try:
+            there = await self._log.admin().names()
+            topics = {self._names.transitions} | self._side_topics.wanted(there)
+            begins: dict[TopicPartition, int] = {}
+            ends: dict[TopicPartition, int] = {}
+            for topic in sorted(topics):
+                for number in range(await self._log.partition_count(topic)):
+                    place = TopicPartition(topic, number)
+                    begins[place] = await self._log.begin_offset(place)
+                    ends[place] = await self._log.end_offset(place)
+            await asyncio.to_thread(self._writer.assign, begins)
+            reader = await self._log.reader(begins)
+            try:
+                return await self._fill(reader, begins, ends, progress)
+            finally:
+                await reader.close()
+        finally:
+            await self._plans.stop()
+
+    async def _fill(
+        self,
+        reader: Reader,
+        begins: dict[TopicPartition, int],
+        ends: dict[TopicPartition, int],
+        progress: Progress | None,
+    ) -> tuple[int, int, int]:
+        at = dict(begins)
+        whole = sum(ends[place] - begins[place] for place in ends)
+        totals = (0, 0, 0)
+        fetching = asyncio.create_task(reader.fetch(max_records=_BATCH_RECORDS))
+        try:
+            while any(at[place] < ends[place] for place in ends):
+                batches = await fetching
+                fetching = asyncio.create_task(reader.fetch(max_records=_BATCH_RECORDS))
+                if not batches:
+                    continue
+                done = await asyncio.to_thread(self._writer.apply, batches)
+                totals = (totals[0] + done.records, totals[1] + done.tasks, totals[2] + done.faults)
+                at |= {place: batch.next_position for place, batch in batches.items()}
+                if progress is not None:
+                    progress(sum(min(at[place], ends[place]) - begins[place] for place in ends), whole)
+        finally:
+            fetching.cancel()
+            await asyncio.wait([fetching])
+        return totals
