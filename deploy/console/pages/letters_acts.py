@@ -11,12 +11,14 @@ from nicegui import ui
 from tasker_kafka.handlers.delivery.letters import LetterFilter
 from tasker_kafka.handlers.delivery.redrive import ActOrder, ActReport
 from tasker_kafka.schemas.errors import TaskerError
+from tasker_kafka.schemas.settings.console import Role
 
 from . import context
 from .dialogs import Order, Said, ask, text_field
 from .letters_edit import Change, edit_of
 from .letters_view import change_table, report_text
 from .markup import EMPTY, Markup, join, tag
+from .ops_parts import require
 
 __all__ = ["offer_purge", "offer_redrive"]
 
@@ -32,12 +34,13 @@ async def offer_redrive(
 ) -> None:
     """Try it without writing, then ask. `done` is called after letters were redriven."""
     order = ActOrder(actor=context.actor(), reason=_DRY_RUN_REASON, edit=edit_of(changes), is_dry_run=True)
-    tried = await _try(context.backend().redrive, wanted, order)
+    tried = await _try(Role.OPERATE, context.backend().redrive, wanted, order)
     if tried is None:
         return
     rate = _Rate()
 
     async def send(confirmed: Order) -> Said:
+        require(Role.OPERATE)
         given = msgspec.structs.replace(
             order, reason=confirmed.reason, is_dry_run=False, per_second=rate.per_second()
         )
@@ -68,11 +71,12 @@ async def offer_redrive(
 async def offer_purge(wanted: LetterFilter, done: Callable[[], None], *, warning: str = "") -> None:
     """As `offer_redrive`, but they are given up."""
     order = ActOrder(actor=context.actor(), reason=_DRY_RUN_REASON, is_dry_run=True)
-    tried = await _try(context.backend().purge, wanted, order)
+    tried = await _try(Role.ADMIN, context.backend().purge, wanted, order)
     if tried is None:
         return
 
     async def send(confirmed: Order) -> Said:
+        require(Role.ADMIN)
         given = msgspec.structs.replace(order, reason=confirmed.reason, is_dry_run=False)
         report = await context.backend().purge(wanted, given)
         done()
@@ -110,10 +114,11 @@ class _Rate:
 
 
 async def _try(
-    act: Callable[..., Awaitable[ActReport]], wanted: LetterFilter, order: ActOrder
+    role: Role, act: Callable[..., Awaitable[ActReport]], wanted: LetterFilter, order: ActOrder
 ) -> ActReport | None:
     """The dry run; None where there is nothing to confirm, which is told."""
     try:
+        require(role)
         tried = await act(wanted, order)
     except TaskerError as error:
         told = " ".join(part for part in (error.message, error.next_step) if part)

@@ -9,16 +9,38 @@ from typing import Final
 
 from nicegui import ui
 
+from tasker_kafka.deploy.console.auth import Principal
+from tasker_kafka.deploy.console.backend import Forbidden
 from tasker_kafka.schemas.errors import TaskerError
+from tasker_kafka.schemas.settings.console import Role
 
 from .live import LiveHtml, Refresher
 from .markup import EMPTY, Markup, join, moment, tag
 
-__all__ = ["Field", "Section", "fault", "filter_form", "mark", "now_ms", "prose", "seconds_text", "subject"]
+__all__ = [
+    "Field",
+    "Section",
+    "fault",
+    "filter_form",
+    "mark",
+    "now_ms",
+    "prose",
+    "require",
+    "seconds_text",
+    "subject",
+]
 
 _LOGGER: Final = logging.getLogger("tasker.console")
 READ_SECONDS: Final = 3.0
 """How often a page about the running system reads again."""
+
+
+def require(role: Role) -> None:
+    """Forbidden unless who looks may do what this role may. Call it where something is done, not where it is drawn."""
+    principal = ui.context.client.request.scope.get("user")
+    if not isinstance(principal, Principal):
+        raise Forbidden("Nobody is known to be asking.", next_step="Load the page again.")
+    principal.require(role)
 
 
 def now_ms() -> int:

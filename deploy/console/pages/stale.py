@@ -11,6 +11,7 @@ from nicegui import ui
 from tasker_kafka.schemas.errors import TaskerError
 from tasker_kafka.schemas.identity import format_id, parse_id
 from tasker_kafka.schemas.redaction import redact
+from tasker_kafka.schemas.settings.console import Role
 from tasker_kafka.schemas.words import OperatorAction
 from tasker_kafka.streams.projection import LedgerRow
 
@@ -18,7 +19,7 @@ from . import context
 from .dialogs import Order, Said, ask
 from .live import LiveHtml
 from .markup import EMPTY, Markup, chip, cut, facts, join, json_block, table, tag, when, words
-from .ops_parts import Field, Section, fault, filter_form, mark, now_ms, subject
+from .ops_parts import Field, Section, fault, filter_form, mark, now_ms, require, subject
 from .shell import frame
 
 __all__ = ["entry_page", "entry_table", "ledger_mark"]
@@ -110,6 +111,7 @@ class _Entry:
         title, meaning = _DECISIONS[action]
 
         async def send(order: Order) -> Said:
+            require(Role.OPERATE)
             outcome = await context.backend().resolve_stale(
                 self._task_id,
                 action,
