@@ -10,6 +10,7 @@ from . import (
     broker,
     catalog,
     config,
+    console_role,
     dlq,
     generate,
     projection,
@@ -71,6 +72,7 @@ app.add_typer(topics.app, name="topics")
 app.command()(run_roles.orchestrator)
 app.add_typer(run_roles.worker_app, name="worker")
 app.add_typer(subscriber.subscriber_app, name="subscriber")
+app.add_typer(console_role.app, name="console")
 app.command()(submit)
 app.add_typer(task.app, name="task")
 app.add_typer(step.app, name="step")
