@@ -41,7 +41,7 @@ from tasker_kafka.streams.domain.views import (
 from .history import AcceptedRecord
 from .report import AnswerReport, AttemptReport, ErrorReport, StepReport, TaskReport, TransitionReport
 
-__all__ = ["fold_life", "report_of", "values_of"]
+__all__ = ["answer_reports", "fold_life", "report_of", "transition_reports", "values_of"]
 
 ReadValue = Callable[[Value], Any]
 """Decoded JSON of a value; None for an absent one."""
@@ -106,8 +106,8 @@ def report_of(
         else None,
         error=_task_error(records) if state.state is TaskStatus.ERROR else None,
         steps=steps,
-        transitions=tuple(_transition_reports(records)),
-        answers=tuple(_answers(records)),
+        transitions=tuple(transition_reports(records)),
+        answers=tuple(answer_reports(records)),
         waiting=(),
     )
 
@@ -241,7 +241,8 @@ def _task_error(records: Sequence[AcceptedRecord]) -> ErrorReport | None:
     return None
 
 
-def _transition_reports(records: Sequence[AcceptedRecord]) -> Iterator[TransitionReport]:
+def transition_reports(records: Sequence[AcceptedRecord]) -> Iterator[TransitionReport]:
+    """Every edge that these records took, in order."""
     for each in records:
         for transition in each.record.transitions:
             audit = transition.data if isinstance(transition.data, Audit) else None
@@ -259,7 +260,8 @@ def _transition_reports(records: Sequence[AcceptedRecord]) -> Iterator[Transitio
             )
 
 
-def _answers(records: Sequence[AcceptedRecord]) -> Iterator[AnswerReport]:
+def answer_reports(records: Sequence[AcceptedRecord]) -> Iterator[AnswerReport]:
+    """Every answer in these records, in order."""
     for each in records:
         answer = each.record.answer
         if answer is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from .backend import Backend
 from .errors import CommandRefused, Forbidden, InvalidInput, Overloaded, RequestRefused
+from .following import RecordEvent
 from .operating import Asked, Operation, id_of_key
 from .reach import Reach
 from .shapes import (
@@ -13,6 +14,7 @@ from .shapes import (
     HealthReport,
     Level,
     Outcome,
+    Readiness,
     Source,
     StoreReach,
     Submitted,
@@ -39,6 +41,8 @@ __all__ = [
     "Outcome",
     "Overloaded",
     "Reach",
+    "Readiness",
+    "RecordEvent",
     "RequestRefused",
     "Source",
     "StoreReach",

@@ -18,17 +18,9 @@ from typing import Final, Self, TypeVar, Unpack
 from tasker_kafka.deploy.bulk import BulkOrder, BulkReport, TaskNow, rehearse_bulk, run_bulk
 from tasker_kafka.deploy.catalog import DomainEventEntry, SystemEventEntry, domain_events, system_events
 from tasker_kafka.deploy.reading import (
-    RejectionRow,
     WorkerRow,
-    list_rejections,
-    read_rejection,
 )
-from tasker_kafka.deploy.reading.dead_letters import LetterPage, LetterReport, list_letters, read_letter
 from tasker_kafka.deploy.reading.folding import fold_life
-from tasker_kafka.deploy.reading.subscriber_groups import count_letters, list_groups, read_group
-from tasker_kafka.deploy.reading.subscriber_rows import DeadRow, GroupReport, GroupRow
-from tasker_kafka.handlers.delivery.letters import LetterFilter
-from tasker_kafka.handlers.delivery.redrive import ActOrder, ActReport, purge, redrive
 from tasker_kafka.schemas.errors import BrokerUnavailable, NotFoundError, TaskerError
 from tasker_kafka.schemas.identity import format_id, new_request_id
 from tasker_kafka.schemas.plan import Plan
@@ -39,11 +31,13 @@ from tasker_kafka.streams.projection import (
     BottleneckRow,
     Changes,
     EventRow,
+    FaultRow,
     LedgerPage,
     LedgerRow,
     PerformanceQuery,
     PerformanceRow,
     Reads,
+    StepLoad,
     Store,
     TaskPage,
     TaskQuery,
@@ -53,12 +47,13 @@ from tasker_kafka.topics.log import Log
 from tasker_kafka.topics.names import TopicNames
 
 from . import operating, submitting
-from .broker import Broker, Live
+from .broker import Broker
 from .changes import ChangeFeed
 from .details import Instant, TaskReader
-from .errors import Overloaded
+from .following import RecordEvent, follow_task
 from .health import health_report
 from .hiding import hidden
+from .log_questions import LogQuestions
 from .operating import Asked, Operation
 from .reach import Reach
 from .roster import Roster, handler_rows
@@ -70,13 +65,11 @@ __all__ = ["Backend"]
 T = TypeVar("T")
 
 BULK_MOST: Final = 10_000
-LOG_SCANS: Final = 4
-"""Scans of whole topics that run at once (dead letters, rejections, groups); as many again may wait."""
 FAULTS_SHOWN: Final = 20
 PENDING_COUNTED: Final = 500
 
 
-class Backend:
+class Backend(LogQuestions):
     """One system. Use as `async with Backend.open(…) as backend`; it never fails to open for want of a broker."""
 
     def __init__(
@@ -87,18 +80,16 @@ class Backend:
         *,
         now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
     ) -> None:
+        names = TopicNames(settings.prefix)
+        super().__init__(Broker(connect, names, now_ms), names)
         self.settings = settings
-        self.names = TopicNames(settings.prefix)
         self.now_ms = now_ms
-        self.broker = Broker(connect, self.names, now_ms)
         self.reach = Reach(self.broker, open_store, self.names, now_ms)
         self._roster = Roster(self.broker, self.names)
         self._tasks = TaskReader(
             self.broker, self.reach, self._roster, self.names, settings.console.stale_seconds
         )
         self._feed = ChangeFeed(self.reach, most_listeners=settings.console.event_streams)
-        self._scans = asyncio.Semaphore(LOG_SCANS)
-        self._scanning = 0
         self._running: list[asyncio.Task[None]] = []
 
     @classmethod
@@ -157,6 +148,12 @@ class Backend:
         """Domain events that the task published, each with its receipts and dead letters."""
         return hidden(await self._ask(lambda reads: reads.events(task_id)))
 
+    def follow(
+        self, task_id: bytes, *, after: int | None = None, is_following: bool = True
+    ) -> AsyncGenerator[RecordEvent, None]:
+        """The task's records after an offset, then those that come; see `following.follow_task`."""
+        return follow_task(self.reach, self._feed, task_id, after=after, is_following=is_following)
+
     def changes(self) -> AsyncGenerator[Changes, None]:
         """What moves from now on; see `ChangeFeed.listen`. Close it (`contextlib.aclosing`)."""
         return self._feed.listen()
@@ -211,32 +208,6 @@ class Backend:
             return await rehearse_bulk(self._task_now, chosen, order)
         return await self.broker.use(lambda live: run_bulk(live.client, chosen, order))
 
-    # ------------------------------------------------------------------------------------------- dead letters
-
-    async def dead_letters(
-        self, wanted: LetterFilter, *, limit: int = 50, before: str | None = None
-    ) -> LetterPage:
-        """The newest dead letters that fit."""
-        return await self._scan(
-            lambda live: list_letters(live.log, self.names, wanted, limit=limit, before=before)
-        )
-
-    async def dead_letter(self, place: str, *, raw: bool = False) -> LetterReport:
-        """One dead letter in full; `raw`: with the original's bytes, secrets included. NotFoundError."""
-        return await self._scan(lambda live: read_letter(live.log, self.names, place, raw=raw))
-
-    async def letter_counts(self) -> dict[str, dict[str, DeadRow]]:
-        """Open dead letters by group and class."""
-        return await self._scan(lambda live: count_letters(live.log, self.names))
-
-    async def redrive(self, wanted: LetterFilter, order: ActOrder) -> ActReport:
-        """Hand letters to their groups again, or say which would be; see `handlers.delivery.redrive`."""
-        return await self._scan(lambda live: redrive(live.log, self.names, wanted, order))
-
-    async def purge(self, wanted: LetterFilter, order: ActOrder) -> ActReport:
-        """Give letters up, or say which would be."""
-        return await self._scan(lambda live: purge(live.log, self.names, wanted, order))
-
     # ------------------------------------------------------------------------------------------- the system
 
     async def templates(self) -> tuple[TemplateRow, ...]:
@@ -253,6 +224,10 @@ class Backend:
             measured = {each.step: each.run_time.p50 / 1000 for each in rows if each.run_time.p50 is not None}
         return template_details(plan, plans, measured)
 
+    def plan(self, namespace: str, name: str, version: str | None = None) -> Plan:
+        """The plan of a version (default: the latest). NotFoundError names the nearest."""
+        return find_template(self._plans(), namespace, name, version)
+
     async def workers(self) -> tuple[WorkerRow, ...]:
         """Every step worker that has announced itself, by id."""
         return await self._roster.workers()
@@ -260,18 +235,8 @@ class Backend:
     async def handlers(self) -> tuple[HandlerRow, ...]:
         """Who serves which handler, and what waits for nobody."""
         workers = await self._roster.workers()
-        loads = await self._ask(lambda reads: reads.step_loads())
+        loads = await self.step_loads()
         return handler_rows(self._plans(), workers, loads, self.now_ms())
-
-    async def groups(self, *, with_dead_letters: bool = False) -> list[GroupRow]:
-        """Subscriber groups with their lag."""
-        return await self._scan(
-            lambda live: list_groups(live.log, self.names, with_dead_letters=with_dead_letters)
-        )
-
-    async def group(self, group: str) -> GroupReport:
-        """One subscriber group in full. NotFoundError names the nearest."""
-        return await self._scan(lambda live: read_group(live.log, self.names, group))
 
     async def stale(
         self, *, status: str | None = "pending", limit: int = 50, cursor: str | None = None
@@ -307,16 +272,6 @@ class Backend:
             )
         return await self.operate(task_id, action, wait=wait, **asked)
 
-    async def rejections(self, *, limit: int = 50, code: str | None = None) -> list[RejectionRow]:
-        """The newest requests and commands that were not accepted."""
-        return hidden(
-            await self._scan(lambda live: list_rejections(live.log, self.names, limit=limit, code=code))
-        )
-
-    async def rejection(self, place: str, *, raw: bool = False) -> RejectionRow:
-        """One rejection with the original request; `raw`: with its bytes, secrets included. NotFoundError."""
-        return hidden(await self._scan(lambda live: read_rejection(live.log, self.names, place, raw=raw)))
-
     async def performance(self, query: PerformanceQuery) -> tuple[PerformanceRow, ...]:
         """Durations and outcomes of closed tasks, by template version."""
         return await self._ask(lambda reads: reads.performance(query))
@@ -333,11 +288,28 @@ class Backend:
         """Every event that a published template declares."""
         return domain_events(self._plans())
 
+    async def step_loads(self) -> tuple[StepLoad, ...]:
+        """What lies with, or before, each handler."""
+        return await self._ask(lambda reads: reads.step_loads())
+
+    async def faults(self, *, limit: int = 100) -> tuple[FaultRow, ...]:
+        """Records that could not be projected, the newest first."""
+        return await self._ask(lambda reads: reads.faults(limit=limit))
+
+    async def pending(self) -> int:
+        """How many tasks wait for a person, counted to 500."""
+        return len((await self.stale(limit=PENDING_COUNTED)).rows)
+
+    @property
+    def listeners(self) -> int:
+        """How many follow changes now."""
+        return self._feed.listeners
+
     async def health(self) -> HealthReport:
         """How the whole is. Never fails for what is away."""
         counts = await self._or_none(self.counts(TaskQuery()))
-        faults = await self._or_none(self._ask(lambda reads: reads.faults(limit=FAULTS_SHOWN)))
-        pending = await self._or_none(self.stale(limit=PENDING_COUNTED))
+        faults = await self._or_none(self.faults(limit=FAULTS_SHOWN))
+        pending = await self._or_none(self.pending())
         handlers = await self._or_none(self.handlers())
         return hidden(
             health_report(
@@ -347,7 +319,7 @@ class Backend:
                 faults=faults or (),
                 workers=await self._roster.workers_or_none(),
                 handlers=handlers or (),
-                pending=None if pending is None else len(pending.rows),
+                pending=pending,
                 now=self.now_ms(),
             )
         )
@@ -356,17 +328,6 @@ class Backend:
 
     async def _ask(self, work: Callable[[Reads], Awaitable[T]]) -> T:
         return await self.reach.read(work)
-
-    async def _scan(self, work: Callable[[Live], Awaitable[T]]) -> T:
-        """Read whole topics; few at once, since each costs memory and the broker's time."""
-        if self._scanning >= 2 * LOG_SCANS:
-            raise Overloaded("too many topics are being read already", next_step="try again in a few seconds")
-        self._scanning += 1
-        try:
-            async with self._scans:
-                return await self.broker.use(work)
-        finally:
-            self._scanning -= 1
 
     async def _known_task(self, task_id: bytes) -> TaskRow | None:
         with contextlib.suppress(TaskerError):  # intake finds a repeat, too; here it is only told sooner

@@ -64,16 +64,19 @@ class Reach:
 
     async def read(self, work: Callable[[Reads], Awaitable[T]]) -> T:
         """Ask the projection. StoreUnavailable while it cannot be read."""
+        reads = self.require()
+        try:
+            return await work(reads)
+        except StoreUnavailable as error:
+            self._tell_away(error.message)
+            raise
+
+    def require(self) -> Reads:
+        """The projection. StoreUnavailable while it cannot be read."""
         reads = self.reads
         if reads is None:
             raise self._away(self.store.error or "it cannot be read")
-        try:
-            return await work(reads)
-        except TaskerError:
-            raise
-        except Exception as error:  # whatever driver the URL names: each has errors of its own
-            self._tell_away(f"{type(error).__name__}: {error}")
-            raise self._away(str(error)) from error
+        return reads
 
     async def wait_looked(self) -> None:
         """Until broker and store were looked at for the first time."""

@@ -20,10 +20,10 @@ __all__ = [
     "BrokerReach",
     "Component",
     "HandlerRow",
-    "Health",
     "HealthReport",
     "Level",
     "Outcome",
+    "Readiness",
     "Source",
     "StoreReach",
     "Submitted",
@@ -161,7 +161,7 @@ class Component(msgspec.Struct, frozen=True, kw_only=True):
     next_step: str | None = None
 
 
-class Health(msgspec.Struct, frozen=True, kw_only=True):
+class Readiness(msgspec.Struct, frozen=True, kw_only=True):
     """Whether this process lives, or is ready to serve."""
 
     level: Level
