@@ -19,6 +19,7 @@ __all__ = [
     "group_member",
     "hear_heartbeats",
     "keep_membership",
+    "let_fetches_wait",
     "positions_now",
     "stop_consumer",
 ]
@@ -89,6 +90,13 @@ def hear_heartbeats(consumer: AIOKafkaConsumer, heard: Callable[[float], None]) 
         return is_taken
 
     coordinator._do_heartbeat = beat_and_tell  # noqa: SLF001 - as above
+
+
+def let_fetches_wait(consumer: AIOKafkaConsumer, milliseconds: int) -> None:
+    """Let fetches from now on wait at the broker for so long when it has nothing; before the start: no effect."""
+    fetcher: Any = consumer._fetcher  # noqa: SLF001 - the driver takes this at the start only
+    if fetcher is not None:
+        fetcher._fetch_max_wait_ms = milliseconds  # noqa: SLF001 - as above
 
 
 def positions_now(

@@ -23,6 +23,7 @@ from aiokafka.structs import TopicPartition as DriverPartition
 from tasker_kafka.schemas.errors import BrokerUnavailable, FencedError, LogError
 from tasker_kafka.topics.kafka.driver import group_member, hear_heartbeats, keep_membership, stop_consumer
 from tasker_kafka.topics.kafka.lookup import Lookup
+from tasker_kafka.topics.kafka.pausing import Pauses
 from tasker_kafka.topics.kafka.polling import Poller, driver_partition
 from tasker_kafka.topics.kafka.translation import translating
 from tasker_kafka.topics.log import Batch, Committed, RebalanceListener, TopicPartition
@@ -67,6 +68,7 @@ class KafkaGroupConsumer:
         *,
         instance_id: str | None,
         session_seconds: float = 10.0,
+        fetch_wait_ms: int = 200,
     ) -> None:
         self._group = group
         self._consumer = consumer
@@ -77,6 +79,7 @@ class KafkaGroupConsumer:
         """When something was sent that the group has taken as a sign of life (`time.monotonic`)."""
         self._has_joined = False
         self._poller = Poller(consumer)
+        self._pauses = Pauses(consumer, fetch_wait_ms)
         self._listener: RebalanceListener | None = None
         self._held: set[TopicPartition] = set()
         self._reading = asyncio.Event()
@@ -109,6 +112,7 @@ class KafkaGroupConsumer:
     async def fetch(self, *, timeout: float = 0.5, max_records: int = 500) -> dict[TopicPartition, Batch]:
         """What has arrived; see the port."""
         self._raise_failure()
+        self._pauses.look()
         loop = asyncio.get_running_loop()
         deadline = loop.time() + timeout
         try:
@@ -165,11 +169,11 @@ class KafkaGroupConsumer:
 
     def pause(self, partitions: Iterable[TopicPartition]) -> None:
         """Fetch nothing from these until resumed."""
-        self._consumer.pause(*map(driver_partition, self._held.intersection(partitions)))
+        self._pauses.pause(self._held.intersection(partitions))
 
     def resume(self, partitions: Iterable[TopicPartition]) -> None:
         """Undo `pause`."""
-        self._consumer.resume(*map(driver_partition, self._held.intersection(partitions)))
+        self._pauses.resume(self._held.intersection(partitions))
 
     async def commit(self, offsets: Mapping[TopicPartition, Committed]) -> None:
         """Commit, checked."""
@@ -239,6 +243,7 @@ class KafkaGroupConsumer:
         try:
             await self._poller.locate(sorted(partitions))
             self._held = set(partitions)
+            self._pauses.forget()
             if self._listener is not None:
                 await self._listener.on_assigned(set(partitions))
         except Exception as error:

@@ -172,6 +172,7 @@ class KafkaLog:
                 self._lookup,
                 instance_id=instance_id,
                 session_seconds=session_timeout_ms / 1000,
+                fetch_wait_ms=self._options.fetch_wait_ms,
             )
         )
 

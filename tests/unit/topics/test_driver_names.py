@@ -10,7 +10,7 @@ import aiokafka
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.client import AIOKafkaClient
-from aiokafka.consumer.fetcher import PartitionRecords
+from aiokafka.consumer.fetcher import Fetcher, PartitionRecords
 from aiokafka.consumer.group_coordinator import GroupCoordinator
 from aiokafka.producer.message_accumulator import BatchBuilder
 from aiokafka.producer.sender import Sender
@@ -42,6 +42,9 @@ async def test_private_fields() -> None:
     assert (consumer._coordinator, consumer._fetcher) == (None, None)
     assert isinstance(consumer._client, AIOKafkaClient)
     producer._closed = consumer._closed = True
+    assert "self._fetch_max_wait_ms,\n" in inspect.getsource(Fetcher._get_actions_per_node), (
+        "read for each fetch"
+    )
     assert "self.member_id" in inspect.getsource(GroupCoordinator.__init__)
     assert "self.generation" in inspect.getsource(GroupCoordinator.__init__)
     assert "self._heartbeat_task is None" in inspect.getsource(GroupCoordinator._start_heartbeat_task)

@@ -1,7 +1,8 @@
-"""A static member that learns of its successor by an answer the driver has no name for."""
+"""What a member adds to the driver: it learns of its successor, and resumes at once what it has paused."""
 
 from __future__ import annotations
 
+import time
 from types import SimpleNamespace
 from typing import Any
 
@@ -22,6 +23,14 @@ class FakeConsumer:
         self._coordinator = SimpleNamespace(
             member_id=member_id, generation=3, _start_heartbeat_task=lambda: None, _do_heartbeat=None
         )
+        self._fetcher = SimpleNamespace(_fetch_max_wait_ms=200)
+        self.paused: set[TopicPartition] = set()
+
+    def pause(self, *places: TopicPartition) -> None:
+        self.paused |= set(places)
+
+    def resume(self, *places: TopicPartition) -> None:
+        self.paused -= set(places)
 
     async def position(self, _: TopicPartition) -> int:
         return 0
@@ -58,3 +67,35 @@ async def test_oneself_and_similar_names_are_none(members: tuple[str, ...]) -> N
     with pytest.raises(LogError) as failed:
         await fetched_with(f"one-{UUID}", *members)
     assert not isinstance(failed.value, FencedError)
+
+
+async def test_a_fetch_waits_at_the_broker_no_longer_than_the_last_pause_has_lasted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clock = SimpleNamespace(now=100.0)
+    monkeypatch.setattr(time, "monotonic", lambda: clock.now)
+    driver: Any = FakeConsumer("one")
+    lookup: Any = FakeLookup()
+    consumer = KafkaGroupConsumer("g", driver, lookup, instance_id=None, fetch_wait_ms=200)
+    one, two = TopicPartition("t", 0), TopicPartition("t", 1)
+    await consumer.take({one, two})
+
+    async def wait_after(seconds: float) -> int:
+        clock.now += seconds
+        with pytest.raises(LogError):
+            await consumer.fetch()
+        waits: int = driver._fetcher._fetch_max_wait_ms
+        return waits
+
+    assert await wait_after(1.0) == 200
+    consumer.pause([one])
+    assert driver._fetcher._fetch_max_wait_ms == 5
+    assert [await wait_after(each) for each in (0.05, 0.05, 3.0)] == [50, 100, 200]
+    consumer.pause([one, two])
+    assert [await wait_after(each) for each in (0.0, 0.05)] == [5, 50]
+    consumer.resume([two])
+    assert await wait_after(0.0) == 200
+    assert driver.paused == {one}
+    consumer.pause([two])
+    await consumer.take({one})
+    assert driver._fetcher._fetch_max_wait_ms == 200
