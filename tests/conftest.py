@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tasker_kafka.handlers.testing.stages import KafkaStage
+from tests.support.patience import PATIENCE_SECONDS
 from tests.support.seeded import seeded
 
 pytest_plugins = ["tests.support.brokers"]
@@ -21,6 +23,9 @@ KAFKA_FOLDERS = ("integration", "faults")
 settings.register_profile("desk", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("ci", settings.get_profile("desk"), derandomize=True, print_blob=True)
 settings.load_profile("ci" if os.environ.get("CI") else "desk")
+
+# What a workflow test on a broker waits at most when a test says nothing.
+KafkaStage.patience_seconds = PATIENCE_SECONDS
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

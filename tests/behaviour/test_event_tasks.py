@@ -138,6 +138,6 @@ def test_a_subscriber_gets_what_a_workflow_publishes(events_play: Play) -> None:
     flow.publish()
     result = flow.run().assert_complete()
     workflow = events_play.workflow
-    workflow.events.wait_delivered("audit/record", timeout=60)
+    workflow.events.wait_delivered("audit/record")
     (event,) = workflow.events.handled("audit/record")
     assert (event.payload, event.metadata.task_id) == ({"amount": 3}, result.task_id)

@@ -15,6 +15,7 @@ from tasker_kafka.schemas.records import Audit
 from tasker_kafka.schemas.template import Lifecycle, Retry
 from tasker_kafka.schemas.words import StepStatus, TaskStatus
 from tests.support.behaviour import ONCE, Flow, Gate, Play
+from tests.support.patience import PATIENCE_SECONDS
 
 FAIL_ONCE = PermanentError("broken", code="broken")
 WAITS = Lifecycle(on_blocked="wait")
@@ -161,7 +162,9 @@ def test_cancel_of_a_task_stops_its_handlers_and_its_late_result_changes_nothing
     task.wait_until(lambda seen: seen.finished_steps == ("done",))
     flow.wait_handled("held")
     task.cancel(reason="customer changed their mind")
-    play.workflow.wait_until(lambda: stopped == ["endless"], timeout=10)  # long before its own timeout
+    play.workflow.wait_until(
+        lambda: stopped == ["endless"], timeout=PATIENCE_SECONDS
+    )  # long before its own timeout
     result = task.advance(0.2).assert_state(TaskStatus.CANCELLED)
     states = {name: step.state for name, step in result.steps.items()}
     assert states == {"held": "cancelled", "next": "cancelled", "done": "complete"}

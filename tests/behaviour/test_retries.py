@@ -161,7 +161,7 @@ def test_a_blocked_task_may_wait_for_an_operator(play: Play) -> None:
 
 
 def test_a_retry_beyond_the_deadline_is_not_waited_for(play: Play) -> None:
-    flow = play.flow(lifecycle=Lifecycle(max_duration_seconds=5))
+    flow = play.flow(lifecycle=Lifecycle(max_duration_seconds=30))
     flow.step("one", fail_times(1), retry=Retry(backoff_base_ms=60_000, max_backoff_ms=60_000))
     result = flow.run().assert_state(TaskStatus.ERROR)
     (attempt,) = result.steps["one"].attempts

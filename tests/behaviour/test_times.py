@@ -13,6 +13,7 @@ from tasker_kafka.schemas.errors import RequestRejected
 from tasker_kafka.schemas.template import Lifecycle, Retry
 from tasker_kafka.schemas.words import Outcome, StepStatus, TaskStatus
 from tests.support.behaviour import ONCE, QUICK, Gate, Play
+from tests.support.patience import PATIENCE_SECONDS
 
 
 def test_a_task_starts_not_before_it_is_told(play: Play) -> None:
@@ -44,9 +45,7 @@ def test_the_deadline_ends_the_task_and_stops_its_handlers(play: Play) -> None:
             raise
 
     flow = (
-        play.flow(lifecycle=Lifecycle(max_duration_seconds=0.4))
-        .step("one", endless)
-        .step("two", after=["one"])
+        play.flow(lifecycle=Lifecycle(max_duration_seconds=2)).step("one", endless).step("two", after=["one"])
     )
     task = flow.submit()
     result = task.wait().assert_state(TaskStatus.ERROR)
@@ -54,12 +53,14 @@ def test_the_deadline_ends_the_task_and_stops_its_handlers(play: Play) -> None:
     assert result.closed.error_code == "deadline_exceeded"
     assert result.steps["one"].state is StepStatus.CANCELLED
     assert result.steps["two"].state is StepStatus.PENDING
-    play.workflow.wait_until(lambda: stopped == ["endless"], timeout=10)  # long before its own timeout
+    play.workflow.wait_until(
+        lambda: stopped == ["endless"], timeout=PATIENCE_SECONDS
+    )  # long before its own timeout
 
 
 def test_the_deadline_counts_anew_after_a_retry(play: Play) -> None:
     gate = Gate("late")
-    flow = play.flow(lifecycle=Lifecycle(max_duration_seconds=0.6)).step("one", gate.handler)
+    flow = play.flow(lifecycle=Lifecycle(max_duration_seconds=3)).step("one", gate.handler)
     task = flow.submit()
     task.wait().assert_state(TaskStatus.ERROR)
     gate.open()
@@ -73,7 +74,7 @@ def test_an_async_handler_is_stopped_when_its_time_is_up(play: Play) -> None:
             await asyncio.sleep(600)
         return "quick"
 
-    result = play.flow().step("one", slow, timeout_seconds=0.2, retry=QUICK).run().assert_complete()
+    result = play.flow().step("one", slow, timeout_seconds=1, retry=QUICK).run().assert_complete()
     first, second = result.steps["one"].attempts
     assert first.failure is not None
     assert first.failure.code == "timeout"

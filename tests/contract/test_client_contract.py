@@ -45,6 +45,7 @@ from tests.support.client_scene import (
     step_edge,
     task_edge,
 )
+from tests.support.patience import PATIENCE_SECONDS
 
 
 @pytest.fixture(params=["memory", pytest.param("kafka", marks=pytest.mark.kafka)])
@@ -57,7 +58,9 @@ def run(request: pytest.FixtureRequest, prefix: str) -> Run:
 
 def test_the_output_of_a_task(run: Run) -> None:
     async def check(client: TaskClient, engine: Engine) -> None:
-        running = asyncio.create_task(client.run("checkout", {"cart": [1]}, namespace="shop", timeout=20))
+        running = asyncio.create_task(
+            client.run("checkout", {"cart": [1]}, namespace="shop", timeout=PATIENCE_SECONDS)
+        )
         request = await engine.play_request()
         assert request.context == b'{"cart":[1]}'
         assert await running == {"ship": "sent"}
@@ -133,7 +136,7 @@ def test_a_failed_task_says_why(run: Run) -> None:
         ) as caught:
             await handle.result(20)
         assert caught.value.state == "error"
-        assert (await handle.wait(20)).state is TaskStatus.ERROR
+        assert (await handle.wait(PATIENCE_SECONDS)).state is TaskStatus.ERROR
 
     run(check)
 

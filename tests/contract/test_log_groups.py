@@ -8,6 +8,7 @@ from tasker_kafka.schemas.errors import FencedError, LogError, TopicsDrifted
 from tasker_kafka.topics.log import Batch, Committed, GroupConsumer, TopicPartition, Write
 from tests.support.log_members import joined, places, shared
 from tests.support.log_sides import SESSION_MS, Listener, Side, contract, fetch_until, outbox_for, until
+from tests.support.patience import PATIENCE_SECONDS
 
 
 @contract
@@ -190,7 +191,7 @@ async def test_a_member_that_stood_still_reads_nothing_before_it_is_heard_again(
 
 async def fetch_some(member: GroupConsumer) -> dict[TopicPartition, Batch]:
     """The first that comes."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         while not (batches := await member.fetch()):
             pass
     return batches

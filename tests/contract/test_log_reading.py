@@ -7,6 +7,7 @@ import pytest
 from tasker_kafka.schemas.errors import LogError, NotFoundError, TopicsDrifted
 from tasker_kafka.topics.log import TopicPartition, TopicPartitionOffset, Write
 from tests.support.log_sides import Side, contract, drain, fetch_until, outbox_for, visible
+from tests.support.patience import PATIENCE_SECONDS
 
 
 async def filled(side: Side, count: int, partitions: int = 1) -> tuple[str, TopicPartition]:
@@ -26,7 +27,7 @@ async def test_reading_begins_anywhere_and_is_bounded(side: Side) -> None:
     log = await side.log()
     reader = await log.reader({partition: 90})
     assert reader.position(partition) == 90
-    batches = await reader.fetch(timeout=10, max_records=4)
+    batches = await reader.fetch(timeout=PATIENCE_SECONDS, max_records=4)
     batch = batches[partition]
     assert [record.offset for record in batch.records] == [90, 91, 92, 93]
     assert (batch.first_position, batch.next_position) == (90, 94)
@@ -43,7 +44,7 @@ async def test_a_reader_follows_what_is_written(side: Side) -> None:
     reader = await log.reader({partition: 0})
     outbox = await outbox_for(log, topic)
     for number in range(5):
-        waiting = asyncio.create_task(reader.fetch(timeout=10))
+        waiting = asyncio.create_task(reader.fetch(timeout=PATIENCE_SECONDS))
         await asyncio.sleep(0)
         await outbox.write(Write(topic, None, b"%d" % number))
         (batch,) = (await waiting).values()

@@ -8,6 +8,7 @@ from tasker_kafka.schemas.errors import FencedError
 from tasker_kafka.topics.log import Committed, TopicPartition
 from tests.support.log_members import joined, places, shared
 from tests.support.log_sides import Listener, Side, contract, fetch_until, until
+from tests.support.patience import PATIENCE_SECONDS
 
 
 @contract
@@ -35,7 +36,7 @@ async def test_a_static_member_leaves_when_told(side: Side) -> None:
     await leaver.start([topic], leaves)
     await shared(stays, leaves, places(topic, 4))
     await leaver.close()
-    await until(lambda: stays.held == places(topic, 4), seconds=20)
+    await until(lambda: stays.held == places(topic, 4))
 
 
 @contract
@@ -48,7 +49,7 @@ async def test_a_second_static_member_of_one_name_fences_the_first_for_good(side
     assert second_listener.held == places(topic, 2)
     with pytest.raises(FencedError):
         await first.commit({TopicPartition(topic, 0): Committed(1, "")})
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         with pytest.raises(FencedError):
             await fetch_until(first, 1)
     await asyncio.sleep(1)

@@ -7,6 +7,7 @@ import pytest
 from tasker_kafka.schemas.errors import FencedError, LogError, RecordTooLarge
 from tasker_kafka.topics.log import Isolation, TopicPartition, TopicPartitionOffset, Write
 from tests.support.log_sides import Side, contract, drain, outbox_for, visible
+from tests.support.patience import PATIENCE_SECONDS
 
 
 @contract
@@ -83,11 +84,11 @@ async def test_an_open_transaction_is_aborted_after_its_timeout(side: Side) -> N
     reader = await log.reader({TopicPartition(topic, 0): 0})
     outbox = await outbox_for(log, topic)
     await outbox.write(Write(topic, None, b"after"))
-    fetching = asyncio.create_task(reader.fetch(timeout=20))
+    fetching = asyncio.create_task(reader.fetch(timeout=PATIENCE_SECONDS))
     await writer.start()
     batches = await fetching
     while not any(batch.records for batch in batches.values()):
-        batches = await reader.fetch(timeout=20)
+        batches = await reader.fetch(timeout=PATIENCE_SECONDS)
     assert [record.value for batch in batches.values() for record in batch.records] == [b"after"]
 
 

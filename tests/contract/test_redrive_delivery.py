@@ -29,6 +29,7 @@ from tasker_kafka.topics.names import TopicNames
 from tasker_kafka.topics.provision import create
 from tests.support.dead_letter_world import NAMESPACE, event
 from tests.support.log_sides import Side, contract, drain, until
+from tests.support.patience import PATIENCE_SECONDS
 
 BY = ActOrder(actor="ann", reason="the ledger is back")
 POLICY = DeliveryPolicy(max_attempts=2, delays=(0.01,))
@@ -104,7 +105,7 @@ class Stage:
 
     async def dead(self, count: int) -> list[str]:
         """Wait until so many letters are open: their places, by the original's offset."""
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             while True:
                 letters = await self._letters()
                 if len(letters) >= count:

@@ -9,12 +9,13 @@ from tasker_kafka.handlers.delivery.journey import FailureClass
 from tasker_kafka.handlers.delivery.watching import WatcherCrashPoint
 from tasker_kafka.schemas.words import DeadLetterAction, Delivery, ReceiptOutcome
 from tests.support.log_sides import Side, contract, until
+from tests.support.patience import PATIENCE_SECONDS
 from tests.support.watcher_rig import WatchedWorld, spec_of, subscription_of, watched
 
 
 async def wait_for(look: Callable[[], Awaitable[int]], count: int) -> None:
     """Until `look` counts so many."""
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         while await look() < count:  # noqa: ASYNC110 - other processes bring it about
             await asyncio.sleep(0.1)
 

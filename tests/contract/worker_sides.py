@@ -11,6 +11,7 @@ from tasker_kafka.topics.kafka import KafkaLog
 from tasker_kafka.topics.log import Log
 from tasker_kafka.topics.memory import MemoryCluster, MemoryLog, run_virtual
 from tasker_kafka.topics.names import TopicNames
+from tests.support.patience import PATIENCE_SECONDS
 
 from .worker_rig import Rig, rig
 
@@ -43,7 +44,7 @@ def kafka_side(prefix: str, bootstrap: str) -> Side:
     """A real broker, on a real clock."""
 
     def run(main: Coroutine[Any, Any, None]) -> None:
-        asyncio.run(asyncio.wait_for(main, 60))
+        asyncio.run(asyncio.wait_for(main, 2 * PATIENCE_SECONDS))
 
     return Side("kafka", prefix, lambda: KafkaLog(bootstrap), run)
 

@@ -15,6 +15,7 @@ from tasker_kafka.topics.kafka import outbox as kafka_outbox
 from tasker_kafka.topics.log import Committed, TopicDescription, TopicPartition, Write
 from tests.support.brokers import OwnBroker
 from tests.support.log_sides import Listener, drain, fetch_until, outbox_for
+from tests.support.patience import PATIENCE_SECONDS
 
 TOPIC = "t"
 ZERO = TopicPartition(TOPIC, 0)
@@ -32,7 +33,7 @@ async def opened(
     try:
         yield log
     finally:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             await log.close()
 
 
@@ -69,12 +70,12 @@ async def test_a_write_fails_in_time_and_the_outbox_goes_on_when_the_broker_does
         broker.pause()
         failing, other = outbox.track(), outbox.track()
         outbox.send(Write(TOPIC, None, b"failed"), failing)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             with pytest.raises(LogError, match="not acknowledged within 3 s"):
                 await failing.barrier()
         broker.resume()
         outbox.send(Write(TOPIC, None, b"other"), other)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             await other.barrier()
             await outbox.write(Write(TOPIC, None, b"after"))
         values = [record.value for record in await drain(log, ZERO)]
@@ -92,7 +93,7 @@ async def test_a_write_is_retried_by_its_caller_until_the_broker_is_back(own_bro
         assert refused.value.retryable
         restarting = asyncio.create_task(asyncio.to_thread(broker.restart))
         place = None
-        async with asyncio.timeout(40):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             while place is None:
                 with suppress(LogError):
                     place = await outbox.write(Write(TOPIC, None, b"x"))
@@ -126,14 +127,14 @@ async def test_a_commit_ends_in_time_when_the_broker_stands_still(own_broker: Ow
         await writer.start()
         await writer.commit([Write(TOPIC, b"k", b"before")])
         broker.pause()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             with pytest.raises(LogError):
                 await writer.commit([Write(TOPIC, b"k", b"unknown")])
             with pytest.raises(LogError, match="unusable"):
                 await writer.commit([Write(TOPIC, b"k", b"never")])
             await writer.close()
         broker.resume()
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             newer = log.transactional("tx")
             await newer.start()
             await newer.commit([Write(TOPIC, b"k", b"after")])
@@ -151,7 +152,7 @@ async def test_a_commit_in_flight_can_be_cancelled_and_closed(own_broker: OwnBro
         commit = asyncio.create_task(writer.commit([Write(TOPIC, b"k", b"x")]))
         await asyncio.sleep(0.2)
         commit.cancel()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             with pytest.raises(asyncio.CancelledError):
                 await commit
             await writer.close()
@@ -171,10 +172,10 @@ async def test_readers_and_members_go_on_after_a_restart(own_broker: OwnBroker) 
         await member.commit({ZERO: Committed(1, "one")})
         broker.kill()
         await asyncio.to_thread(broker.restart)
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(2 * PATIENCE_SECONDS):
             await outbox.write(Write(TOPIC, None, b"2"))
-            assert [record.value for record in await fetch_until(reader, 1, seconds=40)] == [b"2"]
-            assert [record.value for record in await fetch_until(member, 1, seconds=40)] == [b"2"]
+            assert [record.value for record in await fetch_until(reader, 1)] == [b"2"]
+            assert [record.value for record in await fetch_until(member, 1)] == [b"2"]
             assert await member.committed([ZERO]) == {ZERO: Committed(1, "one")}
 
 
@@ -189,5 +190,5 @@ async def test_everything_closes_in_time_without_a_broker(own_broker: OwnBroker)
         await member.start([TOPIC], Listener())
         broker.kill()
         outbox.send(Write(TOPIC, None, b"lost"))
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             await log.close()

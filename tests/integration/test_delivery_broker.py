@@ -18,6 +18,7 @@ from tasker_kafka.topics.brokers import Broker
 from tasker_kafka.topics.kafka import KafkaLog
 from tasker_kafka.topics.names import TopicNames
 from tests.support.delivery_world import Seen, World, envelope, on, policy_of, spec_of
+from tests.support.patience import PATIENCE_SECONDS
 
 ROOT = Path(__file__).resolve().parents[2]
 Line = tuple[int, str, int, int, bool]
@@ -106,7 +107,7 @@ def start(broker: Broker, prefix: str, ledger: Path, delay: float) -> subprocess
     return subprocess.Popen([*command, *arguments], cwd=ROOT, env=os.environ | {"PYTHONPATH": str(ROOT)})
 
 
-async def until_handled(ledger: Path, count: int, seconds: float = 60.0) -> list[Line]:
+async def until_handled(ledger: Path, count: int, seconds: float = PATIENCE_SECONDS) -> list[Line]:
     """Wait for so many lines."""
     async with asyncio.timeout(seconds):
         while len(found := lines_of(ledger)) < count:  # noqa: ASYNC110 - another process writes
@@ -126,7 +127,7 @@ def test_what_is_parked_survives_a_kill(kafka: Broker, prefix: str, tmp_path: Pa
                 await world.publish(*(envelope(each, key="bad") for each in range(3)))
                 await world.publish(*(envelope(each, key="good") for each in range(10, 13)))
                 await until_handled(ledger, 4)  # the failed one, and those of the other key
-                async with asyncio.timeout(30):
+                async with asyncio.timeout(PATIENCE_SECONDS):
                     while len(await world.records(world.names.retry("audit", "15s"))) < 3:  # noqa: ASYNC110 - read anew
                         await asyncio.sleep(0.1)
             finally:
@@ -135,7 +136,7 @@ def test_what_is_parked_survives_a_kill(kafka: Broker, prefix: str, tmp_path: Pa
             process = start(kafka, prefix, ledger, delay)
             try:
                 await world.publish(envelope(3, key="bad"))
-                await world.settled(90)
+                await world.settled()
             finally:
                 process.kill()
                 process.wait()

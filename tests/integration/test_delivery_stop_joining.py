@@ -14,6 +14,7 @@ from tasker_kafka.topics.log import TopicPartition
 from tasker_kafka.topics.names import TopicNames
 from tests.support.delivery_world import GROUP, Seen, World, on, spec_of
 from tests.support.log_sides import Listener, until
+from tests.support.patience import PATIENCE_SECONDS
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -37,7 +38,7 @@ async def test_a_member_that_waits_to_be_let_in_can_be_stopped(kafka: Broker, pr
         settings = DeliverySettings(shutdown_seconds=5.0)
         joining = GroupMember(world.log, names, spec_of(on(Seen())), settings=settings)
         running = asyncio.create_task(joining.run())
-        await asyncio.wait_for(asked.wait(), 60)
+        await asyncio.wait_for(asked.wait(), PATIENCE_SECONDS)
         await joining.stop()
         done, _ = await asyncio.wait([running], timeout=END_SECONDS)
         is_over.set()

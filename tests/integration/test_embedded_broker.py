@@ -9,7 +9,6 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 from threading import Thread
 
@@ -30,6 +29,7 @@ from tasker_kafka.topics.brokers.runtime import Runtime
 from tasker_kafka.topics.brokers.training import train
 from tasker_kafka.topics.brokers.wire import answering_nodes
 from tests.support.brokers import OwnBroker
+from tests.support.patience import wait_until
 
 
 async def create_topic(bootstrap: str, topic: str, **parameters: int) -> None:
@@ -80,13 +80,6 @@ async def until(consumer: AIOKafkaConsumer, end: int):  # type: ignore[no-untype
         record = await consumer.getone()
         position = record.offset + 1
         yield record
-
-
-def wait_for(condition: Callable[[], bool], what: str, seconds: float = 10) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, f"not within {seconds} s: {what}"
-        time.sleep(0.02)
 
 
 def is_alive(pid: int) -> bool:
@@ -142,7 +135,7 @@ def test_a_paused_broker_is_silent_and_answers_again(own_broker: OwnBroker) -> N
     assert broker.is_running
     assert answering_nodes("127.0.0.1", broker.port, timeout_seconds=0.3) == frozenset()
     broker.resume()
-    wait_for(lambda: answering_nodes("127.0.0.1", broker.port) == {1}, "an answer after resume")
+    wait_until(lambda: answering_nodes("127.0.0.1", broker.port) == {1}, "an answer after resume")
 
 
 def test_a_paused_broker_can_be_stopped(own_broker: OwnBroker) -> None:
@@ -231,8 +224,8 @@ def test_a_killed_parent_takes_its_broker_and_temporary_folder_along(mode: str) 
     assert is_alive(int(pid))
     parent.kill()
     parent.wait()
-    wait_for(lambda: not is_alive(int(pid)), "the broker's end")
-    wait_for(lambda: not Path(folder).exists(), "the folder's end")
+    wait_until(lambda: not is_alive(int(pid)), "the broker's end")
+    wait_until(lambda: not Path(folder).exists(), "the folder's end")
     parent.stdout.close()
     if mode == "fork":
         os.killpg(parent.pid, signal.SIGKILL)
@@ -268,7 +261,7 @@ async def test_a_detached_broker_stays_and_is_found_again(own_cache: Path) -> No
         await produce(broker.bootstrap_servers, "t", [b"kept"])
         assert stop_detached() == broker
         # A process that has given up its memory is not running any more, but not yet gone.
-        wait_for(lambda: not is_alive(pid), "the process to be gone")
+        wait_until(lambda: not is_alive(pid), "the process to be gone")
         assert status_detached() is None
         assert stop_detached() is None
         again = start_detached()
@@ -281,7 +274,7 @@ def test_a_stale_state_file_harms_nobody(own_cache: Path) -> None:
     """The process id in it may belong to another program by now."""
     broker = start_detached()
     os.kill(broker.pid, signal.SIGKILL)
-    wait_for(lambda: not broker.is_running, "the broker's end")
+    wait_until(lambda: not broker.is_running, "the broker's end")
     assert status_detached() is None
     with subprocess.Popen(["sleep", "60"]) as bystander:
         state = own_cache / "tasker-kafka" / "broker" / "state.json"

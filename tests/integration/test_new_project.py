@@ -14,10 +14,11 @@ from pathlib import Path
 import pytest
 
 from tasker_kafka.topics.brokers import Broker
+from tests.support.patience import PATIENCE_SECONDS
 from tests.support.shell import Lines
 
-SECONDS = 90
-pytestmark = pytest.mark.timeout(240)
+SECONDS = PATIENCE_SECONDS
+pytestmark = pytest.mark.timeout(400)
 
 
 def test_a_new_project_runs_as_its_readme_says(kafka: Broker, prefix: str, tmp_path: Path) -> None:

@@ -8,16 +8,13 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 from tasker_kafka.schemas.exits import ExitCode
 from tasker_kafka.topics.brokers import Broker
 from tasker_kafka.topics.log import TopicPartition
+from tests.support.patience import PATIENCE_SECONDS
 from tests.support.system import PARTITIONS, ROOT, System, chain, running
 
 PLAN = chain(3)
-
-pytestmark = pytest.mark.timeout(90)
 
 
 def environment(system: System) -> dict[str, str]:
@@ -41,14 +38,14 @@ async def test_faust_starts_it(kafka: Broker, prefix: str, tmp_path: Path) -> No
         process = start_faust(system, tmp_path)
         await system.wait_closed(await system.submit(PLAN, 20))
         process.terminate()
-        assert await asyncio.to_thread(process.wait, 20) == 0
+        assert await asyncio.to_thread(process.wait, PATIENCE_SECONDS) == 0
 
 
 async def test_clean_stop_leaves_nothing_to_replay(kafka: Broker, prefix: str, tmp_path: Path) -> None:
     async with running(kafka.bootstrap_servers, prefix, tmp_path, [PLAN]) as system:
         await system.wait_closed(await system.submit(PLAN, 50))
         system.roles["orchestrator-0"].terminate()
-        assert await asyncio.to_thread(system.roles["orchestrator-0"].wait, 10) == ExitCode.OK
+        assert await asyncio.to_thread(system.roles["orchestrator-0"].wait, PATIENCE_SECONDS) == ExitCode.OK
         committed = await system.log.admin().group_offsets(f"{prefix}-engine")
         for number in range(PARTITIONS):
             for topic in (system.names.commands, system.names.task_requests):
@@ -64,7 +61,7 @@ async def test_second_orchestrator_shares_and_takes_over(kafka: Broker, prefix: 
         system.start_orchestrator(1)
         await system.wait_closed(await system.submit(PLAN, 10))
         system.roles["orchestrator-0"].terminate()
-        assert await asyncio.to_thread(system.roles["orchestrator-0"].wait, 10) == ExitCode.OK
+        assert await asyncio.to_thread(system.roles["orchestrator-0"].wait, PATIENCE_SECONDS) == ExitCode.OK
         await system.wait_closed(await system.submit(PLAN, 10))
         system.kill("orchestrator-1")
         system.restart("orchestrator-1")
@@ -80,7 +77,7 @@ async def test_same_ordinal_twice_is_refused(kafka: Broker, prefix: str, tmp_pat
             env=environment(system),
             capture_output=True,
             text=True,
-            timeout=30,
+            timeout=PATIENCE_SECONDS,
             check=False,
         )
         assert second.returncode == ExitCode.CONFIGURATION
@@ -94,6 +91,6 @@ async def test_missing_topic_is_refused(kafka: Broker, prefix: str, tmp_path: Pa
     ) as system:
         await system.log.admin().delete([system.names.control])
         name = system.start_orchestrator(0)
-        assert await asyncio.to_thread(system.roles[name].wait, 30) == ExitCode.CONFIGURATION
+        assert await asyncio.to_thread(system.roles[name].wait, PATIENCE_SECONDS) == ExitCode.CONFIGURATION
         assert system.names.control in system.errors_of(name)
         assert "tasker topics verify" in system.errors_of(name)

@@ -6,18 +6,15 @@ import time
 from collections import Counter
 from pathlib import Path
 
-import pytest
-
 from tasker_kafka.handlers import PermanentError, RetryableError, StepContext, step_handler
 from tasker_kafka.handlers.publishing import EventPublisher
 from tasker_kafka.handlers.testing import WorkflowTest
 from tasker_kafka.schemas.identity import event_id, format_id
 from tasker_kafka.schemas.template import Event, Retry, Template
 from tasker_kafka.topics.brokers import Broker
+from tests.support.patience import PATIENCE_SECONDS
 from tests.support.published import Sent, published, read_events
 from tests.support.system import running
-
-pytestmark = pytest.mark.timeout(120)
 
 SCHEMA = {
     "type": "object",
@@ -82,7 +79,7 @@ def test_a_step_tells_its_story(kafka: Broker, prefix: str) -> None:
 
 def wait_published(workflow: WorkflowTest, count: int) -> list[Sent]:
     """The events, as soon as there are `count`: fire-and-forget ones come some time after their task."""
-    until = time.monotonic() + 20
+    until = time.monotonic() + PATIENCE_SECONDS
     while len(found := published(workflow, "shop")) < count:
         assert time.monotonic() < until, [each.event.name for each in found]
         workflow.advance(0.05)

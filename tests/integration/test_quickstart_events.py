@@ -19,13 +19,14 @@ from tasker_kafka.topics.kafka import KafkaLog
 from tasker_kafka.topics.log import TopicDescription, TopicPartition, Write
 from tasker_kafka.topics.names import TopicNames
 from tests.support.documents import Block, blocks
+from tests.support.patience import PATIENCE_SECONDS
 from tests.support.shell import Lines, Shell
 
-SECONDS = 90
+SECONDS = PATIENCE_SECONDS
 QUICKSTART = blocks("docs/quickstart-events.md")
 [PARCELS] = [each for each in blocks("docs/how-to/subscribe-without-tasker.md") if each.file == "parcels.py"]
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 
 
 def lines_of(shown: list[Block]) -> list[str]:

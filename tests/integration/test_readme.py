@@ -13,12 +13,12 @@ import pytest
 
 from tasker_kafka.topics.brokers import Broker
 from tests.support.documents import Block, blocks
+from tests.support.patience import PATIENCE_SECONDS
 
 ROLES = ("tasker orchestrator", "tasker worker", "tasker subscriber")
 README = blocks("README.md")
-STOP_SECONDS = 20
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(90)]
+pytestmark = pytest.mark.slow
 
 
 def the(language: str, text: str) -> Block:
@@ -36,7 +36,7 @@ def role(line: str, folder: Path, environment: dict[str, str]) -> Iterator[None]
         yield
     finally:
         process.terminate()
-        assert process.wait(STOP_SECONDS) == 0, (folder / "roles.log").read_text()
+        assert process.wait(PATIENCE_SECONDS) == 0, (folder / "roles.log").read_text()
 
 
 def run(line: str | list[str], folder: Path, environment: dict[str, str]) -> str:

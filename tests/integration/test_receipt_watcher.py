@@ -13,6 +13,7 @@ import pytest
 
 from tasker_kafka.handlers.delivery.watching import WatcherCrashPoint
 from tests.support.log_sides import KafkaSide
+from tests.support.patience import PATIENCE_SECONDS
 from tests.support.watcher_rig import DEADLINE, WatchedWorld, watched
 
 
@@ -50,7 +51,7 @@ async def role(bootstrap: str, prefix: str) -> AsyncIterator[asyncio.subprocess.
 
 
 async def wait_letters(world: WatchedWorld, count: int) -> None:
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         while len(await world.letters()) < count:  # noqa: ASYNC110 - other processes bring it about
             await asyncio.sleep(0.1)
 

@@ -12,6 +12,7 @@ from tasker_kafka.topics.brokers import Broker
 from tasker_kafka.topics.log import TopicPartition
 from tests.support.dead_letter_world import LetterWorld, original
 from tests.support.log_sides import KafkaSide
+from tests.support.patience import PATIENCE_SECONDS
 
 LETTERS = 120
 COMMAND = (sys.executable, "-m", "tasker_kafka.deploy.cli", "dlq", "redrive", "--all", "--actor", "ann")
@@ -36,7 +37,7 @@ async def _check(side: KafkaSide, bootstrap: str) -> None:
 
     killed = await asyncio.create_subprocess_exec(*COMMAND, "--rate", "20", env=env)
     redriven = TopicPartition(world.names.retry("audit", "redrive"), 0)
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         while not await world.log.end_offset(redriven):  # noqa: ASYNC110 - another process writes it
             await asyncio.sleep(0.02)
     killed.send_signal(signal.SIGKILL)

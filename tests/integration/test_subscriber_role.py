@@ -21,13 +21,14 @@ from tasker_kafka.topics.kafka import KafkaLog
 from tasker_kafka.topics.log import TopicDescription
 from tasker_kafka.topics.names import TopicNames
 from tests.support import event_subscribers, shop_handlers
+from tests.support.patience import PATIENCE_SECONDS
 from tests.support.shell import Shell
 
 MODULE = event_subscribers.__name__
 PLACED = EventDeclaration("order.placed", Delivery.DURABLE, EventCondition.SUCCESS, key="$.number")
-SECONDS = 60
+SECONDS = PATIENCE_SECONDS
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 
 
 class Scene:

@@ -24,6 +24,7 @@ from tasker_kafka.topics.log import Record, TopicPartition, Write
 from tasker_kafka.topics.memory import MemoryLog
 from tasker_kafka.topics.names import TopicNames
 from tasker_kafka.topics.plans import publish
+from tests.support.patience import PATIENCE_SECONDS
 
 __all__ = ["ONCE", "QUICK", "Flow", "Gate", "Play", "play_in_memory", "play_on_kafka"]
 
@@ -34,7 +35,6 @@ ONCE = Retry(max_attempts=1)
 _WORKER = WorkerSettings(
     start_report_seconds=0.1, heartbeat_seconds=0.1, cancel_grace_seconds=0.3, shutdown_seconds=2.0
 )
-_numbers = itertools.count(1)
 
 
 class Gate:
@@ -71,7 +71,7 @@ class Flow:
     """One template. `step` as often as wanted, then `run` and `submit`."""
 
     def __init__(self, play: Play, options: dict[str, Any]) -> None:
-        self.name = f"flow_{next(_numbers)}"
+        self.name = f"flow_{next(play.numbers)}"
         self.play = play
         version = options.pop("version", "1.0.0")
         self.template = Template(self.name, version=version, **options)
@@ -123,6 +123,8 @@ class Play:
     def __init__(self, workflow: WorkflowTest, *, is_memory: bool) -> None:
         self.workflow = workflow
         self.is_memory = is_memory
+        self.numbers = itertools.count(1)
+        """Of its flows: names are unique in a system, and the same in every run."""
 
     @property
     def names(self) -> TopicNames:
@@ -176,7 +178,7 @@ class Play:
 
     def rejection(self, fits: Callable[[Rejection], bool]) -> Rejection:
         """The rejection that fits, as soon as it is there."""
-        for _ in range(100):
+        for _ in range(round(PATIENCE_SECONDS / 0.05)):
             self.workflow.advance(0.05)
             found = [each for each in self.workflow.rejections if fits(each)]
             if found:

@@ -34,6 +34,7 @@ from tasker_kafka.topics.log import (
 )
 from tasker_kafka.topics.memory import MemoryCluster, MemoryLog, run_virtual
 from tasker_kafka.topics.memory.consumer import MemoryGroupConsumer
+from tests.support.patience import PATIENCE_SECONDS
 
 __all__ = [
     "SESSION_MS",
@@ -279,13 +280,15 @@ async def drain(
 
 async def visible(log: Log, places: Iterable[TopicPartitionOffset]) -> None:
     """Wait until what was committed at these places can be read."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         for topic, partition, offset in places:
             while await log.end_offset(TopicPartition(topic, partition)) <= offset:  # noqa: ASYNC110 - polled
                 await asyncio.sleep(0.002)
 
 
-async def fetch_until(source: Reader | GroupConsumer, count: int, seconds: float = 20.0) -> list[Record]:
+async def fetch_until(
+    source: Reader | GroupConsumer, count: int, seconds: float = PATIENCE_SECONDS
+) -> list[Record]:
     """Fetch until `count` records have come."""
     records: list[Record] = []
     async with asyncio.timeout(seconds):
@@ -295,7 +298,7 @@ async def fetch_until(source: Reader | GroupConsumer, count: int, seconds: float
     return records
 
 
-async def until(condition: Callable[[], bool], seconds: float = 20.0) -> None:
+async def until(condition: Callable[[], bool], seconds: float = PATIENCE_SECONDS) -> None:
     """Wait until something holds."""
     async with asyncio.timeout(seconds):
         while not condition():  # noqa: ASYNC110 - the condition is anybody's

@@ -13,9 +13,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from .patience import PATIENCE_SECONDS
 from .source_tree import ROOT
 
-SECONDS = 60
+SECONDS = PATIENCE_SECONDS
 TASKER = (sys.executable, "-m", "tasker_kafka.deploy.cli")
 
 

@@ -15,6 +15,7 @@ import pytest
 from tasker_kafka.deploy.children import PARENT_VARIABLE, Child
 from tasker_kafka.deploy.watching import FileWatch, module_files, template_files
 from tasker_kafka.schemas.errors import ConfigurationError
+from tests.support.patience import PATIENCE_SECONDS
 
 
 class Lines:
@@ -31,7 +32,7 @@ class Lines:
     async def wait_for(self, line: str) -> None:
         while not any(each == line for _, each in self.seen):
             self.more.clear()
-            await asyncio.wait_for(self.more.wait(), 20)
+            await asyncio.wait_for(self.more.wait(), PATIENCE_SECONDS)
 
 
 def child(lines: Lines, code: str) -> Child:

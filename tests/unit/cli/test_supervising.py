@@ -13,6 +13,7 @@ import pytest
 from tasker_kafka.deploy.children import LOG_VARIABLE, PARENT_VARIABLE, Child, log_as_json
 from tasker_kafka.deploy.supervising import Supervisor
 from tasker_kafka.handlers.subscribing.backoff import Backoff
+from tests.support.patience import PATIENCE_SECONDS
 
 HELLO = "import os, sys, time; print('up', os.getpid(), flush=True);"
 STAY = f"{HELLO} time.sleep(60)"
@@ -36,7 +37,7 @@ class Lines:
         """Until it has been up so often: the newest process id."""
         while len(self.pids(name)) < times:
             self.more.clear()
-            await asyncio.wait_for(self.more.wait(), 30)
+            await asyncio.wait_for(self.more.wait(), PATIENCE_SECONDS)
         return self.pids(name)[-1]
 
 
@@ -51,7 +52,7 @@ def supervisor(lines: Lines, **codes: str) -> Supervisor:
 async def ended(running: asyncio.Task[int], supervised: Supervisor) -> int:
     """Its code after a stop."""
     await supervised.stop()
-    return await asyncio.wait_for(running, 30)
+    return await asyncio.wait_for(running, PATIENCE_SECONDS)
 
 
 async def test_one_that_is_killed_starts_again_and_the_other_stays() -> None:
@@ -89,7 +90,7 @@ async def test_one_that_must_not_start_again_stays_down(code: int) -> None:
 async def test_when_none_is_left_it_ends_with_the_code_of_the_first() -> None:
     lines = Lines()
     supervised = supervisor(lines, a="import sys; sys.exit(78)")
-    assert await asyncio.wait_for(supervised.run(), 30) == 78
+    assert await asyncio.wait_for(supervised.run(), PATIENCE_SECONDS) == 78
 
 
 async def test_a_stop_does_not_wait_for_the_next_start() -> None:
@@ -114,7 +115,7 @@ async def test_one_that_cannot_be_started_is_tried_again(tmp_path: Path) -> None
 
     supervised = Supervisor([child], make_backoff=Counting)
     running = asyncio.create_task(supervised.run())
-    await asyncio.wait_for(tried.wait(), 30)
+    await asyncio.wait_for(tried.wait(), PATIENCE_SECONDS)
     program.write_text(f"#!{sys.executable}\n{STAY}\n")
     program.chmod(0o755)
     await lines.wait_for("a")

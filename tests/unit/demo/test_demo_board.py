@@ -33,6 +33,7 @@ from tasker_kafka.schemas.words import (
     TaskStatus,
     TransitionEvent,
 )
+from tests.support.patience import PATIENCE_SECONDS
 
 TASK = bytes(range(16))
 PLAN = Template("pay", namespace="shop").step("charge", handler="h").step("book", handler="h").compile()
@@ -132,7 +133,7 @@ async def test_waiting_ends_when_the_task_is_closed() -> None:
     assert not waiting.done()
     closed = TaskClosed(error_code="c", error_message="m")
     taken.take(TASK, msgspec.structs.replace(record(edge(None, TaskStatus.ERROR, closed)), at=7))
-    await asyncio.wait_for(waiting, 1)
+    await asyncio.wait_for(waiting, PATIENCE_SECONDS)
     assert taken.rows[TASK].changed_at == 7
 
 
