@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
+import httpx
 import pytest
 
 from tasker_kafka.deploy.demo.stories import STORIES
@@ -95,10 +96,11 @@ def test_every_story_is_told_and_nothing_is_left() -> None:
         assert marked(mark) == {}
     told = len(STORIES) + sum(story.further is not None for story in STORIES)
     assert f"{told} of {told} tasks ended as their stories say" in output
+    assert f"the console shows {told} of {told} tasks as they ended" in output
     assert "\x1b" not in output, "a pipe gets no control codes"
     for story in STORIES:
         assert re.search(rf"^{re.escape(story.name)}  {story.template}@", output, re.MULTILINE), story.name
-    assert re.search(r"└─ ✓ process_payment +complete  3 of 3 +[\d,]+ ms  attempt 1: gateway_busy", output)
+    assert re.search(r"└─ ✓ process_payment +complete  3 of 3 +[\d,]+ ms +attempt 1: gateway_busy", output)
     assert "operator@demo: retry_requested, because customer 2 is unlocked again" in output
     assert '"charge_id": "bank_transfer_77"' in output
     assert re.search(r"order\.placed +durable +✓ +✗ dead letter, redriven ✓", output)
@@ -123,14 +125,14 @@ def test_task_that_ends_otherwise_fails_the_demo() -> None:
 def test_interrupted_demo_leaves_nothing(number: signal.Signals) -> None:
     with demo() as (process, mark):
         read_until(process, "subscribers join")
-        assert len(marked(mark)) >= 5, "demo, broker, orchestrator, worker, subscriber"
+        assert len(marked(mark)) >= 7, "demo, broker, orchestrator, worker, subscriber, projector, console"
         process.send_signal(number)
         output, _ = process.communicate(timeout=TIMEOUT_SECONDS)
         assert process.returncode == 130, output
         assert marked(mark) == {}
 
 
-@pytest.mark.parametrize("role", ["orchestrator", "worker", "subscriber"])
+@pytest.mark.parametrize("role", ["orchestrator", "worker", "subscriber", "console"])
 def test_role_that_dies_fails_the_demo_and_its_log_is_shown(role: str) -> None:
     with demo() as (process, mark):
         read_until(process, "subscribers join")
@@ -143,3 +145,17 @@ def test_role_that_dies_fails_the_demo_and_its_log_is_shown(role: str) -> None:
         assert marked(mark) == {}
     assert f"the demo failed: the {role} has ended with code -9" in output
     assert f"the last lines of the {role}" in output
+
+
+def test_kept_demo_goes_on_until_it_is_interrupted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KEEP", "1")
+    with demo(f"{ONE_STORY} sys.exit(main(STORIES[:1]))") as (process, mark):
+        lines = read_until(process, "KEEP: everything goes on until Ctrl-C")
+        assert "1 of 1 tasks ended as their stories say" in "".join(lines)
+        [url] = {found[1] for line in lines if (found := re.search(r"console: (http://\S+)", line))}
+        answer = httpx.get(url, trust_env=False)
+        assert (answer.status_code, "Tasker" in answer.text) == (200, True)
+        process.send_signal(signal.SIGINT)
+        output, _ = process.communicate(timeout=TIMEOUT_SECONDS)
+        assert process.returncode == 0, output
+        assert marked(mark) == {}

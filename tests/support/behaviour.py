@@ -196,7 +196,7 @@ class Play:
             assert isinstance(system.log, MemoryLog)
             system.log.cluster.group(f"{system.names.prefix}-engine").offsets.clear()
             system._orchestrator = Orchestrator(
-                system.log, system.names, system._lanes, system._fail, IdlePace()
+                system.log, system.names, system._lanes, system.guard.fail, IdlePace()
             )
             await system._orchestrator.start()
 
