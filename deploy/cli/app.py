@@ -28,6 +28,7 @@ from . import (
 from .as_of import as_of
 from .console import print_text
 from .dev import dev
+from .diff import diff
 from .doctor import doctor
 from .guard import GuardedGroup
 from .init import init
@@ -89,5 +90,6 @@ app.add_typer(generate.app, name="generate")
 app.add_typer(schemas_check.app, name="schemas")
 app.command("verify-rebuild")(verify_rebuild)
 app.command("as-of", context_settings=TAKES_MINUS)(as_of)
+app.command("diff", context_settings=TAKES_MINUS)(diff)
 app.command("what-if")(what_if)
 app.command()(doctor)

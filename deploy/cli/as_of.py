@@ -8,10 +8,9 @@ import typer
 
 from . import task_views
 from .console import note, print_json, print_table, print_text
-from .guard import run
-from .moments import cut_shape, given, print_cut
+from .moments import asked, cut_shape, given, print_cut
 from .options import AsJson, Limit
-from .session import Session, in_session
+from .session import Session
 
 if TYPE_CHECKING:
     from tasker_kafka.deploy.reading.as_of import TaskAsOf, TasksAsOf
@@ -53,16 +52,16 @@ def as_of(  # noqa: PLR0917 - the options of a command
 
 
 def _one(t: str, task: str, life: int | None, *, with_transitions: bool, as_json: bool) -> None:
-    asked = given(t, "T")
+    moment = given(t, "T")
 
     async def work(session: Session) -> TaskAsOf:
         from tasker_kafka.deploy.reading.as_of import report_as_of
         from tasker_kafka.schemas.identity import parse_id
 
         async with session.plans() as store:
-            return await report_as_of(session.log, session.names, store, parse_id(task), asked, life=life)
+            return await report_as_of(session.log, session.names, store, parse_id(task), moment, life=life)
 
-    found = run(in_session(work))
+    found = asked(work)
     if as_json:
         from tasker_kafka.deploy.reading import jsonable, time_text
 
@@ -84,7 +83,7 @@ def _one(t: str, task: str, life: int | None, *, with_transitions: bool, as_json
 def _all(
     t: str, namespace: str | None, template: str | None, state: str | None, limit: int, *, as_json: bool
 ) -> None:
-    asked = given(t, "T")
+    moment = given(t, "T")
 
     async def work(session: Session) -> TasksAsOf:
         from tasker_kafka.deploy.reading import TaskFilter
@@ -93,10 +92,10 @@ def _all(
         wanted = TaskFilter(namespace=namespace, template=template)
         async with session.plans() as store:
             return await tasks_as_of(
-                session.log, session.names, store, asked, wanted, state=state, limit=limit
+                session.log, session.names, store, moment, wanted, state=state, limit=limit
             )
 
-    found = run(in_session(work))
+    found = asked(work)
     if as_json:
         from tasker_kafka.deploy.reading import jsonable
 

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import typer
 
 from .console import print_text
+from .guard import run
+from .session import Session, in_session
 
 if TYPE_CHECKING:
     from tasker_kafka.deploy.reading.as_of_moments import Cut, Moment, PartitionCut
 
-__all__ = ["TAKES_MINUS", "cut_shape", "given", "print_cut", "retained_text"]
+__all__ = ["TAKES_MINUS", "asked", "cut_shape", "given", "print_cut", "retained_text"]
+
+T = TypeVar("T")
 
 TAKES_MINUS: dict[str, Any] = {"ignore_unknown_options": True}
 """Settings of a command that takes `-2h` as an argument."""
@@ -27,6 +32,16 @@ def given(text: str, hint: str) -> Moment:
         return parse_moment(text)
     except BadMoment as error:
         raise typer.BadParameter(f"{error.message}. {error.next_step}", param_hint=hint) from error
+
+
+def asked(work: Callable[[Session], Awaitable[T]]) -> T:
+    """Do a command's work on a connection. A moment that the log does not have is a usage error (exit code 2)."""
+    from tasker_kafka.deploy.reading.as_of_moments import BadMoment
+
+    try:
+        return run(in_session(work))
+    except BadMoment as error:
+        raise typer.BadParameter(f"{error.message}. {error.next_step}") from error
 
 
 def cut_shape(cut: Cut) -> dict[str, Any]:

@@ -9,10 +9,9 @@ import typer
 
 from .console import note, print_json, print_table, print_text
 from .exits import CommandExit
-from .guard import run
-from .moments import cut_shape, given, print_cut
+from .moments import asked, cut_shape, given, print_cut
 from .options import AsJson
-from .session import Session, in_session
+from .session import Session
 from .verify_rebuild import Bar
 
 if TYPE_CHECKING:
@@ -85,7 +84,7 @@ def what_if(  # noqa: PLR0917 - the options of a command
             with Bar() as bar:
                 return await ask(session.log, session.names, store, question, progress=bar.show)
 
-    found = run(in_session(work))
+    found = asked(work)
     if as_json:
         print_json(json_of(found))
     else:

@@ -124,11 +124,14 @@ async def resolve(log: Log, names: TopicNames, moment: Moment, *, partition: int
     count = await log.partition_count(names.transitions)
     chosen = range(count) if partition is None else (partition,)
     if moment.offset is not None and len(chosen) > 1:
-        raise BadMoment(f"{moment.text} is an offset of one partition, and there are {count}")
+        raise BadMoment(
+            f"{moment.text} is an offset of one partition, and there are {count}",
+            next_step="Give one of each, as @0:153,1:98; of one task a single offset is enough.",
+        )
     now = log.now_ms()
     at = moment.at if moment.ago_ms is None else now - moment.ago_ms
     if at is not None and at > now + CLOCK_MARGIN_MS:
-        raise BadMoment(f"{moment.text} is still to come")
+        raise BadMoment(f"{moment.text} is still to come", next_step="Give a time that is over, or now.")
     found = [await _cut(log, TopicPartition(names.transitions, each), moment, at) for each in chosen]
     return Cut(text=moment.text, at=at, partitions=tuple(found))
 
@@ -143,7 +146,8 @@ async def _cut(log: Log, place: TopicPartition, moment: Moment, at: int | None) 
         offset = _named(moment, place.partition)
     if offset > end:
         raise BadMoment(
-            f"partition {place.partition} ends at offset {end}: there is no offset {offset} in it yet"
+            f"partition {place.partition} ends at offset {end}: there is no offset {offset} in it yet",
+            next_step=f"Give an offset up to {end}, or now.",
         )
     begin_at = await _time_of(log, place, begin, end) if begin else None
     return PartitionCut(partition=place.partition, offset=offset, begin=begin, begin_at=begin_at, end=end)
@@ -154,7 +158,10 @@ def _named(moment: Moment, partition: int) -> int:
         return moment.offset
     found = (moment.offsets or {}).get(partition)
     if found is None:
-        raise BadMoment(f"{moment.text} names no offset of partition {partition}")
+        raise BadMoment(
+            f"{moment.text} names no offset of partition {partition}",
+            next_step="Give one of each partition, as @0:153,1:98.",
+        )
     return found
 
 

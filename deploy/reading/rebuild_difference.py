@@ -16,7 +16,15 @@ from tasker_kafka.schemas.state import StepState, Stub, TaskState
 from .rebuild_fold import FoldedPartition
 from .rebuild_log import Accepted, Saved
 
-__all__ = ["FieldDifference", "RebuildDifference", "canonical", "explain"]
+__all__ = [
+    "FieldDifference",
+    "RebuildDifference",
+    "canonical",
+    "explain",
+    "field_text",
+    "state_fields",
+    "step_fields",
+]
 
 ID_BYTES = 16
 LONGEST = 80
@@ -149,18 +157,19 @@ def _state_text(state: TaskState | Stub | None) -> str:
 
 def _differing(log: TaskState | Stub, table: TaskState | Stub) -> Iterator[FieldDifference]:
     """Field by field; steps by their names."""
-    ours, theirs = dict(_fields(log)), dict(_fields(table))
+    ours, theirs = dict(state_fields(log)), dict(state_fields(table))
     for name in dict.fromkeys([*ours, *theirs]):
         one, other = ours.get(name), theirs.get(name)
         if one != other or (name in ours) != (name in theirs):
             yield FieldDifference(
                 name,
-                _text(name, one) if name in ours else None,
-                _text(name, other) if name in theirs else None,
+                field_text(name, one) if name in ours else None,
+                field_text(name, other) if name in theirs else None,
             )
 
 
-def _fields(state: TaskState | Stub) -> Iterator[tuple[str, Any]]:
+def state_fields(state: TaskState | Stub) -> Iterator[tuple[str, Any]]:
+    """Every field of a state by name, steps by theirs: `steps[charge].attempt`."""
     yield "kind", type(state).__name__
     for name in state.__struct_fields__:
         value = getattr(state, name)
@@ -168,16 +177,18 @@ def _fields(state: TaskState | Stub) -> Iterator[tuple[str, Any]]:
             yield name, value
             continue
         for position, step in enumerate(value):
-            yield from _step_fields(position, step)
+            yield f"steps[{position}]", step.name
+            yield from ((f"steps[{step.name}].{field}", each) for field, each in step_fields(step))
 
 
-def _step_fields(position: int, step: StepState) -> Iterator[tuple[str, Any]]:
-    yield f"steps[{position}]", step.name
+def step_fields(step: StepState) -> Iterator[tuple[str, Any]]:
+    """Every field of a step by name."""
     for name in step.__struct_fields__:
-        yield f"steps[{step.name}].{name}", getattr(step, name)
+        yield name, getattr(step, name)
 
 
-def _text(field: str, value: Any) -> str:
+def field_text(field: str, value: Any) -> str:
+    """A field's value in a line; what people sent is told by size and digest only."""
     if isinstance(value, bytes):
         if field.rpartition(".")[2] in HIDDEN:
             return f"{len(value)} bytes, sha256 {hashlib.sha256(value).hexdigest()[:12]}"

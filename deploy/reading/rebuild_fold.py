@@ -119,7 +119,7 @@ class FoldedPartition:
         taken: dict[bytes, None] = {}
         while self._due and self._due[0][0] <= until:
             due, key = heapq.heappop(self._due)
-            state = self._look_up(key)
+            state = self.state(key)
             if state is not None and self._due_of(state) == due:
                 taken[key] = None
         return list(taken)
@@ -149,7 +149,8 @@ class FoldedPartition:
             return False
         return _decoded(value).life < self._covered_from
 
-    def _look_up(self, key: bytes) -> TaskState | Stub | None:
+    def state(self, key: bytes) -> TaskState | Stub | None:
+        """A task's state; None: it is not there (any more)."""
         state = self._live.get(key)
         if state is not None:
             return state

@@ -1,0 +1,408 @@
+"""What changed between two moments of the log: tasks that came, moved, closed or were forgotten, and their steps.
+
+One pass per partition: the records below the first moment are folded as the table's owner folded them; of a task that a
+record between the moments touches, the state before is kept until it is final, or the second moment is reached. So
+memory holds what the table holds, and the tasks that were open in between, whatever the length of the log.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import aclosing
+from enum import StrEnum
+from typing import NamedTuple
+
+import msgspec
+
+from tasker_kafka.schemas.plan import Plan
+from tasker_kafka.schemas.records import Transitions
+from tasker_kafka.schemas.state import StepState, Stub, TaskState
+from tasker_kafka.schemas.words import CLOSED_TASK_STATES, FINAL_TASK_STATES, StepStatus, TaskStatus
+from tasker_kafka.topics.log import Log, TopicPartition
+from tasker_kafka.topics.names import TopicNames
+from tasker_kafka.topics.partitioner import partition_for
+from tasker_kafka.topics.plans import PlanStore
+
+from .as_of import learn_plan
+from .as_of_moments import BadMoment, Cut, Moment, resolve
+from .history import not_found
+from .rebuild_difference import field_text, state_fields, step_fields
+from .rebuild_fold import FoldedPartition, plan_named_by
+from .rebuild_log import Accepted, accepted_records, covered_from_of, retained_log
+from .what_if_recorded import advance
+
+__all__ = ["ChangeKind", "Differences", "FieldChange", "StepChange", "TaskChange", "Wanted", "diff"]
+
+_BOOKKEEPING = frozenset(
+    {"kind", "seq", "now", "next_due", "command_ids", "ready", "life", "state_since", "stale_reported"}
+    | {
+        "pending",
+        "enqueued",
+        "in_progress",
+        "waiting_for_retry",
+        "complete",
+        "failed",
+        "cancelled",
+        "resolved",
+    }
+)
+"""Fields that follow from others, or that every record moves."""
+_STEP_BOOKKEEPING = frozenset({"name", "state", "pending_parents", "answered", "marked", "reported", "base"})
+
+
+class ChangeKind(StrEnum):
+    """What became of a task between two moments."""
+
+    CREATED = "created"
+    CLOSED = "closed"
+    """It was open, and is complete, in error, cancelled or resolved."""
+    REOPENED = "reopened"
+    MOVED = "moved"
+    """Another state, open before and after, or closed before and after."""
+    CHANGED = "changed"
+    """The same state; its steps or fields differ."""
+    FORGOTTEN = "forgotten"
+    """Its retention was over."""
+
+
+class FieldChange(msgspec.Struct, frozen=True):
+    """One field as text. What people sent is told by size and digest."""
+
+    field: str
+    before: str
+    after: str
+
+
+class StepChange(msgspec.Struct, frozen=True, kw_only=True):
+    """One step that differs. `before` None: the task was not there."""
+
+    step: str
+    before: StepStatus | None
+    after: StepStatus
+    attempts: int
+    """Attempts granted in between."""
+    fields: tuple[FieldChange, ...] = ()
+
+
+class TaskChange(msgspec.Struct, frozen=True, kw_only=True):
+    """One task that differs."""
+
+    task_id: bytes
+    partition: int
+    life: int
+    kind: ChangeKind
+    namespace: str
+    template: str
+    version: str
+    before: TaskStatus | None
+    after: TaskStatus | None
+    """None: it is forgotten."""
+    offsets: tuple[int, int] | None = None
+    """Of its first and last record in between."""
+    records: int = 0
+    steps: tuple[StepChange, ...] = ()
+    fields: tuple[FieldChange, ...] = ()
+
+
+class Wanted(msgspec.Struct, frozen=True, kw_only=True):
+    """Which changes are wanted; None: any."""
+
+    namespace: str | None = None
+    template: str | None = None
+    state: str | None = None
+    """Before or after."""
+    kind: ChangeKind | None = None
+
+    def matches(self, change: TaskChange) -> bool:
+        """Whether a change is wanted."""
+        return (
+            self.namespace in (None, change.namespace)
+            and self.template in (None, change.template)
+            and self.state in (None, change.before, change.after)
+            and self.kind in (None, change.kind)
+        )
+
+
+class Differences(msgspec.Struct, frozen=True, kw_only=True):
+    """The answer. `tasks`: the first `limit` of `total`, by partition and the end of their change."""
+
+    first: Cut
+    second: Cut
+    total: int
+    kinds: dict[str, int]
+    states: dict[str, int]
+    """`before → after` of the tasks, with how many."""
+    steps: dict[str, int]
+    """The same of their steps."""
+    attempts: int
+    """Attempts granted in between."""
+    records: int
+    """Records in between of the tasks counted."""
+    not_covered: int
+    """Tasks that changed and began before the retained log: nothing is said of them."""
+    unfoldable: int
+    tasks: tuple[TaskChange, ...]
+
+
+async def diff(
+    log: Log,
+    names: TopicNames,
+    plans: PlanStore,
+    first: Moment,
+    second: Moment,
+    *,
+    task_id: bytes | None = None,
+    wanted: Wanted | None = None,
+    limit: int = 50,
+) -> Differences:
+    """What changed from the first moment to the second.
+
+    BadMoment when the second is before the first in a partition; NotFoundError for a task that is there at neither.
+    """
+    count = await log.partition_count(names.transitions)
+    number = None if task_id is None else partition_for(task_id, count)
+    cuts = (
+        await resolve(log, names, first, partition=number),
+        await resolve(log, names, second, partition=number),
+    )
+    for one, other in zip(*(cut.partitions for cut in cuts), strict=True):
+        if one.offset > other.offset:
+            raise BadMoment(
+                f"{second.text} is before {first.text} in partition {one.partition}",
+                next_step="Give the earlier moment first.",
+            )
+    tally = _Tally(wanted or Wanted(), limit)
+    is_known = False
+    for one, other in zip(*(cut.partitions for cut in cuts), strict=True):
+        place = TopicPartition(names.transitions, one.partition)
+        stretch = await retained_log(log, place, end=other.offset)
+        pair = _Pair(plans, one.partition, one.offset, await covered_from_of(log, stretch))
+        async with aclosing(accepted_records(log, stretch, task_id)) as records:
+            async for each in records:
+                await learn_plan(plans, each)
+                for change in pair.take(each):
+                    tally.add(change)
+        for change in pair.end(task_id):
+            tally.add(change)
+        tally.not_covered += len(pair.uncovered)
+        tally.unfoldable += len(pair.folded.unfoldable)
+        is_known |= pair.is_known
+    if task_id is not None and not is_known:
+        raise not_found(task_id)
+    return tally.answer(*cuts)
+
+
+class _Touched(msgspec.Struct):
+    """A task that a record between the moments is about."""
+
+    before: TaskState | Stub | None
+    after: TaskState | None
+    first: int
+    last: int
+    records: int = 0
+
+
+class _Known(NamedTuple):
+    """What is kept of every task of the first moment."""
+
+    life: int
+    status: TaskStatus
+    plan_hash: bytes
+
+
+class _Pair:
+    """One partition at both moments."""
+
+    def __init__(self, plans: PlanStore, partition: int, first: int, covered_from: int) -> None:
+        self.folded = FoldedPartition(plans.get, covered_from=covered_from)
+        self.uncovered: set[bytes] = set()
+        self.is_known = False
+        self._plans = plans
+        self._partition = partition
+        self._first = first
+        self._there: dict[bytes, _Known] | None = None
+        self._touched: dict[bytes, _Touched] = {}
+
+    def take(self, accepted: Accepted) -> Iterator[TaskChange]:
+        """The next record; the changes that are complete with it."""
+        record, key = accepted.record, accepted.key
+        if accepted.offset < self._first:
+            self.folded.take(accepted)
+            return
+        self._begin()
+        if not isinstance(record, Transitions) or not record.seq:
+            self.folded.take(accepted)
+            return
+        before = None if key in self._touched else self.folded.state(key)
+        self.folded.take(accepted)
+        if key in self.folded.uncovered:
+            self.uncovered.add(key)
+            return
+        if key in self.folded.unfoldable:
+            self._touched.pop(key, None)
+            return
+        touched = self._touched.setdefault(key, _Touched(before, None, accepted.offset, accepted.offset))
+        after = self._advance(touched, record)
+        if after.state in FINAL_TASK_STATES:
+            yield self._change(key, self._touched.pop(key))
+
+    def end(self, wanted: bytes | None) -> Iterator[TaskChange]:
+        """The second moment is reached: the changes of what is still open, and what was forgotten."""
+        there = self._begin()
+        for key, touched in self._touched.items():
+            change = self._change(key, touched)
+            if change.kind is not ChangeKind.CHANGED or change.steps or change.fields:
+                yield change
+        now = self.folded.task_ids()
+        self.is_known = wanted in there or wanted in now or wanted in self.folded.unfoldable
+        for key, known in there.items():
+            if key not in now and key not in self.folded.unfoldable:
+                yield self._forgotten(key, known)
+
+    def _begin(self) -> dict[bytes, _Known]:
+        """What is there at the first moment."""
+        if self._there is None:
+            self._there = {}
+            for key in self.folded.task_ids():
+                state = self.folded.state(key)
+                if state is not None:
+                    status = state.outcome if isinstance(state, Stub) else state.state
+                    self._there[key] = _Known(state.life, status, state.plan_hash)
+        return self._there
+
+    def _advance(self, touched: _Touched, record: Transitions) -> TaskState:
+        before = touched.after or (touched.before if isinstance(touched.before, TaskState) else None)
+        plan = self._plan(record, before)
+        assert plan is not None, "it folded, so its plan is known"
+        touched.after = advance(before, record, plan)
+        touched.records += 1
+        return touched.after
+
+    def _plan(self, record: Transitions, before: TaskState | None) -> Plan | None:
+        named = plan_named_by(record) if before is None else before.plan_hash
+        return None if named is None else self._plans.get(named)
+
+    def _change(self, key: bytes, touched: _Touched) -> TaskChange:
+        after = touched.after
+        assert after is not None, "a record touched it"
+        before = touched.before if isinstance(touched.before, TaskState) else None
+        return TaskChange(
+            task_id=key,
+            partition=self._partition,
+            life=after.life,
+            kind=_kind(before, after),
+            namespace=after.namespace,
+            template=after.name,
+            version=after.version,
+            before=None if before is None else before.state,
+            after=after.state,
+            offsets=(touched.first, touched.last),
+            records=touched.records,
+            steps=tuple(_steps(before, after)),
+            fields=() if before is None else tuple(_fields(before, after)),
+        )
+
+    def _forgotten(self, key: bytes, known: _Known) -> TaskChange:
+        plan = self._plans.get(known.plan_hash)
+        return TaskChange(
+            task_id=key,
+            partition=self._partition,
+            life=known.life,
+            kind=ChangeKind.FORGOTTEN,
+            namespace="?" if plan is None else plan.namespace,
+            template="?" if plan is None else plan.name,
+            version="?" if plan is None else plan.version,
+            before=known.status,
+            after=None,
+        )
+
+
+# ----------------------------------------------------------------------------------------------- one task
+
+
+def _kind(before: TaskState | None, after: TaskState) -> ChangeKind:
+    if before is None:
+        return ChangeKind.CREATED
+    if before.state is after.state:
+        return ChangeKind.CHANGED
+    was, is_closed = before.state in CLOSED_TASK_STATES, after.state in CLOSED_TASK_STATES
+    if was == is_closed:
+        return ChangeKind.MOVED
+    return ChangeKind.CLOSED if is_closed else ChangeKind.REOPENED
+
+
+def _steps(before: TaskState | None, after: TaskState) -> Iterator[StepChange]:
+    known: dict[str, StepState] = {} if before is None else {step.name: step for step in before.steps}
+    for step in after.steps:
+        old = known.get(step.name)
+        fields = () if old is None else tuple(_differing(old, step))
+        if old is not None and old.state is step.state and not fields:
+            continue
+        yield StepChange(
+            step=step.name,
+            before=None if old is None else old.state,
+            after=step.state,
+            attempts=step.attempt - (0 if old is None else old.attempt),
+            fields=fields,
+        )
+
+
+def _differing(old: StepState, new: StepState) -> Iterator[FieldChange]:
+    for (name, one), (_, other) in zip(step_fields(old), step_fields(new), strict=True):
+        if one != other and name not in _STEP_BOOKKEEPING:
+            yield FieldChange(name, field_text(name, one), field_text(name, other))
+
+
+def _fields(before: TaskState, after: TaskState) -> Iterator[FieldChange]:
+    ours = dict(state_fields(before))
+    for name, value in state_fields(after):
+        if name in _BOOKKEEPING or name == "state" or name.startswith("steps["):
+            continue
+        if ours[name] != value:
+            yield FieldChange(name, field_text(name, ours[name]), field_text(name, value))
+
+
+class _Tally:
+    """Counts the wanted changes; keeps the first."""
+
+    def __init__(self, wanted: Wanted, limit: int) -> None:
+        self._wanted = wanted
+        self._limit = limit
+        self._kinds: Counter[str] = Counter()
+        self._states: Counter[str] = Counter()
+        self._steps: Counter[str] = Counter()
+        self._attempts = self._records = 0
+        self._tasks: list[TaskChange] = []
+        self.not_covered = self.unfoldable = 0
+
+    def add(self, change: TaskChange) -> None:
+        """The next change."""
+        if not self._wanted.matches(change):
+            return
+        self._kinds[change.kind] += 1
+        if change.before is not change.after:
+            self._states[f"{change.before or '–'} → {change.after or '–'}"] += 1
+        for step in change.steps:
+            self._attempts += step.attempts
+            if step.before is not step.after:
+                self._steps[f"{step.before or '–'} → {step.after}"] += 1
+        self._records += change.records
+        if len(self._tasks) < self._limit:
+            self._tasks.append(change)
+
+    def answer(self, first: Cut, second: Cut) -> Differences:
+        """The whole."""
+        return Differences(
+            first=first,
+            second=second,
+            total=self._kinds.total(),
+            kinds=dict(self._kinds.most_common()),
+            states=dict(self._states.most_common()),
+            steps=dict(self._steps.most_common()),
+            attempts=self._attempts,
+            records=self._records,
+            not_covered=self.not_covered,
+            unfoldable=self.unfoldable,
+            tasks=tuple(self._tasks),
+        )
