@@ -6,13 +6,15 @@ from typing import TYPE_CHECKING, Final
 
 from nicegui import ui
 
+from tasker_kafka.deploy.console.auth import ANONYMOUS, Principal
+from tasker_kafka.schemas.settings.console import Role
+
 if TYPE_CHECKING:
     from tasker_kafka.deploy.console.backend import Backend
 
-__all__ = ["actor", "backend", "may_operate", "provide"]
+__all__ = ["actor", "backend", "closed_why", "may", "may_operate", "principal", "provide"]
 
 _held: Final[dict[str, Backend]] = {}
-ANONYMOUS: Final = "console"
 
 
 def provide(backend: Backend) -> None:
@@ -25,13 +27,31 @@ def backend() -> Backend:
     return _held["backend"]
 
 
-def actor() -> str:
-    """Who looks at the page, as the audit names them."""
+def principal() -> Principal:
+    """Who looks at the page. The guard puts it into the request; a page without a guard is nobody's."""
     user = ui.context.client.request.scope.get("user")
-    return str(getattr(user, "actor", "") or ANONYMOUS)
+    return user if isinstance(user, Principal) else Principal(ANONYMOUS, Role.READ, is_proven=False)
+
+
+def actor() -> str:
+    """Who acts, as the audit names them."""
+    return principal().actor
+
+
+def may(role: Role) -> bool:
+    """Whether who looks may do what this role may."""
+    return principal().role.includes(role)
+
+
+def closed_why() -> str | None:
+    """Why no command can be given from here now; None: one can."""
+    if not may(Role.OPERATE):
+        return "Your token is for reading only; commands need the role operate."
+    if not backend().reach.broker.is_reachable:
+        return "Kafka cannot be reached; commands are written there."
+    return None
 
 
 def may_operate() -> bool:
     """Whether who looks may change tasks."""
-    user = ui.context.client.request.scope.get("user")
-    return str(getattr(user, "role", "operate")) != "read"
+    return may(Role.OPERATE)

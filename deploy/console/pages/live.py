@@ -7,18 +7,26 @@ of which three moved are three short messages.
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import logging
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Final
 
-from nicegui import background_tasks, ui
+from nicegui import Client, background_tasks, ui
 from nicegui.element import Element
 from nicegui.events import GenericEventArguments
 
+from tasker_kafka.deploy.console.backend import Overloaded
+from tasker_kafka.streams.projection import Changes
+
+from . import context
 from .markup import EMPTY, Markup
 
-__all__ = ["LiveHtml", "Refresher", "forget"]
+__all__ = ["LiveHtml", "Refresher", "follow", "forget"]
 
+_LOGGER: Final = logging.getLogger("tasker.console")
+BUSY_SECONDS: Final = 5.0
 _SCRIPT: Final = Path(__file__).parent / "static" / "live_html.js"
 
 
@@ -33,21 +41,35 @@ class LiveHtml(Element, component=_SCRIPT):
         super().__init__()
         self._props["tag"] = tag
         self._props["content"] = str(content)
+        self._props["version"] = 0
+        self._key = ""
         self._pieces: dict[str, Markup] = {}
 
-    def show(self, content: Markup, pieces: Mapping[str, Markup] | None = None) -> None:
-        """Draw all of it. `pieces`: the parts of it that `patch` may replace, by the id of their element."""
-        self._pieces = dict(pieces or {})
-        self._props["content"] = str(content)
-        self.update()
+    def show(self, content: Markup) -> None:
+        """Draw all of it, unless the browser has it."""
+        self._draw("", str(content), {})
 
-    def patch(self, pieces: Mapping[str, Markup]) -> int:
-        """Send those pieces that differ from what the browser has; how many. Each is a whole element with its id."""
-        changed = [[id_, str(each)] for id_, each in pieces.items() if self._pieces.get(id_) != each]
+    def keep(self, key: str, whole: Callable[[], Markup], pieces: Mapping[str, Markup]) -> None:
+        """Draw `whole` when `key` (what it is a drawing of) changes; else send those pieces only that changed.
+
+        `pieces` are whole elements by their ids, and part of `whole`.
+        """
+        if key != self._key or pieces.keys() != self._pieces.keys():
+            self._draw(key, str(whole()), pieces)
+            return
+        changed = [[id_, str(each)] for id_, each in pieces.items() if self._pieces[id_] != each]
         if changed:
-            self._pieces.update(pieces)
+            self._pieces = dict(pieces)
+            # What a browser that loads the page anew would get is not kept up: it builds the page anew, too.
             forget(self.run_method("patch", changed))
-        return len(changed)
+
+    def _draw(self, key: str, content: str, pieces: Mapping[str, Markup]) -> None:
+        if key == self._key and content == self._props["content"] and not pieces:
+            return
+        self._key, self._pieces = key, dict(pieces)
+        self._props["content"] = content
+        self._props["version"] = self._props["version"] + 1
+        self.update()
 
     def on_act(self, handler: Callable[[str, str], Awaitable[None] | None]) -> None:
         """Call `handler(act, value)` when an element with `data-act` (and `data-value`) is activated."""
@@ -62,6 +84,21 @@ class LiveHtml(Element, component=_SCRIPT):
     def reveal(self, id_: str) -> None:
         """Move the view and the keyboard's focus to the element with this id."""
         forget(self.run_method("reveal", id_))
+
+
+def follow(handler: Callable[[Changes], None]) -> None:
+    """Call `handler` with everything that moves, until the page is gone. Call it while the page is built."""
+    task = background_tasks.create(_follow(handler), name="console page feed")
+    ui.context.client.on_delete(task.cancel)
+
+
+async def _follow(handler: Callable[[Changes], None]) -> None:
+    while True:
+        with contextlib.suppress(Overloaded):
+            async with contextlib.aclosing(context.backend().changes()) as feed:
+                async for changes in feed:
+                    handler(changes)
+        await asyncio.sleep(BUSY_SECONDS)
 
 
 class Refresher:
@@ -79,18 +116,22 @@ class Refresher:
     def start(self) -> None:
         """Run until the page is gone. Call it while the page is built."""
         client = ui.context.client
-        task = background_tasks.create(self._run(), name="console page refresh")
+        task = background_tasks.create(self._run(client), name="console page refresh")
         client.on_delete(task.cancel)
 
     def ask(self) -> None:
         """Refresh soon."""
         self._asked.set()
 
-    async def _run(self) -> None:
+    async def _run(self, client: Client) -> None:
         loop = asyncio.get_running_loop()
         while True:
             await self._asked.wait()
             self._asked.clear()
             began = loop.time()
-            await self._refresh()
+            try:
+                with client:
+                    await self._refresh()
+            except Exception:  # a fault of one drawing must not end the page's life
+                _LOGGER.exception("a page could not be refreshed")
             await asyncio.sleep(max(self._rest_seconds, 3 * (loop.time() - began)))

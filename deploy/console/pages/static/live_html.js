@@ -2,9 +2,10 @@
 // keyboard's focus where it was, and tells the server which element with `data-act` was activated.
 export default {
   template: `<component :is="tag" @click="act"></component>`,
-  props: { content: String, tag: String },
+  // version: the same content may have to be drawn again, over what was patched since
+  props: { content: String, tag: String, version: Number },
   data() {
-    return { drawn: null };
+    return { drawn: -1 };
   },
   mounted() {
     this.draw();
@@ -14,8 +15,8 @@ export default {
   },
   methods: {
     draw() {
-      if (this.content === this.drawn) return;
-      this.drawn = this.content;
+      if (this.version === this.drawn) return;
+      this.drawn = this.version;
       this.keeping(() => (this.$el.innerHTML = this.content));
     },
     // pieces: [id, markup of the whole element] in any order
@@ -33,7 +34,10 @@ export default {
       const scrolled = [...this.$el.querySelectorAll("[data-scroll]")].map((each) => [
         each.id, each.scrollLeft, each.scrollTop,
       ]);
+      const opened = [...this.$el.querySelectorAll("details")].map((each) => each.open);
       change();
+      const again = this.$el.querySelectorAll("details");
+      if (again.length === opened.length) again.forEach((each, at) => (each.open = opened[at]));
       for (const [id, left, top] of scrolled) {
         const frame = this.$el.querySelector("#" + CSS.escape(id));
         if (frame !== null) frame.scrollTo(left, top);
