@@ -1,8 +1,8 @@
 """`tasker dev`: everything on one machine, in one terminal, gone when it ends.
 
-Order of the start: broker, topics, templates, topics of the templates' queues, orchestrator, worker, subscribers. The
-end is the same backwards, so that a worker can still give back what it has, and an orchestrator save what it knows. A
-child that ends by itself ends all; its exit code is ours.
+Order of the start: broker, topics, templates, topics of the templates' queues, orchestrator, worker, subscribers,
+projector, console. The end is the same backwards, so that a worker can still give back what it has, and an orchestrator
+save what it knows. A child that ends by itself ends all; its exit code is ours.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import sys
+import webbrowser
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ from tasker_kafka.topics.names import TopicNames
 
 from .children import Child
 from .provisioning import create_topics, partitions_for
+from .read_side import ReadSide
 from .template_files import load_plans, publish_files
 from .watching import FileWatch, module_files
 from .wiring import configured_partitions, topic_plan
@@ -48,6 +50,10 @@ class Wanted:
     """Of subscribers; the same module may hold both."""
     subscriber_files: tuple[Path, ...] = ()
     """Of subscriptions."""
+    read_side: ReadSide | None = None
+    """Projector and console; None: without them."""
+    open_console: bool = False
+    """Show the console in the user's browser once it answers."""
 
 
 class DevSystem:
@@ -80,6 +86,16 @@ class DevSystem:
             Child(role, command, environment, say) for role, command in commands.items() if needed[role]
         ]
         """The children that run our modules' code, and start anew when it changes."""
+        side = wanted.read_side
+        told = {**environment, **({} if side is None else side.variables)}
+        self.lasting = [
+            self.orchestrator,
+            *(
+                Child(role, self._command(*arguments), told, say)
+                for role, arguments in ({} if side is None else side.commands).items()
+            ),
+        ]
+        """The children whose end is the end of all, whatever is watched."""
 
     async def run(self) -> int:
         """Run until a signal, or until a child ends by itself: the exit code."""
@@ -89,11 +105,23 @@ class DevSystem:
             loop.add_signal_handler(number, stopping.set)
         await self._provide()
         async with AsyncExitStack() as opened:
-            for child in (self.orchestrator, *self.coded):
+            for child in (self.orchestrator, *self.coded, *self.lasting[1:]):
                 opened.push_async_callback(child.stop)
                 await child.start()
+            telling = asyncio.create_task(self._tell_console())
+            opened.callback(telling.cancel)
             self._say("dev", "ready: submit a task from another terminal; Ctrl-C stops everything")
             return await self._until(stopping)
+
+    async def _tell_console(self) -> None:
+        """Once it answers: where it is, and in a browser where that is wanted."""
+        side = self._wanted.read_side
+        if side is None:
+            return
+        await side.wait_answering()
+        self._say("dev", f"console: {side.url}")
+        if self._wanted.open_console and not await asyncio.to_thread(webbrowser.open, side.url):
+            self._say("dev", "no browser could be opened here")
 
     async def _provide(self) -> None:
         """Topics, templates, and the topics of the templates' queues. A repeat changes nothing."""
@@ -137,7 +165,7 @@ class DevSystem:
         templates = FileWatch((*self._wanted.templates, *self._wanted.subscriber_files), (".yaml", ".yml"))
         timeout = LOOK_SECONDS if self._wanted.reload else None
         told = asyncio.create_task(stopping.wait())
-        ends = {asyncio.create_task(child.wait()): child for child in (self.orchestrator, *self.coded)}
+        ends = {asyncio.create_task(child.wait()): child for child in (*self.lasting, *self.coded)}
         try:
             while True:
                 done, _ = await asyncio.wait(
@@ -148,7 +176,7 @@ class DevSystem:
                     return 0
                 for task in [each for each in ends if each in done]:
                     child = ends.pop(task)
-                    if child is self.orchestrator or not self._wanted.reload:
+                    if child in self.lasting or not self._wanted.reload:
                         return self._ended(child, task.result())
                     self._say(
                         "dev", f"the {child.name} has ended with code {task.result()}: waiting for a change"

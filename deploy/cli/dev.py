@@ -1,4 +1,4 @@
-"""`tasker dev`: a broker, the topics, an orchestrator, a worker and subscribers in one terminal."""
+"""`tasker dev`: a broker, the topics, an orchestrator, a worker, subscribers and the console in one terminal."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ import asyncio
 import importlib
 import os
 import sys
+import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,6 +17,7 @@ import typer
 from . import session
 
 if TYPE_CHECKING:
+    from tasker_kafka.deploy.read_side import ReadSide
     from tasker_kafka.schemas.settings import Settings
 
 __all__ = ["dev"]
@@ -23,7 +25,14 @@ __all__ = ["dev"]
 USUAL_PORT = 9092
 EXAMPLES = "tasker_kafka.deploy.examples"
 EXAMPLE_COMMAND = "echo '{}' | tasker submit --wait --template default/dummy"
-COLOURS = {"dev": "36", "orchestrator": "35", "worker": "32", "subscriber": "33"}
+COLOURS = {
+    "dev": "36",
+    "orchestrator": "35",
+    "worker": "32",
+    "subscriber": "33",
+    "projector": "34",
+    "console": "34",
+}
 
 
 Modules = Annotated[
@@ -41,15 +50,22 @@ Files = Annotated[
 
 
 def dev(
+    *,
     module: Modules = [],  # noqa: B006 - typer copies it
     templates: Templates = [],  # noqa: B006 - typer copies it
     config: Files = [],  # noqa: B006 - typer copies it
     reload: Annotated[
         bool, typer.Option("--reload", help="Watch modules and templates; start the worker anew on a change.")
     ] = False,
+    console: Annotated[
+        bool, typer.Option("--console/--no-console", help="Run projector and console, too.")
+    ] = True,
+    open_console: Annotated[
+        bool, typer.Option("--open", help="Show the console in the browser once it answers.")
+    ] = False,
     log_level: Annotated[str, typer.Option("--log-level", help="Of the roles.")] = "INFO",
 ) -> None:
-    """Run everything on this machine until Ctrl-C: a real broker, the topics, an orchestrator, a worker, subscribers.
+    """Run everything on this machine until Ctrl-C: broker, topics, orchestrator, worker, subscribers, console.
 
     TASKER_BROKER, or your own running broker, is used where there is one; otherwise a broker is started, with empty
     topics, and removed at the end.
@@ -62,12 +78,19 @@ def dev(
     modules, paths = chosen(module, templates)
     # What is wrong with a module is told before a broker is started.
     handlers, subscribers = roles_of(modules, config)
-    with broker(load_settings()) as address:
+    with ExitStack() as opened:
+        address, is_temporary = opened.enter_context(broker(load_settings()))
         environment = {**os.environ, "TASKER_BROKER": address, "PYTHONUNBUFFERED": "1"}
         os.environ["TASKER_BROKER"] = address
         settings = load_settings()
         apply_to_process(settings)
-        wanted = Wanted(handlers, tuple(paths), reload, log_level, subscribers, tuple(config))
+        folder = None
+        if is_temporary:
+            folder = Path(opened.enter_context(tempfile.TemporaryDirectory(prefix="tasker-dev-")))
+        side = read_side(settings, folder) if console else None
+        wanted = Wanted(
+            handlers, tuple(paths), reload, log_level, subscribers, tuple(config), side, open_console
+        )
         system = DevSystem(settings, wanted, lambda: session.connect(settings), environment, say)
         say("dev", f"broker {address}")
         if address != session.USUAL_ADDRESS:
@@ -87,20 +110,31 @@ def chosen(modules: list[str], templates: list[Path]) -> tuple[list[str], list[P
     return [EXAMPLES], templates or [Path(str(found.__file__)).parent]
 
 
+def read_side(settings: Settings, folder: Path | None) -> ReadSide | None:
+    """Where the console will be; None, and said so, where it is not installed. `folder`: for its projection."""
+    from tasker_kafka.deploy.read_side import MISSING, ReadSide, is_installed
+
+    if not is_installed():
+        say("dev", MISSING)
+        return None
+    # A broker that goes with us takes its tasks along; what was projected of them must not outlive them.
+    return ReadSide.of(settings, None if folder is None else folder / "projection.sqlite")
+
+
 @contextmanager
-def broker(settings: Settings) -> Iterator[str]:
-    """The address of the broker to use: one that is there, or one that lives as long as the block."""
+def broker(settings: Settings) -> Iterator[tuple[str, bool]]:
+    """The address of the broker to use, and whether it lives only as long as the block."""
     from tasker_kafka.topics.brokers import EmbeddedBroker, status_detached
     from tasker_kafka.topics.brokers.wire import is_free
 
     own = status_detached()
     if settings.broker.bootstrap is not None:
-        yield settings.broker.bootstrap
+        yield settings.broker.bootstrap, False
     elif own is not None:
-        yield own.bootstrap_servers
+        yield own.bootstrap_servers, False
     else:
         with EmbeddedBroker.start(port=USUAL_PORT if is_free(USUAL_PORT) else None) as started:
-            yield started.bootstrap_servers
+            yield started.bootstrap_servers, True
 
 
 def say(name: str, line: str) -> None:

@@ -1,6 +1,7 @@
-"""`python -m tasker_kafka.deploy.demo`: a real Kafka, an orchestrator, a worker, subscribers, and twelve tasks.
+"""`python -m tasker_kafka.deploy.demo`: a real Kafka, an orchestrator, a worker, subscribers, a console, twelve tasks.
 
-Exit code 0 only if every task ended as its story says. Whatever happens, nothing that was started is left running.
+Exit code 0 only if every task ended as its story says, and the console shows it. With KEEP=1 everything then goes on
+until Ctrl-C, for a look at the console. Whatever happens, nothing that was started is left running.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from rich.console import Console
 from rich.text import Text
 
 from tasker_kafka.deploy.examples.shop import Shop
+from tasker_kafka.deploy.read_side import MISSING
 from tasker_kafka.schemas.errors import TaskerError
 from tasker_kafka.topics.brokers import EmbeddedBroker
 from tasker_kafka.topics.brokers.runtime import Runtime
@@ -26,6 +28,7 @@ from .observed import print_heard
 from .play import Outcome, play
 from .report import print_ending
 from .screen import Screen, make_console
+from .seen import seen
 from .stage import Stage
 from .stories import STORIES, Story
 
@@ -35,6 +38,7 @@ LOG_LINES: Final = 40
 """Of each role, printed when the demo fails."""
 INTERRUPTED: Final = 130
 AOT_VARIABLE: Final = "TASKER_BROKER_AOT"
+KEEP_VARIABLE: Final = "KEEP"
 
 
 def main(stories: Sequence[Story] = STORIES) -> int:
@@ -57,13 +61,24 @@ def run(console: Console, stories: Sequence[Story]) -> int:
     with Shop() as shop:
         shop.open_books(is_open=False)
         outcomes = asyncio.run(perform(shop, console, started, stories))
+    if not is_kept():
+        tell(console, outcomes, time.monotonic() - started)
+    return 1 if any(outcome.faults for outcome in outcomes) else 0
+
+
+def is_kept() -> bool:
+    """Whether everything goes on after the last story."""
+    return os.environ.get(KEEP_VARIABLE, "") not in ("", "0")
+
+
+def tell(console: Console, outcomes: Sequence[Outcome], seconds: float) -> None:
+    """How each story ended, and all of them."""
     for outcome in outcomes:
         if outcome.ending is not None:
             print_ending(console, outcome.ending)
         if outcome.heard is not None:
             print_heard(console, outcome.heard)
-    wrong = conclude(console, outcomes, time.monotonic() - started)
-    return 1 if wrong else 0
+    conclude(console, outcomes, seconds)
 
 
 async def perform(shop: Shop, console: Console, started: float, stories: Sequence[Story]) -> list[Outcome]:
@@ -80,6 +95,9 @@ async def perform(shop: Shop, console: Console, started: float, stories: Sequenc
                 await stage.stop_roles()
                 print_logs(console, stage)
                 raise
+        if is_kept():
+            tell(console, outcomes, time.monotonic() - started)
+            await keep(stage, console)
         await stage.stop_roles()
         if any(outcome.faults for outcome in outcomes):
             print_logs(console, stage)
@@ -96,9 +114,31 @@ async def show(
     screen.say(f"{topics} topics created, {templates} templates published")
     stage.open_gate()
     screen.say(f"orchestrator, worker and subscribers join; {len(stories)} requests go to the request topic")
+    screen.say(MISSING if stage.read_side is None else f"console: {stage.read_side.url}")
     outcomes = await play(stage, shop, screen, stories)
-    screen.say("every task has ended, every event is told; stopping everything")
+    if stage.read_side is not None:
+        outcomes = await seen(outcomes, stage.read_side, screen)
+    goes_on = "everything goes on" if is_kept() else "stopping everything"
+    screen.say(f"every task has ended, every event is told; {goes_on}")
     return outcomes
+
+
+async def keep(stage: Stage, console: Console) -> None:
+    """Leave everything running until a signal. RoleEnded when a role ends meanwhile."""
+    stopping = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+    if stage.read_side is not None:
+        console.print(f"\nconsole: {stage.read_side.url}")
+    console.print("KEEP: everything goes on until Ctrl-C")
+    told, ended = asyncio.create_task(stopping.wait()), asyncio.create_task(stage.wait_ended())
+    try:
+        await asyncio.wait([told, ended], return_when=asyncio.FIRST_COMPLETED)
+        if ended.done():
+            ended.result()
+    finally:
+        told.cancel()
+        ended.cancel()
 
 
 @asynccontextmanager
@@ -121,8 +161,8 @@ def start_broker() -> EmbeddedBroker:
     return EmbeddedBroker.start()
 
 
-def conclude(console: Console, outcomes: Sequence[Outcome], seconds: float) -> int:
-    """The last lines: how many tasks did not end as their stories say."""
+def conclude(console: Console, outcomes: Sequence[Outcome], seconds: float) -> None:
+    """The last lines: how many tasks ended as their stories say, and why others did not."""
     wrong = [outcome for outcome in outcomes if outcome.faults]
     console.print()
     for outcome in wrong:
@@ -130,7 +170,6 @@ def conclude(console: Console, outcomes: Sequence[Outcome], seconds: float) -> i
             console.print(Text(f"{outcome.story.name}: {fault}", style="bold red"), soft_wrap=True)
     text = f"{len(outcomes) - len(wrong)} of {len(outcomes)} tasks ended as their stories say, in {seconds:.1f} s"
     console.print(Text(text, style="bold red" if wrong else "bold green"))
-    return len(wrong)
 
 
 def print_logs(console: Console, stage: Stage) -> None:

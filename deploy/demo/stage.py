@@ -1,4 +1,5 @@
-"""The system that the demo plays on: topics, templates, an orchestrator, a worker, subscribers, a client; on a broker.
+"""The system that the demo plays on: topics, templates, an orchestrator, a worker, subscribers, a client, and a console
+where its extra is installed; on a broker.
 
 Roles are child processes that run what anyone would run (`tasker orchestrator`, `tasker worker -m …`). They end in
 every case: with the block, or by themselves when this process is gone.
@@ -19,6 +20,7 @@ from typing import Final, Self
 from tasker_kafka.deploy.children import Child
 from tasker_kafka.deploy.examples import TEMPLATES
 from tasker_kafka.deploy.provisioning import create_topics
+from tasker_kafka.deploy.read_side import ReadSide, is_installed
 from tasker_kafka.deploy.template_files import load_plans, publish_files
 from tasker_kafka.deploy.wiring import topic_plan
 from tasker_kafka.schemas.errors import TaskerError
@@ -43,6 +45,11 @@ ROLES: Final[Mapping[str, tuple[str, ...]]] = {
     "subscriber": (SUBSCRIBERS, "subscriber", "--module", SUBSCRIBERS),
 }
 """What each role loads first, and its command."""
+LOADED_TO_READ: Final = {
+    "projector": "tasker_kafka.streams.projection",
+    "console": "tasker_kafka.deploy.console.app",
+}
+"""What the two processes of the read side load first."""
 
 
 class RoleEnded(TaskerError):
@@ -59,20 +66,26 @@ class Stage:
     _settings: Settings
     _bootstrap: str
     _gate: Path
+    read_side: ReadSide | None
+    """Projector and console; None where their libraries are not installed."""
 
     def __init__(self, shop_url: str) -> None:
         self._shop_url = shop_url
         self._open = AsyncExitStack()
         self._children: dict[str, Child] = {}
-        self._lines: dict[str, list[str]] = {name: [] for name in ROLES}
+        self._lines: dict[str, list[str]] = {}
 
     async def __aenter__(self) -> Self:
         """Start the roles: they load, and wait to be told where the broker is."""
-        self._gate = Path(self._open.enter_context(TemporaryDirectory(prefix="tasker-demo-")), "broker")
+        folder = Path(self._open.enter_context(TemporaryDirectory(prefix="tasker-demo-")))
+        self._gate = folder / "broker"
+        settings = load_settings(SETTINGS, environ={})
+        self.read_side = ReadSide.of(settings, folder / "projection.sqlite") if is_installed() else None
         self._open.push_async_callback(self.stop_roles)
         try:
-            for name, (module, *arguments) in ROLES.items():
+            for name, (module, *arguments) in self._roles().items():
                 command = [sys.executable, "-m", f"{__package__}.role", str(self._gate), module, *arguments]
+                self._lines[name] = []
                 self._children[name] = Child(name, command, self._environment(), self._keep)
                 await self._children[name].start()
         except BaseException:
@@ -132,6 +145,10 @@ class Stage:
         """What each role has printed so far."""
         return self._lines
 
+    def _roles(self) -> Mapping[str, tuple[str, ...]]:
+        side = {} if self.read_side is None else self.read_side.commands
+        return {**ROLES, **{name: (LOADED_TO_READ[name], *command) for name, command in side.items()}}
+
     def _keep(self, name: str, line: str) -> None:
         self._lines[name].append(line)
 
@@ -142,7 +159,10 @@ class Stage:
             for name, value in os.environ.items()
             if not name.startswith(("TASKER_", "TELEMETRY_", "OTEL_"))
         }
-        return kept | {
+        side = {} if self.read_side is None else self.read_side.variables
+        return {
+            **kept,
+            **side,
             "TASKER_CONFIG": str(SETTINGS),
             "SHOP_URL": self._shop_url,
             "TMPDIR": str(self._gate.parent),

@@ -73,9 +73,9 @@ def test_dev_brings_everything_and_leaves_nothing(kafka: Broker, prefix: str, tm
     arguments = ("dev", "-m", shop_handlers.__name__, "-t", str(template))
     with shell.role(*arguments, ready="ready: submit") as process:
         children = below(process.pid)
+        assert len(children) == 4, "orchestrator, worker, projector, console"
         done = shell.json("submit", "-t", "shop/order", "--wait", "--timeout", "40", stdin='{"total": 5}')
         assert done["state"] == "complete"
-    assert len(children) >= 2
     assert not [pid for pid in children if Path(f"/proc/{pid}").exists()]
 
 

@@ -13,7 +13,9 @@ import pytest
 
 from tasker_kafka.deploy import dev
 from tasker_kafka.deploy.dev import DevSystem, Wanted
+from tasker_kafka.deploy.read_side import ReadSide
 from tasker_kafka.schemas.settings import Settings
+from tasker_kafka.topics.brokers.wire import free_port
 from tasker_kafka.topics.memory import MemoryCluster, MemoryLog
 
 ROLE = "import signal, sys; print('up', flush=True); signal.sigwait([signal.SIGTERM]); sys.exit(0)"
@@ -50,11 +52,16 @@ class Scene:
 
     @asynccontextmanager
     async def system(
-        self, codes: Mapping[str, str] = {}, *, reload: bool = False
+        self,
+        codes: Mapping[str, str] = {},
+        *,
+        reload: bool = False,
+        side: ReadSide | None = None,
+        open_console: bool = False,
     ) -> AsyncIterator[asyncio.Task[int]]:
         """A system that runs, until the block's end at the latest."""
         module = self.module.stem
-        wanted = Wanted((module,), (), reload, "INFO", (module,), (Path("s.yaml"),))
+        wanted = Wanted((module,), (), reload, "INFO", (module,), (Path("s.yaml"),), side, open_console)
         cluster, settings = MemoryCluster(), Settings()
         made = system_of(codes)(settings, wanted, lambda: MemoryLog(cluster), os.environ, self.say)
         running = asyncio.create_task(made.run())
@@ -118,3 +125,48 @@ async def test_otherwise_one_that_ends_ends_all_with_its_code(scene: Scene, role
 async def test_an_orchestrator_that_ends_ends_all_also_while_changes_are_watched(scene: Scene) -> None:
     async with scene.system({"orchestrator": "sys.exit(0)"}, reload=True) as running:
         assert await asyncio.wait_for(running, 30) == 1
+
+
+ANSWERS = """
+import http.server, os, signal, threading
+class Live(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        print(self.path, os.environ['TASKER_PROJECTION__URL'], flush=True)
+        self.send_response(200); self.end_headers()
+    def log_message(self, *parts): pass
+server = http.server.HTTPServer(('127.0.0.1', int(os.environ['TASKER_CONSOLE__PORT'])), Live)
+threading.Thread(target=server.serve_forever, daemon=True).start()
+signal.sigwait([signal.SIGTERM]); sys.exit(0)
+"""
+
+
+async def test_projector_and_console_run_beside_and_are_told_once_they_answer(
+    scene: Scene, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[str] = []
+    monkeypatch.setattr(dev.webbrowser, "open", lambda url: not opened.append(url))
+    side = ReadSide("127.0.0.1", free_port(), tmp_path / "store.sqlite")
+    codes = {"console": f"exec({ANSWERS!r})"}
+    async with scene.system(codes, side=side, open_console=True):
+        await scene.wait_for("projector", "['projection', 'run'")
+        await scene.wait_for("console", f"/health/live sqlite:///{tmp_path}/store.sqlite")
+        await scene.wait_for("dev", f"console: {side.url}")
+    assert opened == [side.url]
+
+
+@pytest.mark.parametrize("role", ["projection", "console"])
+async def test_a_console_that_ends_ends_all_also_while_changes_are_watched(scene: Scene, role: str) -> None:
+    side = ReadSide("127.0.0.1", free_port())
+    async with scene.system({role: "sys.exit(78)"}, side=side, reload=True) as running:
+        assert await asyncio.wait_for(running, 30) == 78
+
+
+def test_the_address_is_for_a_browser_on_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tasker_kafka.deploy.read_side.is_free", lambda port: port == 8080)
+    side = ReadSide.of(Settings())
+    assert side.url == "http://127.0.0.1:8080/console"
+    assert "TASKER_PROJECTION__URL" not in side.variables
+    assert ReadSide("0.0.0.0", 81).url == "http://127.0.0.1:81/console"
+    assert ReadSide("::1", 81).url == "http://[::1]:81/console"
+    monkeypatch.setattr("tasker_kafka.deploy.read_side.is_free", lambda _: False)
+    assert ReadSide.of(Settings()).port not in (0, 8080)
