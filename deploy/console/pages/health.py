@@ -9,6 +9,7 @@ from nicegui import ui
 
 from tasker_kafka.deploy.console.backend.shapes import Component, HealthReport, Level
 from tasker_kafka.streams.projection import FaultRow, PositionRow
+from tasker_kafka.topics.log import MemberDescription
 
 from . import context
 from .live import LiveHtml
@@ -16,7 +17,7 @@ from .markup import EMPTY, Markup, Number, chip, facts, join, table, tag, when
 from .ops_parts import Section, mark, now_ms, prose, subject
 from .shell import frame
 
-__all__ = ["component_table", "fault_table", "level_mark", "overview", "position_table"]
+__all__ = ["component_table", "fault_table", "level_mark", "orchestrator_table", "overview", "position_table"]
 
 PATH: Final = "/console/health"
 READ_SECONDS: Final = 2.0
@@ -26,6 +27,11 @@ _LEVELS: Final[Mapping[str, tuple[str, str, str]]] = {
     Level.DEGRADED: ("retry", "!", "needs a look"),
     Level.DOWN: ("failed", "✕", "down"),
 }
+_PAGES: Final[Mapping[str, tuple[str, str]]] = {
+    "queues": ("/console/workers", "Workers and queues"),
+    "workers": ("/console/workers", "Workers and queues"),
+    "stale tasks": ("/console/stale", "Stale tasks"),
+}
 
 
 @ui.page(PATH)
@@ -34,6 +40,7 @@ def page() -> None:
     with frame("Health", active=PATH):
         LiveHtml(subject("Health"))
         Section(_read_report, every_seconds=READ_SECONDS)
+        Section(_read_orchestrators, every_seconds=READ_SECONDS).html.style("margin-top: 14px")
         Section(_read_projection, every_seconds=READ_SECONDS).html.style("margin-top: 14px")
 
 
@@ -45,6 +52,14 @@ async def _read_report() -> Markup:
         tag("section", tag("h2", "Parts"), component_table(report.components), class_="panel"),
         class_="stack",
     )
+
+
+async def _read_orchestrators() -> Markup:
+    backend = context.backend()
+    members = await backend.broker.use(
+        lambda live: live.log.admin().group_members(backend.names.engine_group)
+    )
+    return tag("section", tag("h2", "Orchestrators"), orchestrator_table(members), class_="panel")
 
 
 async def _read_projection() -> Markup:
@@ -102,11 +117,34 @@ def component_table(components: Iterable[Component]) -> Markup:
             tag("td", tag("b", each.name), class_="nowrap"),
             tag("td", level_mark(each.level), class_="nowrap"),
             tag("td", prose(each.message), class_="wide"),
-            tag("td", prose(each.next_step or "–"), class_="wide"),
+            tag("td", prose(each.next_step or "–"), _way(each), class_="wide"),
         )
         for each in components
     )
     return table("Parts", ("Part", "Level", "What is known", "What to do"), rows, empty="Nothing is known.")
+
+
+def _way(component: Component) -> Markup:
+    """The page that shows more of it."""
+    if component.level == Level.OK or component.name not in _PAGES:
+        return EMPTY
+    path, text = _PAGES[component.name]
+    return tag("div", tag("a", text, href=path))
+
+
+def orchestrator_table(members: Iterable[MemberDescription]) -> Markup:
+    """Who runs the engine, as the broker has it."""
+    rows = (
+        tag(
+            "tr",
+            tag("td", tag("code", each.client_id), class_="nowrap"),
+            tag("td", each.host),
+            tag("td", ", ".join(map(str, sorted({place.partition for place in each.partitions}))) or "none"),
+        )
+        for each in sorted(members, key=lambda member: member.client_id)
+    )
+    nobody = "No orchestrator is running: nothing moves until one is. Start `tasker orchestrator`."
+    return table("Orchestrators", ("Member", "Host", "Partitions"), rows, empty=nobody)
 
 
 def position_table(positions: Iterable[PositionRow], now: int) -> Markup:

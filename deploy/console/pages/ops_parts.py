@@ -127,6 +127,7 @@ def filter_form(fields: Iterable[Field], values: Mapping[str, str], *, verb: str
         tag("div", tag("span", Markup("&nbsp;"), class_="label", aria_hidden="true"), button, class_="field"),
         method="get",
         class_="filters",
+        style="grid-template-columns: repeat(auto-fill, minmax(140px, 1fr))",
         role="search",
     )
 
