@@ -98,7 +98,7 @@ class Draft:
                 changed.append((*changing_row(fold, state, plan), fold.task_id))
                 if fold.has_new_words:
                     self._write_words(connection, statements, fold)
-            self.rows[tables.step.name] += [step_row(state, plan, n) for n in sorted(fold.touched)]
+            self.rows[tables.step.name] += [step_row(fold.task_id, state, plan, n) for n in sorted(fold.touched)]
             self.rows[tables.attempt.name] += [attempt_row(fold.task_id, each) for each in fold.attempts]
         statements.inserts[tables.task.name].run(connection, created)
         statements.change_task.run(connection, changed)
@@ -110,13 +110,13 @@ class Draft:
             connection.execute(delete(tables.step).where(tables.step.c.task_id == fold.task_id))
             self._write_words(connection, statements, fold)
         else:
-            self.add(tables.task_text, text_row(fold.state))
-            statements.inserts[tables.task_tag.name].run(connection, tag_rows(fold.state))
+            self.add(tables.task_text, text_row(fold.task_id, fold.state))
+            statements.inserts[tables.task_tag.name].run(connection, tag_rows(fold.task_id, fold.state))
         fold.touched.update(range(len(fold.state.steps)))
 
     def _write_words(self, connection: Connection, statements: Statements, fold: TaskFold) -> None:
         """Tags and reason have changed."""
         assert fold.state is not None
         connection.execute(delete(tables.task_tag).where(tables.task_tag.c.task_id == fold.task_id))
-        statements.inserts[tables.task_tag.name].run(connection, tag_rows(fold.state))
-        self.add(tables.task_text, text_row(fold.state))
+        statements.inserts[tables.task_tag.name].run(connection, tag_rows(fold.task_id, fold.state))
+        self.add(tables.task_text, text_row(fold.task_id, fold.state))

@@ -137,14 +137,14 @@ def removable_at(state: TaskState, plan: Plan) -> int | None:
     return state.closed_at + plan.lifecycle.failed_retention_hours * _HOUR_MS
 
 
-def text_row(state: TaskState) -> tuple[bytes, str | None, str]:
+def text_row(task_id: bytes, state: TaskState) -> tuple[bytes, str | None, str]:
     """What text search looks at: the context, redacted, and the same with everything else in one case."""
     context = _context_text(state)
     parts = [context or "", state.reason, state.correlation_id, state.idempotency_key or ""]
     if "\\" in parts[0]:
         # Whoever looks for a quote or a backslash types it as it is, not as JSON writes it.
         parts.append(parts[0].replace('\\"', '"').replace("\\\\", "\\"))
-    return state.task_id, context, searchable("\n".join(parts))
+    return task_id, context, searchable("\n".join(parts))
 
 
 def searchable(text: str) -> str:
@@ -164,9 +164,9 @@ def _context_text(state: TaskState) -> str | None:
     return clean(text[:TEXT_LIMIT])
 
 
-def tag_rows(state: TaskState) -> list[tuple[bytes, str]]:
+def tag_rows(task_id: bytes, state: TaskState) -> list[tuple[bytes, str]]:
     """(task id, tag) of each tag."""
-    return [(state.task_id, tag) for tag in sorted({clean(each) for each in state.tags})]
+    return [(task_id, tag) for tag in sorted({clean(each) for each in state.tags})]
 
 
 def tags_text(tags: tuple[str, ...]) -> str:
@@ -174,12 +174,12 @@ def tags_text(tags: tuple[str, ...]) -> str:
     return _encode_tags([clean(each) for each in tags]).decode()
 
 
-def step_row(state: TaskState, plan: Plan, position: int) -> tuple[Any, ...]:
+def step_row(task_id: bytes, state: TaskState, plan: Plan, position: int) -> tuple[Any, ...]:
     """Every column of `step`, in the table's order."""
     step, planned = state.steps[position], plan.steps[position]
     failure = step.failure
     return (
-        state.task_id,
+        task_id,
         position,
         step.name,
         step.state.value,

@@ -1,0 +1,144 @@
+"""A real PostgreSQL server for tests: the one at TASKER_TEST_POSTGRES, else one started from the binaries found.
+
+It runs as an unprivileged user in a folder of its own, on a socket there, and is ended with the session. Without an
+address and without binaries a test is skipped at a desk, and fails in CI.
+"""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shutil
+import subprocess
+import tempfile
+import time
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import create_engine, text
+from sqlalchemy.engine import make_url
+
+__all__ = ["postgres", "postgres_database"]
+
+_ADDRESS = "TASKER_TEST_POSTGRES"
+_START_SECONDS = 30.0
+
+
+def _missing(why: str) -> None:
+    """A missing server is no reason for a green CI."""
+    if os.environ.get("CI"):
+        pytest.fail(why, pytrace=False)
+    pytest.skip(why)
+
+
+def _binaries() -> Path | None:
+    found = shutil.which("initdb")
+    if found is not None:
+        return Path(found).resolve().parent
+    folders = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda each: each.parent.name)
+    return next((each for each in reversed(folders) if (each / "initdb").is_file()), None)
+
+
+def _user() -> str | None:
+    """Who runs it: the server refuses root. None: whoever we are."""
+    if os.geteuid() != 0:
+        return None
+    for name in ("postgres", "nobody"):
+        try:
+            return pwd.getpwnam(name).pw_name
+        except KeyError:
+            continue
+    return None
+
+
+class _Server:
+    """A server on a socket in a folder of its own."""
+
+    def __init__(self, binaries: Path) -> None:
+        self._binaries = binaries
+        self._user = _user()
+        self.folder = Path(tempfile.mkdtemp(prefix="tasker-pg-"))
+        if self._user is not None:
+            shutil.chown(self.folder, self._user)
+        data = str(self.folder / "data")
+        self._run(
+            "initdb", "-D", data, "-U", "tasker", "-A", "trust", "-E", "UTF8", "--no-sync", "--locale=C"
+        )
+        options = {
+            "listen_addresses": "",
+            "unix_socket_directories": str(self.folder),
+            "fsync": "off",
+            "max_connections": "60",
+        }
+        arguments = [each for name, value in options.items() for each in ("-c", f"{name}={value}")]
+        with (self.folder / "log").open("wb") as log:
+            self._process = subprocess.Popen(
+                [str(binaries / "postgres"), "-D", data, *arguments],
+                user=self._user,
+                cwd=self.folder,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                stdin=subprocess.DEVNULL,
+            )
+
+    @property
+    def url(self) -> str:
+        return f"postgresql://tasker@/postgres?host={self.folder}"
+
+    def wait_ready(self) -> None:
+        until = time.monotonic() + _START_SECONDS
+        while self._process.poll() is None and time.monotonic() < until:
+            ready = [str(self._binaries / "pg_isready"), "-h", str(self.folder), "-q"]
+            if subprocess.run(ready, check=False).returncode == 0:
+                return
+            time.sleep(0.05)
+        pytest.fail(f"PostgreSQL did not start:\n{(self.folder / 'log').read_text()[-2000:]}", pytrace=False)
+
+    def stop(self) -> None:
+        self._process.send_signal(2)
+        try:
+            self._process.wait(20)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _run(self, name: str, *arguments: str) -> None:
+        command = [str(self._binaries / name), *arguments]
+        subprocess.run(command, user=self._user, cwd=self.folder, check=True, capture_output=True)
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[str]:
+    """The address of a server, with a user who may create databases."""
+    given = os.environ.get(_ADDRESS)
+    if given:
+        yield given
+        return
+    binaries = _binaries()
+    if binaries is None:
+        _missing(f"no PostgreSQL: set {_ADDRESS} to an address, or install the server's binaries")
+        return
+    server = _Server(binaries)
+    try:
+        server.wait_ready()
+        yield server.url
+    finally:
+        server.stop()
+
+
+@pytest.fixture
+def postgres_database(postgres: str) -> Iterator[str]:
+    """The address of an empty database that is dropped after the test."""
+    name = f"t{uuid.uuid4().hex[:12]}"
+    url = make_url(postgres).set(drivername="postgresql+psycopg")
+    admin = create_engine(url, isolation_level="AUTOCOMMIT")
+    with admin.connect() as connection:
+        connection.execute(text(f'CREATE DATABASE "{name}"'))
+    try:
+        yield url.set(drivername="postgresql", database=name).render_as_string(hide_password=False)
+    finally:
+        with admin.connect() as connection:
+            connection.execute(text(f'DROP DATABASE "{name}" WITH (FORCE)'))
+        admin.dispose()
