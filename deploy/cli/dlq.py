@@ -14,6 +14,7 @@ from .dlq_acts import purge, redrive
 from .guard import run
 from .options import AsJson, Limit
 from .session import Session, in_session
+from .spreading import spread
 
 if TYPE_CHECKING:
     from tasker_kafka.deploy.reading.dead_letters import LetterPage, LetterReport
@@ -38,17 +39,9 @@ class State(StrEnum):
 
 
 @app.command("list")
-def list_letters(  # noqa: PLR0917 - one parameter for each option
-    namespace: which.Namespace = None,
-    group: which.Group = None,
-    subscription: which.Subscription = None,
-    event: which.Event = None,
-    kind: which.Kind = None,
-    key: which.Key = None,
-    event_id: which.Id = None,
-    task: which.Task = None,
-    since: which.Since = None,
-    until: which.Until = None,
+@spread
+def list_letters(
+    letters: which.LetterOptions,
     state: Annotated[State, typer.Option("--state", help="Letters in this state.")] = State.OPEN,
     limit: Limit = 50,
     before: Annotated[
@@ -57,14 +50,11 @@ def list_letters(  # noqa: PLR0917 - one parameter for each option
     as_json: AsJson = False,
 ) -> None:
     """The newest dead letters, secrets hidden."""
-    options = which.LetterOptions(
-        namespace, group, subscription, event, kind, key, event_id, task, since, until
-    )
 
     async def work(session: Session) -> LetterPage:
         from tasker_kafka.deploy.reading.dead_letters import list_letters as read
 
-        wanted = options.filter(session.log.now_ms(), state.states())
+        wanted = letters.filter(session.log.now_ms(), state.states())
         return await read(session.log, session.names, wanted, limit=limit, before=before)
 
     page = run(in_session(work))
@@ -114,8 +104,8 @@ def show(
     print_letter(report)
 
 
-app.command()(redrive)
-app.command()(purge)
+app.command()(spread(redrive))
+app.command()(spread(purge))
 
 
 def write_privately(path: Path, data: bytes) -> None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -59,119 +60,96 @@ ValueFile = Annotated[
 ]
 
 
-class Orders(NamedTuple):
-    """What the options of both commands say."""
+@dataclass(frozen=True)
+class Orders:
+    """How to act: the options of both commands."""
 
-    letters: which.LetterOptions
-    is_all: bool
-    again: bool
-    dry_run: bool
-    rate: float | None
-    reason: str
-    actor: str | None
-    as_json: bool
+    every: All = False
+    again: Again = False
+    dry_run: DryRun = False
+    rate: Rate = None
+    reason: WhyActed = ""
+    actor: WhoActs = None
+    as_json: AsJson = False
 
 
-def redrive(  # noqa: PLR0917 - one parameter for each option
-    places: which.Places = None,
-    namespace: which.Namespace = None,
-    group: which.Group = None,
-    subscription: which.Subscription = None,
-    event: which.Event = None,
-    kind: which.Kind = None,
-    key: which.Key = None,
-    event_id: which.Id = None,
-    task: which.Task = None,
-    since: which.Since = None,
-    until: which.Until = None,
-    every: All = False,
-    again: Again = False,
-    assignments: Assignments = None,
-    edit: EditFile = None,
-    value: ValueFile = None,
-    dry_run: DryRun = False,
-    rate: Rate = None,
-    reason: WhyActed = "",
-    actor: WhoActs = None,
-    as_json: AsJson = False,
+@dataclass(frozen=True)
+class Change:
+    """What a redrive changes."""
+
+    assignments: Assignments = None
+    edit: EditFile = None
+    value: ValueFile = None
+
+
+def redrive(
+    letters: which.LetterOptions, orders: Orders, change: Change, places: which.Places = None
 ) -> None:
     """Hand dead letters to their own group again, each lane in its original order. The source stays untouched."""
-    letters = which.LetterOptions(
-        namespace, group, subscription, event, kind, key, event_id, task, since, until, places
-    )
-    orders = Orders(letters, every, again, dry_run, rate, reason, actor, as_json)
     from tasker_kafka.handlers.delivery.redrive import redrive as act
 
-    do(act, orders, REDRIVEN, edit_of(letters, assignments, edit, value))
+    Run(act, REDRIVEN, letters, places, orders=orders, edit=edit_of(change, places)).do()
 
 
-def purge(  # noqa: PLR0917 - one parameter for each option
-    places: which.Places = None,
-    namespace: which.Namespace = None,
-    group: which.Group = None,
-    subscription: which.Subscription = None,
-    event: which.Event = None,
-    kind: which.Kind = None,
-    key: which.Key = None,
-    event_id: which.Id = None,
-    task: which.Task = None,
-    since: which.Since = None,
-    until: which.Until = None,
-    every: All = False,
-    again: Again = False,
-    dry_run: DryRun = False,
-    rate: Rate = None,
-    reason: WhyActed = "",
-    actor: WhoActs = None,
-    as_json: AsJson = False,
-) -> None:
+def purge(letters: which.LetterOptions, orders: Orders, places: which.Places = None) -> None:
     """Give dead letters up: they are open no more. Their bytes stay until the queue's retention takes them."""
-    letters = which.LetterOptions(
-        namespace, group, subscription, event, kind, key, event_id, task, since, until, places
-    )
-    orders = Orders(letters, every, again, dry_run, rate, reason, actor, as_json)
     from tasker_kafka.handlers.delivery.redrive import purge as act
 
-    do(act, orders, "purged", None)
+    Run(act, "purged", letters, places, orders=orders).do()
 
 
-def do(act: Callable[..., Awaitable[ActReport]], orders: Orders, word: str, edit: Edit | None) -> None:
-    """Act on the letters that are meant, and say so. Exit code 1 when letters were named and none is open."""
-    if not orders.is_all and not orders.letters.says_anything:
-        raise typer.BadParameter(
-            "say which letters are meant: a place, a filter, or --all", param_hint="PLACE"
-        )
-    seen = Seen(word)
-    report = run(in_session(lambda session: work(session, act, orders, edit, seen)))
-    if orders.as_json:
-        print_json(document(report, orders, seen.rows))
-    else:
-        print_report(report, orders, word, seen.rows)
-    if report.skipped and not report.letters:
-        raise typer.Exit(CommandExit.REFUSED)
+class Run:
+    """One run of either command."""
 
+    def __init__(
+        self,
+        act: Callable[..., Awaitable[ActReport]],
+        word: str,
+        letters: which.LetterOptions,
+        places: list[str] | None,
+        *,
+        orders: Orders,
+        edit: Edit | None = None,
+    ) -> None:
+        self._act = act
+        self._letters = letters
+        self._places = places
+        self._orders = orders
+        self._edit = edit
+        self._seen = Seen(word)
 
-async def work(
-    session: Session,
-    act: Callable[..., Awaitable[ActReport]],
-    orders: Orders,
-    edit: Edit | None,
-    seen: Seen,
-) -> ActReport:
-    """One run on a connection. Interrupted, it says how far it came."""
-    from tasker_kafka.handlers.delivery.letters import LetterState
+    def do(self) -> None:
+        """Act on the letters that are meant, and say so. Exit code 1 when letters were named and none is open."""
+        orders, seen = self._orders, self._seen
+        if not (orders.every or self._places or self._letters.says_anything):
+            raise typer.BadParameter(
+                "say which letters are meant: a place, a filter, or --all", param_hint="PLACE"
+            )
+        report = run(in_session(self._work))
+        if orders.as_json:
+            print_json(document(report, orders, seen.rows))
+        else:
+            print_report(report, orders, seen.word, seen.rows)
+        if report.skipped and not report.letters:
+            raise typer.Exit(CommandExit.REFUSED)
 
-    states = frozenset(each.value for each in LetterState) if orders.again else None
-    wanted = orders.letters.filter(session.log.now_ms(), states)
-    try:
-        report = await act(session.log, session.names, wanted, order_of(orders, edit), progress=seen.take)
-    except BaseException:
-        if seen.count and not orders.dry_run:
-            note(f"{seen.count} letters were {seen.word} before that")
-        raise
-    if seen.word == REDRIVEN:
-        await tell_who_is_away(session, report)
-    return report
+    async def _work(self, session: Session) -> ActReport:
+        """On a connection. Interrupted, it says how far it came."""
+        from tasker_kafka.handlers.delivery.letters import LetterState
+
+        orders, seen = self._orders, self._seen
+        states = frozenset(each.value for each in LetterState) if orders.again else None
+        wanted = self._letters.filter(session.log.now_ms(), states, self._places)
+        order = order_of(orders, self._edit)
+        try:
+            report = await self._act(session.log, session.names, wanted, order, progress=seen.take)
+        except BaseException:
+            if seen.count and not orders.dry_run:
+                note(f"{seen.count} letters were {seen.word} before that")
+            raise
+        if seen.word == REDRIVEN:
+            await tell_who_is_away(session, report)
+        return report
 
 
 async def tell_who_is_away(session: Session, report: ActReport) -> None:
@@ -215,18 +193,17 @@ class Seen:
             note(f"{self.count} letters")
 
 
-def edit_of(
-    letters: which.LetterOptions, assignments: list[str] | None, payload: Path | None, value: Path | None
-) -> Edit | None:
+def edit_of(change: Change, places: list[str] | None) -> Edit | None:
     """What to change. A file is for one letter that is named by its place."""
     from tasker_kafka.handlers.delivery.edits import parse_assignment
     from tasker_kafka.handlers.delivery.redrive import Edit
     from tasker_kafka.schemas.json_strict import decode_json
     from tasker_kafka.schemas.limits import RECORD_BYTES
 
+    assignments, payload, value = change.assignments, change.edit, change.value
     if sum(bool(each) for each in (assignments, payload, value)) > 1:
         raise typer.BadParameter("give one of --set, --edit and --value")
-    if (payload or value) and len(letters.places or ()) != 1:
+    if (payload or value) and len(places or ()) != 1:
         raise typer.BadParameter("--edit and --value change one letter: name it by its place")
     if assignments:
         return Edit(assignments=tuple(map(parse_assignment, assignments)))

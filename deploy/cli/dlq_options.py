@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, NamedTuple
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -61,37 +63,37 @@ Since = Annotated[
 Until = Annotated[str | None, typer.Option("--until", help="Died before; as --since.")]
 
 
-class LetterOptions(NamedTuple):
-    """What a command's options say about the letters."""
+@dataclass(frozen=True)
+class LetterOptions:
+    """The options that say which letters are meant; all of them must fit."""
 
-    namespaces: list[str] | None = None
-    group: str | None = None
-    subscription: str | None = None
-    events: list[str] | None = None
-    kind: str | None = None
-    key: str | None = None
-    ids: list[str] | None = None
-    task: str | None = None
-    since: str | None = None
-    until: str | None = None
-    places: list[str] | None = None
+    namespaces: Namespace = None
+    group: Group = None
+    subscription: Subscription = None
+    events: Event = None
+    kind: Kind = None
+    key: Key = None
+    ids: Id = None
+    task: Task = None
+    since: Since = None
+    until: Until = None
 
     @property
     def says_anything(self) -> bool:
         """Whether not every letter is meant."""
-        return any(self)
+        return any(vars(self).values())
 
-    def filter(self, now_ms: int, states: frozenset[str] | None) -> LetterFilter:
+    def filter(
+        self, now_ms: int, states: frozenset[str] | None, places: Sequence[str] | None = None
+    ) -> LetterFilter:
         """The filter; `states` None: open letters. ConfigurationError or DecodeError for a value that is none."""
         from tasker_kafka.handlers.delivery.letters import LetterFilter, LetterState, parse_place
         from tasker_kafka.schemas.event_patterns import parse_patterns
         from tasker_kafka.schemas.identity import format_id, parse_id
 
-        places = frozenset(map(parse_place, self.places)) if self.places else None
-        queues = frozenset(self.namespaces) if self.namespaces else None
         return LetterFilter(
-            queues=queues,
-            places=places,
+            queues=frozenset(self.namespaces) if self.namespaces else None,
+            places=frozenset(map(parse_place, places)) if places else None,
             group=self.group,
             subscription=self.subscription,
             events=parse_patterns(self.events, is_foreign=True) if self.events else None,

@@ -17,14 +17,14 @@ if TYPE_CHECKING:
 __all__ = ["orchestrator", "worker_app"]
 
 SubscriberModules = Annotated[
-    list[str],
+    list[str] | None,
     typer.Option(
         "--with-subscribers",
         help="Module whose subscribers run beside the worker, in a process of their own; repeatable.",
     ),
 ]
 SubscriberFiles = Annotated[
-    list[Path], typer.Option("--config", "-c", help="Subscriptions file for them; repeatable.")
+    list[Path] | None, typer.Option("--config", "-c", help="Subscriptions file for them; repeatable.")
 ]
 LogLevel = Annotated[str, typer.Option("--log-level", help="DEBUG, INFO, WARNING or ERROR.")]
 
@@ -67,17 +67,17 @@ def worker(
     context: typer.Context,
     *,
     module: Annotated[
-        list[str], typer.Option("--module", "-m", help="Module that holds step handlers; repeatable.")
-    ] = [],  # noqa: B006 - typer copies it
+        list[str] | None, typer.Option("--module", "-m", help="Module that holds step handlers; repeatable.")
+    ] = None,
     queue: Annotated[
-        list[str],
+        list[str] | None,
         typer.Option(
             "--queue", "-q", help="Queue to take from; repeatable. Default: those of the handlers' steps."
         ),
-    ] = [],  # noqa: B006 - typer copies it
+    ] = None,
     concurrency: Annotated[int | None, typer.Option(min=1, help="Handlers that run at once.")] = None,
-    with_subscribers: SubscriberModules = [],  # noqa: B006 - typer copies it
-    config: SubscriberFiles = [],  # noqa: B006 - typer copies it
+    with_subscribers: SubscriberModules = None,
+    config: SubscriberFiles = None,
     log_level: LogLevel = "INFO",
 ) -> None:
     """Run a step worker until it is told to stop (`tasker worker -m MODULE`), or list workers."""
@@ -94,10 +94,10 @@ def worker(
         lambda: session.connect(settings),
         settings,
         module,
-        queues=queue,
+        queues=queue or (),
         concurrency=concurrency,
-        subscriber_modules=with_subscribers,
-        subscriber_files=config,
+        subscriber_modules=with_subscribers or (),
+        subscriber_files=config or (),
         log_level=log_level,
     )
 

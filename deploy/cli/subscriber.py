@@ -15,7 +15,7 @@ from .run_roles import LogLevel, start
 from .subscriber_list import forget_group, list_groups, show_group
 
 if TYPE_CHECKING:
-    from tasker_kafka.deploy.subscribing import ServedRow
+    from tasker_kafka.deploy.subscribing import ServedRow, Wanted
 
 __all__ = ["subscriber_app"]
 
@@ -24,13 +24,15 @@ subscriber_app = typer.Typer(
 )
 
 Modules = Annotated[
-    list[str], typer.Option("--module", "-m", help="Module that holds subscribers; repeatable.")
+    list[str] | None, typer.Option("--module", "-m", help="Module that holds subscribers; repeatable.")
 ]
 Files = Annotated[
-    list[Path], typer.Option("--config", "-c", help="Subscriptions file (`event_subscriptions`); repeatable.")
+    list[Path] | None,
+    typer.Option("--config", "-c", help="Subscriptions file (`event_subscriptions`); repeatable."),
 ]
 Groups = Annotated[
-    list[str], typer.Option("--group", "-g", help="Group to serve; repeatable. Default: all that are found.")
+    list[str] | None,
+    typer.Option("--group", "-g", help="Group to serve; repeatable. Default: all that are found."),
 ]
 
 
@@ -38,9 +40,9 @@ Groups = Annotated[
 def subscriber(
     context: typer.Context,
     *,
-    module: Modules = [],  # noqa: B006 - typer copies it
-    config: Files = [],  # noqa: B006 - typer copies it
-    group: Groups = [],  # noqa: B006 - typer copies it
+    module: Modules = None,
+    config: Files = None,
+    group: Groups = None,
     process_per_group: Annotated[
         bool,
         typer.Option(
@@ -56,9 +58,9 @@ def subscriber(
     if not module and not config:
         raise typer.BadParameter("give a module or a subscriptions file", param_hint="--module")
     settings = start(log_level)
-    from tasker_kafka.deploy.subscribing import Wanted, run_group_processes, run_subscriber_role
+    from tasker_kafka.deploy.subscribing import run_group_processes, run_subscriber_role
 
-    wanted = Wanted(modules=tuple(module), files=tuple(config), groups=tuple(group))
+    wanted = wanted_of(module, config, group)
     if process_per_group:
         raise typer.Exit(CommandExit(run_group_processes(wanted, log_level=log_level)))
     run_subscriber_role(lambda: session.connect(settings), settings, wanted)
@@ -66,26 +68,33 @@ def subscriber(
 
 @subscriber_app.command("check")
 def check(
-    module: Modules = [],  # noqa: B006 - typer copies it
-    config: Files = [],  # noqa: B006 - typer copies it
-    group: Groups = [],  # noqa: B006 - typer copies it
+    module: Modules = None,
+    config: Files = None,
+    group: Groups = None,
     templates: Annotated[
-        list[Path],
+        list[Path] | None,
         typer.Option("--templates", "-t", help="Template files or folders that have to declare the events."),
-    ] = [],  # noqa: B006 - typer copies it
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Which groups would be served, with which subscriptions; needs no broker. Whatever is wrong is told.
 
     With --templates the exit code is 1 when a subscription waits for an event that none of them declares.
     """
-    from tasker_kafka.deploy.subscribing import Wanted, load_wanted, rows_of, unheard_of_files
+    from tasker_kafka.deploy.subscribing import load_wanted, rows_of, unheard_of_files
 
-    specs = load_wanted(Wanted(modules=tuple(module), files=tuple(config), groups=tuple(group)))
+    specs = load_wanted(wanted_of(module, config, group))
     warnings = unheard_of_files(specs, templates) if templates else []
     show_rows(rows_of(specs), warnings, as_json=as_json)
     if warnings:
         raise typer.Exit(CommandExit.REFUSED)
+
+
+def wanted_of(modules: list[str] | None, files: list[Path] | None, groups: list[str] | None) -> Wanted:
+    """What the options say is to be served."""
+    from tasker_kafka.deploy.subscribing import Wanted
+
+    return Wanted(modules=tuple(modules or ()), files=tuple(files or ()), groups=tuple(groups or ()))
 
 
 def show_rows(rows: list[ServedRow], warnings: list[str], *, as_json: bool) -> None:

@@ -13,6 +13,7 @@ from .exits import CommandExit
 from .guard import run
 from .options import AsJson, current_actor
 from .session import Session, in_session
+from .template_convert import convert_templates
 
 if TYPE_CHECKING:
     from tasker_kafka.schemas.plan import Plan
@@ -32,7 +33,8 @@ Environment = Annotated[
     str | None, typer.Option("--env", help="Whose overlay is laid over the base. Default: TASKER_ENV.")
 ]
 Modules = Annotated[
-    list[str], typer.Option("--module", "-m", help="Also check the steps against this module's handlers.")
+    list[str] | None,
+    typer.Option("--module", "-m", help="Also check the steps against this module's handlers."),
 ]
 
 
@@ -68,7 +70,7 @@ def list_templates(as_json: AsJson = False) -> None:
 
 
 @app.command("lint")
-def lint_templates(paths: Paths, module: Modules = [], as_json: AsJson = False) -> None:  # noqa: B006 - typer copies it
+def lint_templates(paths: Paths, module: Modules = None, as_json: AsJson = False) -> None:
     """Check template files, in every environment they name; exit code 1 when one has a fault."""
     from tasker_kafka.deploy.template_files import lint_files
     from tasker_kafka.schemas.settings import load_settings
@@ -147,6 +149,9 @@ def publish(paths: Paths, environment: Environment = None, as_json: AsJson = Fal
         print_text(f"{what} {each.namespace}/{each.name}@{each.version}")
     if missing:
         print_text(f"topics are missing ({', '.join(missing)}): run `tasker topics create`")
+
+
+app.command("convert")(convert_templates)
 
 
 # ---------------------------------------------------------------------------------------------- shapes

@@ -29,10 +29,11 @@ Replicas = Annotated[
     typer.Option("--replication", min=1, help="Copies of each record. Default: topics.replication_factor."),
 ]
 Queues = Annotated[
-    list[str], typer.Option("--queue", help="A queue that no published template names yet; repeatable.")
+    list[str] | None,
+    typer.Option("--queue", help="A queue that no published template names yet; repeatable."),
 ]
 Namespaces = Annotated[
-    list[str],
+    list[str] | None,
     typer.Option("--namespace", help="A namespace with events that no published template names yet."),
 ]
 
@@ -41,8 +42,8 @@ Namespaces = Annotated[
 def create(
     partitions: Partitions = None,
     replication: Replicas = None,
-    queue: Queues = [],  # noqa: B006 - typer copies it
-    namespace: Namespaces = [],  # noqa: B006 - typer copies it
+    queue: Queues = None,
+    namespace: Namespaces = None,
     as_json: AsJson = False,
 ) -> None:
     """Create the topics that are missing, those of the published templates included."""
@@ -55,8 +56,8 @@ def create(
             session.log,
             session.names,
             await wanted_plan(session, partitions),
-            queues=queue,
-            namespaces=namespace,
+            queues=queue or (),
+            namespaces=namespace or (),
             replication_factor=replication or replication_factor(session.settings),
         )
 
