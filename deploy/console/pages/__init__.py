@@ -11,8 +11,11 @@ if TYPE_CHECKING:
 
 __all__ = ["PAGES", "mount"]
 
-PAGES: Final[tuple[str, ...]] = ()
+PAGES: Final = ("tasks", "task_page", "templates")
 """Modules whose import registers pages."""
+
+OPERATIONS: Final = ("letters", "stale", "rejections", "workers", "groups", "health", "analytics")
+"""The same, of the pages about the running system."""
 
 
 def mount(app: FastAPI, backend: Backend, settings: Any = None) -> None:
@@ -25,7 +28,7 @@ def mount(app: FastAPI, backend: Backend, settings: Any = None) -> None:
     from . import context, shell
 
     context.provide(backend)
-    for name in PAGES:
+    for name in (*PAGES, *OPERATIONS):
         import_module(f"{__name__}.{name}")
     pages.add_static_files(shell.STATIC_PATH, shell.STATIC, max_cache_age=31_536_000)
     ui.add_head_html(shell.head_html(), shared=True)

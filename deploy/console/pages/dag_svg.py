@@ -58,6 +58,8 @@ class NodeView(NamedTuple):
     detail: str
     """The second line, beside the state: attempts, or a template's queue."""
     href: str
+    is_marked: bool = False
+    """Drawn with a thick border, as a template's critical path."""
 
 
 def node_id(position: int) -> str:
@@ -72,6 +74,8 @@ def node_markup(position: int, node: NodeView, spot: Spot, *, is_chosen: bool = 
     said = node.detail if state is None else " · ".join(p for p in (words(state), node.detail) if p)
     mark, is_solid = _PLAIN if state is None else _MARKS.get(state, _PLAIN)
     classes = f"node {state_class(state or '')}{' is-running' if state is StepStatus.IN_PROGRESS else ''}"
+    if node.is_marked:
+        classes += " is-marked"
     return tag(
         "a",
         tag("title", f"{node.name}: {said}"),

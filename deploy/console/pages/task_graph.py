@@ -14,7 +14,7 @@ from .dag_layout import Layout, lay_out
 from .dag_svg import NodeView, draw, legend, nodes_markup
 from .markup import Markup, tag
 
-__all__ = ["fitting_zoom", "graph", "graph_nodes", "layout_of"]
+__all__ = ["graph", "graph_nodes", "layout_of", "zoom_buttons", "zoomed"]
 
 
 def layout_of(plan: Plan) -> Layout:
@@ -43,39 +43,33 @@ def graph_nodes(details: TaskDetails, chosen: str | None) -> dict[str, Markup]:
 
 def graph(plan: Plan, nodes: Mapping[str, Markup], label: str, zoom: float) -> Markup:
     """The graph with its tools: how large, and what the signs mean."""
-    tools = tag(
-        "div",
-        tag(
-            "div",
-            *(
-                tag(
-                    "button",
-                    text,
-                    type="button",
-                    class_="btn btn-small",
-                    data_act="zoom",
-                    data_value=value,
-                    aria_label=said,
-                    aria_pressed="true" if is_so else None,
-                    id=f"zoom-{value}",
-                )
-                for text, value, said, is_so in (
-                    ("−", "out", "Smaller", False),
-                    ("100 %", "one", "Original size", zoom == 1),
-                    ("+", "in", "Larger", False),
-                    ("Fit", "fit", "Fit the width", zoom == 0),
-                )
-            ),
-            class_="line",
-        ),
-        legend(StepStatus),
-        class_="graph-tools",
-    )
+    tools = tag("div", zoom_buttons(zoom), legend(StepStatus), class_="graph-tools")
     drawn = draw(layout_of(plan), nodes, label, zoom=zoom)
     return tag("div", tools, drawn, class_="graph")
 
 
-def fitting_zoom(zoom: float, step: str) -> float:
+def zoom_buttons(zoom: float) -> Markup:
+    """How large the graph is drawn."""
+    buttons = (
+        ("−", "out", "Smaller", False),
+        ("100 %", "one", "Original size", zoom == 1),
+        ("+", "in", "Larger", False),
+        ("Fit", "fit", "Fit the width", zoom == 0),
+    )
+    return tag(
+        "div",
+        *(
+            tag(
+                "button", text, type="button", class_="btn btn-small", data_act="zoom", data_value=value,
+                aria_label=said, aria_pressed="true" if is_so else None, id=f"zoom-{value}",
+            )
+            for text, value, said, is_so in buttons
+        ),
+        class_="line",
+    )  # fmt: skip
+
+
+def zoomed(zoom: float, step: str) -> float:
     """The scale after a press of one of the tools; 0 fits the width."""
     if step == "fit":
         return 0

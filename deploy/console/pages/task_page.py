@@ -250,7 +250,7 @@ class TaskPage:
             await self._read_events()
             self._draw(details)
         elif act == "zoom":
-            self._zoom = task_graph.fitting_zoom(self._zoom, value)
+            self._zoom = task_graph.zoomed(self._zoom, value)
             self._draw(details)
         elif act == "older":
             self._shown += task_history.PAGE_ROWS
