@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import sys
-from contextlib import AbstractContextManager
-from types import TracebackType
-from typing import TYPE_CHECKING, Annotated, Self
+from collections import Counter
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -13,17 +12,20 @@ from .console import print_json, print_table, print_text
 from .exits import CommandExit
 from .guard import run
 from .options import AsJson
+from .progress import Progress
 from .session import Session, in_session
 
 if TYPE_CHECKING:
-    from rich.progress import Progress as RichProgress
-    from rich.progress import TaskID
-
     from tasker_kafka.deploy.reading import PartitionRebuild, RebuildDifference, Rebuilt
+    from tasker_kafka.deploy.reading.rebuild_projection import ProjectionChecked
+    from tasker_kafka.schemas.settings import Settings
+    from tasker_kafka.streams.projection.checking import CheckedPartition, RowDifference
+    from tasker_kafka.topics.plans import PlanStore
 
-__all__ = ["verify_rebuild"]
+__all__ = ["by_partition", "verify_rebuild"]
 
 COLUMNS = ("partition", "tasks", "not covered", "records", "commands below", "log", "table", "took", "")
+CHECKED_COLUMNS = ("partition", "tasks", "not covered", "position", "end", "log", "projection", "")
 DIGITS = 12
 """Hexadecimal digits of a digest in the table; --json has all."""
 
@@ -35,46 +37,110 @@ OneTask = Annotated[
 ]
 
 
-def verify_rebuild(partition: Partitions = None, task: OneTask = None, as_json: AsJson = False) -> None:
+WithProjection = Annotated[
+    bool, typer.Option("--projection", help="Also compare the projection's rows with the log.")
+]
+Place = Annotated[
+    str | None,
+    typer.Option("--store", help="The projection's path or URL. Default: projection.url of the settings."),
+]
+
+
+def verify_rebuild(
+    partition: Partitions = None,
+    task: OneTask = None,
+    projection: WithProjection = False,
+    store: Place = None,
+    as_json: AsJson = False,
+) -> None:
     """Fold all retained transitions and compare the result with the table; exit code 1 if they differ."""
     if partition and task is not None:
         raise typer.BadParameter("a task has its partition: name one or the other", param_hint="--partition")
 
-    async def work(session: Session) -> Rebuilt:
+    async def work(session: Session) -> tuple[Rebuilt, ProjectionChecked | None]:
         from tasker_kafka.deploy.reading import verify_rebuild as verify
         from tasker_kafka.schemas.identity import parse_id
 
         task_id = None if task is None else parse_id(task)
-        async with session.plans() as store:
-            with Bar() as bar:
-                return await verify(
+        async with session.plans() as plans:
+            with Progress() as bar:
+                rebuilt = await verify(
                     session.log,
                     session.names,
-                    store,
+                    plans,
                     partitions=partition,
                     task_id=task_id,
-                    progress=bar.show,
+                    progress=by_partition(bar, "partition"),
                 )
+                if not projection and store is None:
+                    return rebuilt, None
+                return rebuilt, await check(session, plans, store, partition, task_id, bar)
 
-    found = run(in_session(work))
+    rebuilt, checked = run(in_session(work))
     if as_json:
-        print_json(json_of(found))
+        print_json(json_of(rebuilt, checked))
     else:
-        print_rebuilt(found)
-    if found.differences:
+        print_rebuilt(rebuilt)
+        if checked is not None:
+            print_checked(checked)
+    if rebuilt.differences or (checked is not None and checked.differences):
         raise typer.Exit(CommandExit.REFUSED)
 
 
-def json_of(found: Rebuilt) -> dict[str, object]:
+async def check(  # noqa: PLR0917 - what the command was asked for
+    session: Session,
+    plans: PlanStore,
+    store: str | None,
+    partitions: list[int] | None,
+    task_id: bytes | None,
+    bar: Progress,
+) -> ProjectionChecked:
+    """The projection's side."""
+    from tasker_kafka.deploy.projecting import require_console_extra, store_place
+
+    require_console_extra()
+    from tasker_kafka.deploy.reading.rebuild_projection import verify_projection
+
+    return await verify_projection(
+        session.log,
+        session.names,
+        plans,
+        store or store_place(session.settings),
+        partitions=partitions,
+        task_id=task_id,
+        retention_ms=retention_ms(session.settings),
+        progress=by_partition(bar, "projection"),
+    )
+
+
+def retention_ms(settings: Settings) -> int:
+    """How long the projection keeps closed tasks; 0: for ever."""
+    return round(settings.projection.retention_hours * 3_600_000)
+
+
+def by_partition(bar: Progress, what: str) -> Callable[[int, int, int], None]:
+    """A bar for each partition."""
+    return lambda number, done, whole: bar.show(f"{what} {number}", done, whole)
+
+
+def json_of(found: Rebuilt, checked: ProjectionChecked | None) -> dict[str, object]:
     """The document of `--json`."""
     from tasker_kafka.deploy.reading import jsonable
 
-    return {
-        "is_equal": not found.differences,
+    shape: dict[str, object] = {
+        "is_equal": not found.differences and not (checked is not None and checked.differences),
         "differences": found.differences,
         "first": jsonable(found.first),
         "partitions": jsonable(found.partitions),
     }
+    if checked is not None:
+        shape["projection"] = {
+            "store": checked.store,
+            "differences": checked.differences,
+            "first": jsonable(checked.first),
+            "partitions": jsonable(checked.partitions),
+        }
+    return shape
 
 
 def print_rebuilt(found: Rebuilt) -> None:
@@ -126,32 +192,47 @@ def offsets(found: tuple[int, ...]) -> str:
     return f"{len(found)} records, offsets {found[0]} to {found[-1]}"
 
 
-class Bar(AbstractContextManager["Bar"]):
-    """A progress bar on standard error, where that is a terminal."""
+# ------------------------------------------------------------------------------------------ the projection
 
-    def __init__(self) -> None:
-        self._bar: RichProgress | None = None
-        self._rows: dict[int, TaskID] = {}
 
-    def __enter__(self) -> Self:
-        if sys.stderr.isatty():
-            from rich.console import Console
-            from rich.progress import Progress
+def print_checked(found: ProjectionChecked) -> None:
+    """A row per partition, the verdict, and the first difference."""
+    print_text(f"\nprojection {found.store}")
+    print_table(CHECKED_COLUMNS, map(checked_row, found.partitions), empty="no partitions")
+    tasks = sum(each.tasks for each in found.partitions)
+    left = sum(each.not_covered for each in found.partitions)
+    removed = sum(each.removed for each in found.partitions)
+    part = f"; {left} not covered (the log does not hold all of them)" if left else ""
+    part += f"; {removed} removed by the projection's retention" if removed else ""
+    if found.first is None:
+        print_text(f"equal: {tasks} tasks are in the projection as the log says, up to its positions{part}")
+        return
+    counts = Counter[str]()
+    for each in found.partitions:
+        counts.update(each.tables)
+    rows = ", ".join(f"{count} of {table}" for table, count in counts.most_common())
+    print_text(f"DIFFERENT: {found.differences} of {tasks} tasks{part}; rows: {rows}\nthe first:")
+    print_row(found.first)
+    print_text("make it anew from the log: tasker projection rebuild")
 
-            self._bar = Progress(console=Console(stderr=True), transient=True)
-            self._bar.start()
-        return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._bar is not None:
-            self._bar.stop()
+def checked_row(each: CheckedPartition) -> tuple[str, ...]:
+    """One partition."""
+    return (
+        str(each.partition),
+        str(each.tasks),
+        str(each.not_covered),
+        str(each.position),
+        str(each.end),
+        each.log_digest.hex()[:DIGITS],
+        each.projection_digest.hex()[:DIGITS],
+        "equal" if not each.differences else f"{each.differences} differ",
+    )
 
-    def show(self, partition: int, done: int, whole: int) -> None:
-        """Where the work on a partition is."""
-        if self._bar is None:
-            return
-        if partition not in self._rows:
-            self._rows[partition] = self._bar.add_task(f"partition {partition}", total=whole)
-        self._bar.update(self._rows[partition], completed=done)
+
+def print_row(found: RowDifference) -> None:
+    """Where it lies, and both values."""
+    where = found.table if found.column is None else f"{found.table}.{found.column}"
+    print_text(f"  {found.kind}: {where} of {found.key}")
+    if found.column is not None:
+        print_text(f"  in the log: {found.in_log}\n  in the projection: {found.in_projection}")

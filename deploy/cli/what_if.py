@@ -11,8 +11,9 @@ from .console import note, print_json, print_table, print_text
 from .exits import CommandExit
 from .moments import asked, cut_shape, given, print_cut
 from .options import AsJson
+from .progress import Progress
 from .session import Session
-from .verify_rebuild import Bar
+from .verify_rebuild import by_partition
 
 if TYPE_CHECKING:
     from tasker_kafka.deploy.reading.what_if import Spread, WhatIf
@@ -81,8 +82,9 @@ def what_if(  # noqa: PLR0917 - the options of a command
                 assume=Assume(assume),
                 limit=limit,
             )
-            with Bar() as bar:
-                return await ask(session.log, session.names, store, question, progress=bar.show)
+            with Progress() as bar:
+                progress = by_partition(bar, "partition")
+                return await ask(session.log, session.names, store, question, progress=progress)
 
     found = asked(work)
     if as_json:
