@@ -168,6 +168,10 @@ class _Conversion:
             if made.get(old) is not None:
                 held[new] = made.pop(old)
                 self._note(NoteKind.RENAMED, (*path, old), f"→ retry.{new}")
+        for old, new in rules.DELAYS.items():
+            if held.get(old) is not None:
+                held[new] = round(number_at(held.pop(old), (*path, "retry", old)) * 1000)
+                self._note(NoteKind.CHANGED, (*path, "retry", old), f"seconds → {new}: {held[new]}")
         held = self._renamed(held, (*path, "retry"), RetryModel)
         if str(held.get("backoff")) in rules.CONSTANT_BACKOFF:
             text = f"{held['backoff']}: a delay whose longest is its first does not grow"
@@ -217,7 +221,7 @@ class _Conversion:
         if waits:
             made["stale_after_seconds"] = min(waits) * 60
             text = "one time for every state in which a task waits: the shortest of them"
-            self._note(NoteKind.CHANGED, (*path, "max_wait_…_minutes"), text)
+            self._note(NoteKind.CHANGED, (*path, "max_waiting_for_…_minutes"), text)
         if str(made.get("staleness_action", "dlq")) not in {"dlq", "error", "none"}:
             self._note(NoteKind.CHANGED, (*path, "staleness_action"), f"{made['staleness_action']} → dlq")
             made["staleness_action"] = "dlq"

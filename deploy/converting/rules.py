@@ -14,6 +14,7 @@ __all__ = [
     "ADVICE",
     "BOOKKEEPING",
     "CONSTANT_BACKOFF",
+    "DELAYS",
     "DELIVERY",
     "IDENTITY",
     "NO_VALUE",
@@ -59,11 +60,14 @@ CONSTANT_BACKOFF: Final = frozenset({"fixed", "constant"})
 TYPES: Final = {"deferred": "deferred_convergence", "batchable": "batch", "batch_worker": "batch"}
 ADVICE: Final[Mapping[str, str]] = {
     "batch_config": "batch steps come with a later release",
+    "lifecycle": "write `timeout_seconds` in the step",
     "lifecycle.max_steps_in_process_minutes": "write `timeout_seconds` in the steps",
     "lifecycle.auto_fail_on_timeout": "write `staleness_action: error`",
     "lifecycle.auto_dlq_on_timeout": "write `staleness_action: dlq`",
 }
-WAITS: Final = ("max_wait_in_waiting_for_dependencies_minutes", "max_wait_in_waiting_for_retry_minutes")
+WAITS: Final = ("max_waiting_for_dependencies_minutes", "max_waiting_for_retry_minutes")
+DELAYS: Final = {"initial_delay": "backoff_base_ms", "max_delay": "max_backoff_ms"}
+"""Of a retry, in seconds."""
 NO_VALUE: Final[tuple[Any, ...]] = (None, [], {}, "")
 SAYS_NOTHING: Final[Mapping[str, tuple[Any, ...]]] = {
     "skippable": (False,),

@@ -77,9 +77,9 @@ def test_every_key_is_accounted_for(file: Path) -> None:
     kept = set(keys(yaml.safe_load(found.text)))
     noted = {note.path.replace("]", "").replace("[", ".").rpartition(".")[2] for note in found.notes}
     noted |= {
-        each for each in ("max_wait_in_waiting_for_dependencies_minutes",) if "max_wait_…_minutes" in noted
+        each for each in ("max_waiting_for_dependencies_minutes",) if "max_waiting_for_…_minutes" in noted
     }
-    noted |= {each for each in ("max_wait_in_waiting_for_retry_minutes",) if "max_wait_…_minutes" in noted}
+    noted |= {each for each in ("max_waiting_for_retry_minutes",) if "max_waiting_for_…_minutes" in noted}
     environments = {"test", "production", "development"}
     assert set(keys(yaml.safe_load(file.read_text()))) - kept - noted - environments == set()
 
@@ -167,6 +167,12 @@ def small(more: str) -> Converted:
             NoteKind.CHANGED,
             "steps[0].retry.backoff",
             "not grow",
+        ),
+        (
+            "    retry: {initial_delay: 2, max_delay: 30}",
+            NoteKind.CHANGED,
+            "steps[0].retry.initial_delay",
+            "2000",
         ),
         ("loaded_from: /x", NoteKind.EMPTY, "loaded_from", "where the file lay"),
         ("concurrent: false", NoteKind.CHANGED, "concurrent", "max_parallel_steps: 1"),
