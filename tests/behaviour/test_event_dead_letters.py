@@ -15,6 +15,7 @@ from tasker_kafka.handlers.testing import EventBus
 from tasker_kafka.topics.log import Write
 from tests.support.events import (
     Buses,
+    Gate,
     committed,
     key_orders,
     noting,
@@ -138,12 +139,13 @@ def test_a_retry_that_would_come_too_late_is_not_waited_for(buses: Buses) -> Non
 
 
 def test_successors_that_grow_too_old_behind_their_key_are_blocked_by_it(buses: Buses) -> None:
-    delay = buses.seconds(40.0, 2.0)
-    bus = buses(noting(retry=retrying(delay, in_place_seconds=0, max_age_seconds=delay * 1.5)))
+    delay = buses.seconds(40.0, 3.0)
+    age = delay * 8
+    bus = buses(noting(retry=retrying(delay, in_place_seconds=0, max_age_seconds=age)))
     bus.fail("note", times=1)
     now = bus.now_ms
     bus.publish("thing.happened", {"n": 1}, key="ada", fired_at=now)
-    bus.publish("thing.happened", {"n": 2}, key="ada", fired_at=now - int(delay * 750))
+    bus.publish("thing.happened", {"n": 2}, key="ada", fired_at=now - int(1000 * (age - 0.75 * delay)))
     bus.publish("thing.happened", {"n": 3}, key="ada", fired_at=now)
     bus.settle()
     assert key_orders(bus) == {"ada": [1, 3]}
@@ -209,8 +211,8 @@ def test_a_dead_letter_that_cannot_be_written_blocks_the_commit(buses: Buses) ->
 
 
 def test_a_retry_that_cannot_be_written_waits_in_memory_and_is_not_committed(buses: Buses) -> None:
-    delay = buses.seconds(30.0, 1.0)
-    bus = buses(noting(retry=retrying(delay, in_place_seconds=0)))
+    delay, gate = buses.seconds(30.0, 1.0), Gate("ada")
+    bus = buses(noting(does=gate, retry=retrying(delay, in_place_seconds=0)))
     source = bus.names.domain_events("default")
     bus.fail("note", times=1)
     with bus.broken_topic(bus.names.retry("audit", f"{delay:g}s")):
@@ -220,6 +222,7 @@ def test_a_retry_that_cannot_be_written_waits_in_memory_and_is_not_committed(bus
         bus.wait_for(lambda: "ben" in key_orders(bus))
         bus.advance(delay / 2)
         assert committed(bus, "audit", source) == 0
+    gate.open()
     bus.settle()
     assert key_orders(bus) == {"ben": [1], "ada": [1]}
     assert bus.dead_letters() == []

@@ -24,6 +24,13 @@ def test_simulation(seed: int) -> None:
     simulated(seed)
 
 
+@pytest.mark.campaign
+@pytest.mark.parametrize("first", range(100, 300, 20))
+def test_simulation_of_many_seeds(first: int) -> None:
+    for seed in range(first, first + 20):
+        simulated(seed)
+
+
 def test_a_seed_writes_the_same_bytes_in_any_process() -> None:
     """Sets and ids must not decide anything: other hashes, another time zone, nothing else run before."""
     here = simulated(10)
