@@ -12,6 +12,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, Table, delete
 from sqlalchemy.engine import Dialect
 
+from tasker_kafka.schemas.state import TaskState
 from tasker_kafka.topics.log import Record, TopicPartition
 
 from . import tables
@@ -22,7 +23,7 @@ from .task_fold import TaskFold
 __all__ = ["Draft", "Statements"]
 
 _MESSAGE_LIMIT: Final = 2_000
-_FIRST_WINS: Final = (tables.history, tables.event, tables.dead_letter, tables.fault)
+_FIRST_WINS: Final = (tables.history, tables.task_tag, tables.event, tables.dead_letter, tables.fault)
 _LAST_WINS: Final = (tables.task_text, tables.attempt, tables.step, tables.receipt)
 
 
@@ -31,7 +32,7 @@ class Statements:
 
     def __init__(self, dialect: Dialect) -> None:
         self.inserts: dict[str, Prepared] = {
-            each.name: insert_ignoring(each, dialect) for each in (*_FIRST_WINS, tables.task_tag, tables.plan)
+            each.name: insert_ignoring(each, dialect) for each in (*_FIRST_WINS, tables.plan)
         }
         for each in (*_LAST_WINS, tables.task, tables.ledger):
             self.inserts[each.name] = insert_or_update(each, dialect)
@@ -93,30 +94,34 @@ class Draft:
             if fold.is_new_life or not fold.is_stored:
                 row = task_row(fold, state, plan)
                 created.append(tuple([row[name] for name in columns]))
-                self._begin(connection, statements, fold)
+                self._begin(connection, fold)
             else:
                 changed.append((*changing_row(fold, state, plan), fold.task_id))
                 if fold.has_new_words:
-                    self._write_words(connection, statements, fold)
-            self.rows[tables.step.name] += [step_row(fold.task_id, state, plan, n) for n in sorted(fold.touched)]
+                    self._write_words(connection, fold)
+            self.rows[tables.step.name] += [
+                step_row(fold.task_id, state, plan, n) for n in sorted(fold.touched)
+            ]
             self.rows[tables.attempt.name] += [attempt_row(fold.task_id, each) for each in fold.attempts]
         statements.inserts[tables.task.name].run(connection, created)
         statements.change_task.run(connection, changed)
 
-    def _begin(self, connection: Connection, statements: Statements, fold: TaskFold) -> None:
+    def _begin(self, connection: Connection, fold: TaskFold) -> None:
         """A task's first row, or its next life's: nothing of an earlier one may stay."""
         assert fold.state is not None
         if fold.is_stored:
             connection.execute(delete(tables.step).where(tables.step.c.task_id == fold.task_id))
-            self._write_words(connection, statements, fold)
+            self._write_words(connection, fold)
         else:
-            self.add(tables.task_text, text_row(fold.task_id, fold.state))
-            statements.inserts[tables.task_tag.name].run(connection, tag_rows(fold.task_id, fold.state))
+            self._add_words(fold.task_id, fold.state)
         fold.touched.update(range(len(fold.state.steps)))
 
-    def _write_words(self, connection: Connection, statements: Statements, fold: TaskFold) -> None:
+    def _write_words(self, connection: Connection, fold: TaskFold) -> None:
         """Tags and reason have changed."""
         assert fold.state is not None
         connection.execute(delete(tables.task_tag).where(tables.task_tag.c.task_id == fold.task_id))
-        statements.inserts[tables.task_tag.name].run(connection, tag_rows(fold.task_id, fold.state))
-        self.add(tables.task_text, text_row(fold.task_id, fold.state))
+        self._add_words(fold.task_id, fold.state)
+
+    def _add_words(self, task_id: bytes, state: TaskState) -> None:
+        self.rows[tables.task_tag.name] += tag_rows(task_id, state)
+        self.add(tables.task_text, text_row(task_id, state))
