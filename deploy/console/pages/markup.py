@@ -85,12 +85,17 @@ def moment(at: int | None) -> str:
     return "–" if at is None else time_text(at).replace("T", " ").removesuffix("Z").partition(".")[0]
 
 
-def when(at: int | None, now: int | None = None) -> Markup:
-    """A time as an element that tells it exactly to machines and on hovering; with `now`, how long ago it was."""
+def when(at: int | None, now: int | None = None, *, is_exact: bool = False) -> Markup:
+    """A time as an element that tells it exactly to machines and on hovering; with `now`, how long ago it was.
+
+    `is_exact`: to the millisecond, where neighbours share their second.
+    """
     if at is None:
         return NOTHING
     exact = time_text(at)
     shown = moment(at) if now is None else _ago(at, now)
+    if is_exact:
+        shown = exact.replace("T", " ").removesuffix("Z")
     return tag("time", shown, datetime=exact, title=exact, class_="when")
 
 

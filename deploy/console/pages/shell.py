@@ -66,7 +66,7 @@ def frame(title: str, *, active: str) -> Iterator[Element]:
     with client.layout:
         with Element("header").classes("top") as header:
             _header(active)
-        notes = LiveHtml().props("role=status aria-live=polite")
+        notes = LiveHtml().props("id=banner role=status aria-live=polite")
     header.move(target_index=0)
     notes.move(target_index=1)
     _watch_reach(notes)

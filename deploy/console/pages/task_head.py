@@ -14,6 +14,8 @@ from .theme import state_class
 
 __all__ = ["freshness", "head", "overview", "progress", "waits"]
 
+UNKNOWN: Final = "unknown"
+"""What a request says that gave no reason."""
 SHOWN_WAITS: Final = 12
 """Reasons in sight; a task of a thousand steps has as many, behind "all"."""
 
@@ -89,7 +91,7 @@ def overview(details: TaskDetails, now: int) -> Markup:
         ("Ready now", ", ".join(summary.next_executable_steps[:6]) or None),
         ("Created", when(report.created_at)),
         ("Took" if report.closed_at else "Since", took_text(report.created_at, end)),
-        ("Reason", cut(report.reason, 400)),
+        ("Reason", None if report.reason == UNKNOWN else cut(report.reason, 400)),
     ]
     more: list[tuple[str, object]] = [
         ("Started", when(report.started_at)),
@@ -108,7 +110,8 @@ def overview(details: TaskDetails, now: int) -> Markup:
         ("Levels", summary.max_dependency_level + 1 if report.steps else 0),
         ("Roots", cut(", ".join(summary.root_step_names), 200) or None),
     ]
-    return join((_error(details), facts(first), tag("details", tag("summary", "More"), facts(more))))
+    rest = tag("details", tag("summary", "More"), facts(more))
+    return tag("div", _error(details), facts(first), rest, class_="stack")
 
 
 def waits(details: TaskDetails) -> Markup:
@@ -148,7 +151,7 @@ def _error(details: TaskDetails) -> Markup | None:
     error = details.report.error
     if error is None or details.report.state is not TaskStatus.ERROR:
         return None
-    steps = f" Failed steps: {', '.join(error.failed_steps)}." if error.failed_steps else ""
+    steps = f". Failed steps: {', '.join(error.failed_steps)}." if error.failed_steps else ""
     return tag("p", tag("b", error.code), ": ", error.message, steps, class_="alert tone-failed")
 
 

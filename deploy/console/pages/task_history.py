@@ -73,7 +73,7 @@ def _transition(each: TransitionReport) -> Markup:
         "tr",
         tag("td", each.seq),
         tag("td", each.offset),
-        tag("td", when(each.at), class_="nowrap"),
+        tag("td", when(each.at, is_exact=True), class_="nowrap"),
         tag("td", entity),
         tag("td", "–" if each.from_state is None else chip(each.from_state)),
         tag("td", chip(each.to_state)),

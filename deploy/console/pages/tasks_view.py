@@ -15,8 +15,10 @@ from .theme import sign_of, state_class
 
 __all__ = ["COLUMNS", "counts", "pager", "row_id", "rows", "task_table"]
 
-COLUMNS: Final = ("Task", "Template", "State", "Progress", "Created", "Took", "Tags", "Reason or error")
+COLUMNS: Final = ("Task", "State", "Template", "Progress", "Created", "Took", "Tags", "Reason or error")
 SHOWN_TAGS: Final = 4
+UNKNOWN: Final = "unknown"
+"""The reason of a request that gave none."""
 
 
 def counts(found: Mapping[TaskStatus, int], chosen: Filter) -> Markup:
@@ -86,19 +88,22 @@ def pager(page: int, *, has_more: bool) -> Markup:
 
 def _row(row: TaskRow) -> Markup:
     id_ = format_id(row.task_id)
-    said = row.reason if row.error_code is None else f"{row.error_code}: {row.error_message or ''}"
+    reason = "" if row.reason == UNKNOWN else row.reason
+    said = reason if row.error_code is None else f"{row.error_code}: {row.error_message or ''}"
     done = f"{row.completed_steps}/{row.total_steps}"
-    link = tag("a", tag("code", f"{id_[:13]}…"), href=f"/console/tasks/{id_}", title=id_, id=f"link-{id_}")
+    link = tag(
+        "a", tag("code", f"{id_[:8]}…{id_[-6:]}"), href=f"/console/tasks/{id_}", title=id_, id=f"link-{id_}"
+    )
     return tag(
         "tr",
         tag("td", link, class_="nowrap"),
+        tag("td", chip(row.state), _marks(row), class_="nowrap"),
         tag(
             "td",
             f"{row.namespace}/{row.template}",
             tag("span", f" {row.version}", class_="muted"),
             class_="nowrap",
         ),
-        tag("td", chip(row.state), _marks(row), class_="nowrap"),
         tag("td", _bar(row), tag("span", done, class_="muted"), class_="nowrap progress-cell"),
         tag("td", when(row.created_at), class_="nowrap"),
         tag("td", took_text(row.created_at, row.closed_at), class_="nowrap"),
