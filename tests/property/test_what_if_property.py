@@ -1,13 +1,17 @@
-"""Replaying a task under the plan it ran on changes nothing, whatever its story was."""
+"""Replaying a task under the plan it ran on changes nothing, and under any other it ends, whatever its story was."""
 
 from __future__ import annotations
 
 from hypothesis import event, given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from tasker_kafka.deploy.reading.what_if_attempts import Assume
+from tasker_kafka.deploy.reading.what_if_notes import unknowns
 from tasker_kafka.deploy.reading.what_if_recorded import read_life
 from tasker_kafka.deploy.reading.what_if_replay import Replay
+from tasker_kafka.deploy.reading.what_if_verdict import judge
+from tasker_kafka.schemas.plan import Plan
 from tasker_kafka.schemas.records import Transitions
 from tests.support.task_stories import next_bodies, plans
 from tests.support.tasks import TASK_ID, Rig
@@ -51,3 +55,34 @@ def test_an_unchanged_plan_is_followed_to_the_end(data: st.DataObject) -> None:
         assert replayed.final.state is life.final.state
         assert not replayed.assumed
         assert not replayed.refused_orders
+
+
+def related(data: st.DataObject, plan: Plan) -> Plan:
+    """Another plan that shares steps with this one."""
+    other = data.draw(plans(max_steps=6))
+    mine = {step.name: step for step in plan.steps}
+    kept = data.draw(st.sets(st.sampled_from(sorted(mine) or ["nobody"]), max_size=6))
+    names = {step.name for step in other.steps}
+    steps = tuple(
+        replace(mine[step.name], parents=step.parents)
+        if step.name in kept and step.name in mine
+        else replace(step, parents=tuple(each for each in step.parents if each in names))
+        for step in other.steps
+    )
+    return replace(data.draw(st.sampled_from([plan, other])), steps=steps)
+
+
+@given(st.data())
+def test_under_any_other_plan_the_replay_ends_and_is_the_same_twice(data: st.DataObject) -> None:
+    rig = told(data)
+    life = read_life(TASK_ID, of_the_life(rig), rig.plan)
+    plan = related(data, rig.plan)
+    assume = data.draw(st.sampled_from(Assume))
+    until = rig.now + data.draw(st.sampled_from([0, 10_000, 10**9]))
+    verdict = judge(life, plan, assume=assume, until=until)
+    assert verdict == judge(life, plan, assume=assume, until=until)
+    assert verdict.would_state != "quarantined", verdict.refusal
+    assert list(unknowns(rig.plan, plan)) is not None
+    event(f"other: {verdict.is_other}")
+    if verdict.refusal is None and verdict.would_duration_ms is not None:
+        assert life.records[0].at + verdict.would_duration_ms <= max(until, rig.now)
