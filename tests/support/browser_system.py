@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+import uuid
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -23,25 +24,24 @@ from tasker_kafka.topics.brokers.wire import free_port
 from tasker_kafka.topics.log import Write
 
 from . import browser_work as work
+from .patience import PATIENCE_SECONDS
 from .system import System
 
 __all__ = ["CONSOLE", "ORCHESTRATOR", "PROJECTOR", "SUBSCRIBER", "WORKER", "ConsoleSystem", "console_system"]
 
-PREFIX: Final = "shop"
 CONSOLE: Final = "console"
 PROJECTOR: Final = "projector"
 ORCHESTRATOR: Final = "orchestrator-0"
 WORKER: Final = "worker-0"
 SUBSCRIBER: Final = "subscriber"
-READY_SECONDS: Final = 60.0
 POLL_SECONDS: Final = 0.1
 
 
 class ConsoleSystem(System):
     """Topics, templates, orchestrator, worker, subscribers, projector and console over one broker."""
 
-    def __init__(self, broker: EmbeddedBroker, folder: Path) -> None:
-        super().__init__(broker.bootstrap_servers, PREFIX, folder)
+    def __init__(self, broker: EmbeddedBroker, prefix: str, folder: Path) -> None:
+        super().__init__(broker.bootstrap_servers, prefix, folder)
         self.broker = broker
         self.url = f"http://127.0.0.1:{free_port()}"
         self.switches = folder / "switches"
@@ -62,7 +62,7 @@ class ConsoleSystem(System):
 
     async def wait_ready(self) -> None:
         """Until the console answers."""
-        until = time.monotonic() + READY_SECONDS
+        until = time.monotonic() + PATIENCE_SECONDS
         async with httpx.AsyncClient(base_url=self.url, timeout=5) as client:
             while True:
                 try:
@@ -105,7 +105,7 @@ class ConsoleSystem(System):
 
     async def wait_state(self, task_id: str, states: Iterable[str]) -> dict[str, Any]:
         """Until the console shows the task in one of these states: the task, as the API gives it."""
-        wanted, until = set(states), time.monotonic() + READY_SECONDS
+        wanted, until = set(states), time.monotonic() + PATIENCE_SECONDS
         async with httpx.AsyncClient(base_url=self.url, timeout=10) as client:
             while True:
                 answer = await client.get(f"/tasks/{task_id}")
@@ -130,10 +130,13 @@ class ConsoleSystem(System):
 
 
 @asynccontextmanager
-async def console_system(folder: Path) -> AsyncIterator[ConsoleSystem]:
-    """A system that answers; everything is stopped at the end. BrokerNotSupported where no broker can run."""
+async def console_system(folder: Path, *, prefix: str | None = None) -> AsyncIterator[ConsoleSystem]:
+    """A system that answers; everything is stopped at the end. BrokerNotSupported where no broker can run.
+
+    prefix: of its topics; default one that no other system on this host has, since orchestrators share ordinals
+    """
     broker = await asyncio.to_thread(EmbeddedBroker.start)
-    system = ConsoleSystem(broker, folder)
+    system = ConsoleSystem(broker, prefix or f"t{uuid.uuid4().hex[:8]}", folder)
     try:
         await system.set_up(work.PLANS)
         system.start_roles()

@@ -77,13 +77,12 @@ async def hold(context: StepContext) -> dict[str, Any]:
 # --------------------------------------------------------------------------------------------- templates
 
 
-def order(name: str, handler: str, **more: Any) -> Template:
+def order(name: str, handler: str, *, retry: Retry | None = None, **more: Any) -> Template:
     """Three steps, the second of this handler."""
-    retry = more.pop("retry", None)
     template = Template(name, namespace=NAMESPACE, version="1.0.0", **more)
     return (
         template.step("check_cart", handler="shop.work")
-        .step("charge_card", handler=handler, depends_on=["check_cart"], retry=retry)
+        .step("charge_card", handler=handler, depends_on=["check_cart"], retry=retry, timeout_seconds=3600)
         .step("ship", handler="shop.work", depends_on=["charge_card"])
     )
 
