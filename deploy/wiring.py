@@ -54,5 +54,9 @@ def worker_settings(settings: Settings) -> WorkerSettings:
         session_timeout_ms=wanted.session_timeout_ms,
         heartbeat_ms=wanted.heartbeat_ms,
         instance_id=wanted.instance_id,
-        events=EventDeskSettings(buffer_size=lossy.buffer_size, overflow=lossy.overflow_strategy),
+        events=EventDeskSettings(
+            buffer_size=lossy.buffer_size,
+            overflow=lossy.overflow_strategy,
+            is_measured=settings.events.metrics.enabled,
+        ),
     )

@@ -46,6 +46,7 @@ class Desk:
         self._subscriptions = equipment.subscriptions
         self._settings = equipment.settings
         self._figures = equipment.figures
+        self._metrics = equipment.metrics
         self._undertaker = equipment.undertaker
         self._reached = equipment.crash_points.reached
         self._loop = asyncio.get_running_loop()
@@ -86,7 +87,9 @@ class Desk:
     def give_up(self, lanes: list[PartitionLanes]) -> None:
         """Cancel what still runs of these: it is delivered again, by whoever has them next; fire and forget is lost."""
         lost = set(lanes)
-        self._figures.dropped += sum(each.loose for each in lost)
+        loose = sum(each.loose for each in lost)
+        self._figures.dropped += loose
+        self._metrics.dropped(None, loose)
         for call in self._runners.cancel(lambda call: call.job.lane.owner in lost):
             call.prepared.breaker.abandoned(call.ticket)
             self._release_or_plan(call.prepared)
@@ -259,7 +262,9 @@ class Desk:
         if failure is None:
             breaker.succeeded(call.ticket)
             self._figures.delivered += 1
-            if not job.is_loose and prepared.mode(call.event) is Delivery.ACKNOWLEDGED:
+            mode = prepared.mode(call.event)
+            self._metrics.delivered(call.event, mode, (self._log.now_ms() - _fired_at(call.event)) / 1_000)
+            if not job.is_loose and mode is Delivery.ACKNOWLEDGED:
                 self._equipment.tasks.start(self._acknowledge(job, prepared, ReceiptOutcome.HANDLED))
             else:
                 self._finish(job)
@@ -319,15 +324,16 @@ class Desk:
     def _act(self, job: Job, prepared: Prepared, journey: Journey, verdict: Verdict) -> None:
         lanes = job.lane.owner
         _logger.info("%s: %s failed (%s): %s", prepared.name, job, journey.failure_class, verdict)
+        if isinstance(verdict, Park | RetryInPlace):
+            self._figures.retried += 1
+            self._metrics.retried(job.event, self._mode_of(job, prepared))
         if isinstance(verdict, Park):
             topic = self._mover.topic_of(verdict.tier)
-            self._figures.retried += 1
             if topic in lanes.places:
                 self._mover.move(job, topic, journey)
                 return
             verdict = RetryInPlace(verdict.due_at)
         if isinstance(verdict, RetryInPlace):
-            self._figures.retried += 1
             lanes.delay(job, journey)
             self.move_surplus(lanes)
             self._equipment.on_news()
@@ -345,7 +351,9 @@ class Desk:
     async def _bury(self, job: Job, prepared: Prepared, journey: Journey) -> None:
         await self._undertaker.bury(job.record, journey)
         job.journey = journey
-        if job.event is not None and prepared.mode(job.event) is Delivery.ACKNOWLEDGED:
+        mode = self._mode_of(job, prepared)
+        self._metrics.dead_lettered(job.event, mode)
+        if mode is Delivery.ACKNOWLEDGED:
             await self._acknowledge(job, prepared, ReceiptOutcome.DEAD)
         else:
             self._finish(job)
@@ -358,6 +366,10 @@ class Desk:
         await self._undertaker.acknowledge(job.record, job.event, prepared.name, outcome, deliveries)
         self._finish(job)
         self.wake()
+
+    @staticmethod
+    def _mode_of(job: Job, prepared: Prepared) -> Delivery | None:
+        return None if job.event is None else prepared.mode(job.event)
 
     def _journey_of(self, job: Job, prepared: Prepared) -> Journey:
         event_id = None if job.event is None else job.event.event_id

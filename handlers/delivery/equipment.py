@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import msgspec
 
+from tasker_kafka.handlers.event_metrics import EventMetrics
 from tasker_kafka.handlers.subscribing.subscription import SubscriberSpec
 from tasker_kafka.handlers.worker.tasks import BackgroundTasks
 from tasker_kafka.schemas.codec import Codec
@@ -39,6 +40,7 @@ class Equipment(msgspec.Struct, frozen=True, kw_only=True):
     undertaker: Undertaker
     topics: GroupTopics
     figures: Figures
+    metrics: EventMetrics
     tasks: BackgroundTasks
     crash_points: CrashPoints[DeliveryCrashPoint]
     solitude: Solitude

@@ -37,6 +37,7 @@ class Intake:
         self._equipment = equipment
         self._subscriptions = equipment.subscriptions
         self._figures = equipment.figures
+        self._metrics = equipment.metrics
         self._undertaker = equipment.undertaker
         self._settings = equipment.settings
         self._log = equipment.log
@@ -66,6 +67,7 @@ class Intake:
                 takers.append((each.index, True))
             else:
                 self._figures.dropped += 1
+                self._metrics.dropped(event)
         if takers:
             lanes.admit(record, event, takers)
         else:
@@ -151,6 +153,7 @@ class Intake:
                 return
         await self._undertaker.bury(*letter)
         self._figures.undecodable += 1
+        self._metrics.dead_lettered(None, None)
         lanes.unread -= 1
         lanes.skip(stored.topic, stored.offset)
         self._equipment.on_news()

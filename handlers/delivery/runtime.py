@@ -11,7 +11,9 @@ from contextlib import AsyncExitStack
 from typing import Any, Final, TypeVar
 
 import msgspec
+from opentelemetry.metrics import Meter
 
+from tasker_kafka.handlers.event_metrics import EventMetrics
 from tasker_kafka.handlers.subscribing.subscription import SubscriberSpec
 from tasker_kafka.handlers.worker.tasks import BackgroundTasks
 from tasker_kafka.schemas.codec import Codec
@@ -56,6 +58,7 @@ class GroupMember:
     settings: None: all defaults
     solitude: shared by all members of a process; None: this is the only one
     member_id: in receipts and in the broker's lists; unique in the group
+    meter: what metrics are recorded with; None: the process's own
 
     ConfigurationError when the spec is faulty.
     """
@@ -71,6 +74,7 @@ class GroupMember:
         member_id: str | None = None,
         crash_points: CrashPoints[DeliveryCrashPoint] = NO_CRASH_POINTS,
         solitude: Solitude | None = None,
+        meter: Meter | None = None,
     ) -> None:
         checked_name("group", spec.group)
         self.member_id = member_id or f"{socket.gethostname()}-{os.getpid()}-{os.urandom(3).hex()}"
@@ -83,6 +87,7 @@ class GroupMember:
         self._solitude = solitude or Solitude()
         self._subscriptions = Subscriptions(spec, self._settings.policy)
         self._counts = Figures()
+        self._metrics = EventMetrics(spec.group, buckets=self._settings.latency_buckets, meter=meter)
         self._membership: Membership | None = None
         self._stopping = asyncio.Event()
         self._ready = asyncio.Event()
@@ -152,6 +157,7 @@ class GroupMember:
             undertaker=self._undertaker(topics, writer, receipts),
             topics=topics,
             figures=self._counts,
+            metrics=self._metrics,
             tasks=tasks,
             crash_points=self._crash_points,
             solitude=self._solitude,

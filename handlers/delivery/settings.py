@@ -6,6 +6,7 @@ from typing import Final
 
 import msgspec
 
+from tasker_kafka.handlers.event_metrics import DELIVERY_BUCKETS
 from tasker_kafka.schemas.errors import ConfigurationError
 from tasker_kafka.schemas.settings.events import EventSettings
 
@@ -62,6 +63,8 @@ class DeliverySettings(msgspec.Struct, frozen=True, kw_only=True):
     session_timeout_ms: int = 10_000
     """A member that is silent for this long has lost its partitions."""
     heartbeat_ms: int = 1_000
+    latency_buckets: tuple[float, ...] | None = DELIVERY_BUCKETS
+    """Upper bounds of the histogram of deliveries, in seconds; None: deliveries are not measured."""
     instance_id: str | None = None
     """Makes this a static member of its group: back at once after a restart."""
 
@@ -84,6 +87,7 @@ def settings_from(events: EventSettings) -> DeliverySettings:
     )
     return DeliverySettings(
         policy=policy,
+        latency_buckets=events.metrics.histogram_buckets if events.metrics.enabled else None,
         dlq_days=durable.dlq_retention_days,
         receipt_days=events.acknowledged.dedup_ttl_seconds / _DAY_SECONDS,
     )

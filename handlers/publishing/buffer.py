@@ -14,6 +14,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Final, Literal, NamedTuple
 
+from tasker_kafka.handlers.event_metrics import EventMetrics
 from tasker_kafka.schemas.codec import Codec
 from tasker_kafka.schemas.errors import TaskerError
 from tasker_kafka.schemas.records import DomainEvent
@@ -58,11 +59,13 @@ class EventBuffer:
         size: int,
         overflow: Overflow,
         on_room: Callable[[], None] | None = None,
+        metrics: EventMetrics | None = None,
     ) -> None:
         self._log = log
         self._names = names
         self._encode = codec.encode
         self._figures = figures
+        self._metrics = EventMetrics() if metrics is None else metrics
         self._client_id = client_id
         self._size = size
         self._overflow = overflow
@@ -101,13 +104,15 @@ class EventBuffer:
         figures.accepted += 1
         if self._is_closed:
             figures.dropped += 1
+            self._metrics.dropped(event)
             return
         if len(self._waiting) >= self._size and self._overflow != "block":
             figures.dropped += 1
             self._say_dropped()
             if self._overflow == "drop_newest":
+                self._metrics.dropped(event)
                 return
-            self._waiting.popleft()
+            self._metrics.dropped(self._waiting.popleft().event)
         self._waiting.append(_Waiting(event, traceparent))
         if len(self._waiting) >= self._plenty_at:
             self._plenty.set()
@@ -128,6 +133,8 @@ class EventBuffer:
             await asyncio.wait([self._task])
         self._is_closed = True
         self._figures.dropped += len(self._waiting)
+        for each in self._waiting:
+            self._metrics.dropped(each.event)
         self._waiting.clear()
         self._make_room()
         if self._outbox is not None:
@@ -177,7 +184,7 @@ class EventBuffer:
 
     async def _send(self, outbox: Outbox, chunk: list[_Waiting]) -> None:
         """Send these and wait for their acknowledgement. What stays in `_flying` was not acknowledged."""
-        writes = await self._writable(outbox, chunk)
+        events, writes = await self._writable(outbox, chunk)
         if not writes:
             return
         track = outbox.track()
@@ -190,9 +197,12 @@ class EventBuffer:
         else:
             self._figures.sent += len(writes)
             self._flying -= len(writes)
+            for event in events:
+                self._metrics.published(event, event.delivery)
 
-    async def _writable(self, outbox: Outbox, chunk: list[_Waiting]) -> list[Write]:
-        """The records of those events whose topic is there."""
+    async def _writable(self, outbox: Outbox, chunk: list[_Waiting]) -> tuple[list[DomainEvent], list[Write]]:
+        """Those events whose topic is there, and their records."""
+        events: list[DomainEvent] = []
         found: list[Write] = []
         for event, traceparent in chunk:
             try:
@@ -201,8 +211,9 @@ class EventBuffer:
             except TaskerError as error:
                 self._say(f"event {event.name} is lost: {error.message}")
             else:
+                events.append(event)
                 found.append(write)
-        return found
+        return events, found
 
     async def _make_known(self, outbox: Outbox, topic: str) -> None:
         if topic in self._warm:

@@ -7,6 +7,7 @@ from concurrent.futures import Executor
 
 import msgspec
 
+from tasker_kafka.handlers.event_metrics import DELIVERY_BUCKETS, EventMetrics
 from tasker_kafka.schemas.codec import Codec
 from tasker_kafka.schemas.records import Dispatch, EventCandidate
 from tasker_kafka.topics.log import Log
@@ -28,6 +29,8 @@ class EventDeskSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Fire-and-forget events that may wait to be sent."""
     overflow: Overflow = "drop_oldest"
     """What happens when the buffer is full."""
+    is_measured: bool = True
+    """Whether fire-and-forget events are counted by OpenTelemetry, too."""
     publisher_seconds: float = 5.0
     """What one call of a registered publisher may take."""
 
@@ -59,6 +62,7 @@ class EventDesk:
             size=settings.buffer_size,
             overflow=settings.overflow,
             on_room=on_room,
+            metrics=EventMetrics(buckets=DELIVERY_BUCKETS if settings.is_measured else None),
         )
 
     @property

@@ -16,6 +16,9 @@ from types import TracebackType
 from typing import Final, Self
 from uuid import UUID
 
+from opentelemetry.metrics import Meter
+
+from tasker_kafka.handlers.event_metrics import EventMetrics
 from tasker_kafka.schemas.codec import Codec
 from tasker_kafka.schemas.codec import codec as default_codec
 from tasker_kafka.schemas.errors import ConfigurationError, DecodeError
@@ -49,6 +52,7 @@ class EventPublisher:
     source: what events name as who fired them; environment: what they name as theirs.
     declares: the events; None: those of the namespace's published templates.
     buffer_size, overflow: of fire-and-forget events, as in the settings `events.fire_and_forget`.
+    meter: what metrics are recorded with; None: the process's own.
     """
 
     def __init__(
@@ -64,9 +68,11 @@ class EventPublisher:
         buffer_size: int = 1_000,
         overflow: Overflow = "drop_oldest",
         codec: Codec = default_codec,
+        meter: Meter | None = None,
     ) -> None:
         self.namespace = checked_name("namespace", namespace)
         self.figures = PublishingFigures()
+        self._metrics = EventMetrics(meter=meter)
         self._bootstrap = bootstrap
         self._names = TopicNames(prefix or os.environ.get("TASKER_PREFIX", DEFAULT_PREFIX))
         self._log = log
@@ -105,6 +111,7 @@ class EventPublisher:
                 client_id=f"{self._source}-events",
                 size=self._buffer_size,
                 overflow=self._overflow,
+                metrics=self._metrics,
             )
             opened.push_async_callback(self._buffer.close, _CLOSE_SECONDS)
             self._outbox, self._now_ms = outbox, log.now_ms
@@ -161,6 +168,7 @@ class EventPublisher:
         else:
             encode = self._codec.encode
             await outbox.write(event_write(envelope, self._names, encode, traceparent=traceparent))
+            self._metrics.published(envelope, envelope.delivery)
         self.figures.published += 1
         return format_id(id_)
 

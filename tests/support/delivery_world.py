@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import msgspec
+from opentelemetry.metrics import Meter
 
 from tasker_kafka.handlers.delivery.crash_points import DeliveryCrashPoint
 from tasker_kafka.handlers.delivery.journey import Journey, unwrap
@@ -172,6 +173,7 @@ class World:
         *,
         log: Log | None = None,
         crash_points: CrashPoints[DeliveryCrashPoint] = NO_CRASH_POINTS,
+        meter: Meter | None = None,
         **settings: Any,
     ) -> AsyncIterator[GroupMember]:
         """A member while the block runs; it has its partitions."""
@@ -186,6 +188,7 @@ class World:
             settings=DeliverySettings(**chosen),
             member_id=f"member-{self.members}",
             crash_points=crash_points,
+            meter=meter,
         )
         running = asyncio.create_task(made.run())
         await made.wait_ready()

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tasker_kafka.handlers.event_metrics import EventMetrics
 from tasker_kafka.handlers.publishing.buffer import EventBuffer, Overflow
 from tasker_kafka.handlers.publishing.figures import PublishingFigures
 from tasker_kafka.schemas.codec import codec
@@ -20,6 +21,7 @@ from tasker_kafka.schemas.words import Delivery
 from tasker_kafka.topics.log import Log, Outbox, Write
 from tasker_kafka.topics.memory import run_virtual
 from tasker_kafka.topics.names import TopicNames
+from tests.support.recorded_metrics import RecordedMetrics
 
 STRATEGIES: tuple[Overflow, ...] = ("drop_oldest", "drop_newest", "block")
 
@@ -82,14 +84,24 @@ def play(scene: Scene, overflow: Overflow = "drop_oldest", size: int = 3) -> Non
 
     async def main() -> None:
         broker, figures = GatedBroker(), PublishingFigures()
+        recorded = RecordedMetrics()
         buffer = EventBuffer(
-            cast("Log", broker), TopicNames(), codec, figures, client_id="t", size=size, overflow=overflow
+            cast("Log", broker),
+            TopicNames(),
+            codec,
+            figures,
+            client_id="t",
+            size=size,
+            overflow=overflow,
+            metrics=EventMetrics(meter=recorded.meter),
         )
         await scene(broker, buffer, figures)
         assert figures.accepted == figures.sent + figures.failed + figures.dropped + buffer.waiting
         await buffer.close(1.0)
         assert figures.accepted == figures.sent + figures.failed + figures.dropped
         assert buffer.waiting == 0
+        assert recorded.total("tasker.events.published.total") == figures.sent
+        assert recorded.total("tasker.events.dropped.total") == figures.dropped
 
     run_virtual(main())
 
