@@ -70,10 +70,14 @@ class ConsoleSystem(System):
                         return
                 except httpx.TransportError:
                     pass
-                ended = self.roles[CONSOLE].poll()
-                assert ended is None, self.errors_of(CONSOLE)
+                self.check_roles()
                 assert time.monotonic() < until, self.errors_of(CONSOLE)
                 await asyncio.sleep(POLL_SECONDS)
+
+    def check_roles(self) -> None:
+        """AssertionError with its last lines when a role has ended by itself."""
+        for name, process in self.roles.items():
+            assert (process.poll() or 0) <= 0, f"{name} ended: {self.errors_of(name)}"
 
     async def api(self, path: str) -> Any:
         """What the console's API answers to a GET; AssertionError when it is no success."""
@@ -109,8 +113,9 @@ class ConsoleSystem(System):
         async with httpx.AsyncClient(base_url=self.url, timeout=10) as client:
             while True:
                 answer = await client.get(f"/tasks/{task_id}")
-                if answer.is_success and answer.json()["state"] in wanted:
-                    return dict(answer.json())
+                if answer.is_success and answer.json()["task"]["state"] in wanted:
+                    return dict(answer.json()["task"])
+                self.check_roles()
                 assert time.monotonic() < until, f"{task_id} is not {wanted}: {answer.text[:2000]}"
                 await asyncio.sleep(POLL_SECONDS)
 
