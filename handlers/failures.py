@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import traceback
 from types import TracebackType
 
 import msgspec
@@ -15,6 +14,7 @@ from tasker_kafka.schemas.redaction import redact_text
 
 from .errors import RetryableError, StepError
 from .results import MAX_METADATA_BYTES, Failed
+from .tracebacks import shown_traceback
 
 __all__ = ["MAX_TRACEBACK_BYTES", "bounded", "end_of_error"]
 
@@ -40,11 +40,14 @@ def end_of_error(error: BaseException) -> Failed:
         type=kind.__qualname__ if kind.__module__ in _PLAIN else f"{kind.__module__}.{kind.__qualname__}",
         code=code,
         message=message,
-        traceback=_traceback(error),
+        traceback="",
         retryable=retryable,
         retry_after_ms=_retry_after_ms(error),
     )
-    return Failed(bounded(found), metadata)
+    shown = shown_traceback(error, _handler_part(error.__traceback__))
+    return Failed(
+        msgspec.structs.replace(bounded(found), traceback=_tail(shown, MAX_TRACEBACK_BYTES)), metadata
+    )
 
 
 def bounded(failure: Failure) -> Failure:
@@ -81,13 +84,6 @@ def _metadata(error: StepError) -> bytes | None:
     except ValueError:
         return None
     return data if len(data) <= MAX_METADATA_BYTES else None
-
-
-def _traceback(error: BaseException) -> str:
-    try:
-        return "".join(traceback.format_exception(type(error), error, _handler_part(error.__traceback__)))
-    except Exception:
-        return ""
 
 
 def _handler_part(place: TracebackType | None) -> TracebackType | None:
