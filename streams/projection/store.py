@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
+import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -110,6 +111,11 @@ class Store:
         except DBAPIError as error:
             if error.connection_invalidated:
                 raise self._unavailable(error) from error
+            if type(error.orig) is sqlite3.DatabaseError:
+                raise ConfigurationError(
+                    f"{self.place} is damaged, or no SQLite database: {error.orig}",
+                    next_step=f"remove it, and {_REBUILD}",
+                ) from None
             raise
 
     def _unavailable(self, error: SQLAlchemyError) -> StoreUnavailable:
@@ -122,7 +128,7 @@ class Store:
     def tables(self) -> set[str]:
         """Names of the tables there are, whosever."""
         with self.reading() as connection:
-            return _tables_in(connection)
+            return _tables_in(connection, self.schema)
 
     def meta(self) -> dict[str, str]:
         """What the store says of itself."""
@@ -141,7 +147,7 @@ class Store:
                 connection.execute(
                     text("SELECT pg_advisory_xact_lock(hashtext(:name))"), {"name": "tasker projection"}
                 )
-            found = _tables_in(connection)
+            found = _tables_in(connection, self.schema)
             if not found and create:
                 self._create(connection)
                 self._compare(connection)
@@ -203,12 +209,11 @@ def _meta_in(connection: Connection) -> dict[str, str]:
     return {str(row.key): str(row.value) for row in rows}
 
 
-def _tables_in(connection: Connection) -> set[str]:
+def _tables_in(connection: Connection, schema: str) -> set[str]:
+    """By the schema's name: what a connection takes for the current one may be older than the schema."""
     inspector: Any = inspect(connection)
-    if connection.dialect.name == "sqlite":
-        return set(inspector.get_table_names())
-    schema = connection.execute(text("SELECT current_schema()")).scalar()
-    return set() if schema is None else set(inspector.get_table_names(schema=schema))
+    is_sqlite = connection.dialect.name == "sqlite"
+    return set(inspector.get_table_names(schema=None if is_sqlite else schema))
 
 
 def database_url(url_or_path: str | Path) -> URL:

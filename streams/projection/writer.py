@@ -24,7 +24,7 @@ from sqlalchemy import Connection, and_, insert, select, update
 
 from tasker_kafka.schemas.codec import Codec
 from tasker_kafka.schemas.codec import codec as default_codec
-from tasker_kafka.schemas.errors import DecodeError, LogError, SchemaUnknown, TaskerError
+from tasker_kafka.schemas.errors import ConfigurationError, DecodeError, LogError, SchemaUnknown, TaskerError
 from tasker_kafka.schemas.records import Transitions
 from tasker_kafka.topics.history import AcceptedHistory, AcceptedRecord, HistoryMark
 from tasker_kafka.topics.log import Batch, Record, TopicPartition
@@ -52,6 +52,10 @@ class PositionsMoved(TaskerError):
     """Another projector writes to the same store and was faster."""
 
     retryable = True
+
+
+_NOT_OF_A_RECORD: Final = (PositionsMoved, StoreUnavailable, LogError, SchemaUnknown, ConfigurationError)
+"""What no single record is to blame for."""
 
 
 class Applied(NamedTuple):
@@ -132,7 +136,7 @@ class Writer:
         mine = {place: batch for place, batch in batches.items() if place in self._marks}
         try:
             return self._apply(mine)
-        except (PositionsMoved, StoreUnavailable, LogError, SchemaUnknown):
+        except _NOT_OF_A_RECORD:
             self._drop(mine)
             raise
         except Exception:
@@ -149,7 +153,7 @@ class Writer:
                 single = Batch(first, record.offset + 1, (record,))
                 try:
                     done = self._apply({place: single})
-                except (PositionsMoved, StoreUnavailable, LogError, SchemaUnknown):
+                except _NOT_OF_A_RECORD:
                     raise
                 except Exception as error:
                     self._drop({place: single})
