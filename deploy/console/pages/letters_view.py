@@ -212,9 +212,7 @@ def _value(sign: str, value: Any) -> Markup:
         return tag("span", "nothing", class_="muted")
     tone = "failed" if sign == "−" else "done"
     text = cut(json.dumps(value, ensure_ascii=False), _VALUE_CHARACTERS)
-    return tag(
-        "span", tag("span", sign, aria_hidden="true"), " ", tag("code", text), class_=f"chip-text tone-{tone}"
-    )
+    return tag("span", tag("span", sign), " ", tag("code", text), class_=f"chip-text tone-{tone}")
 
 
 def payload_block(report: LetterReport) -> Markup:
