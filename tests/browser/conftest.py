@@ -23,10 +23,11 @@ from tasker_kafka.topics.brokers.errors import BrokerNotSupported
 from tests.support.brokers import no_broker
 from tests.support.browser import PHONE, NoBrowser, Visit, launch, visiting
 from tests.support.browser_system import ConsoleSystem, console_system
+from tests.support.patience import PATIENCE_SECONDS
 
 HERE = Path(__file__).parent
-EXPECT_MS = 20_000
-"""How long a page may take to show what a test expects, on a loaded machine."""
+EXPECT_MS = 1000 * PATIENCE_SECONDS
+"""How long a page may take to show what a test expects."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -35,7 +36,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if not item.path.is_relative_to(HERE) or not isinstance(item, pytest.Function):
             continue
         item.add_marker("browser")
-        item.add_marker(pytest.mark.timeout(180))
+        item.add_marker(pytest.mark.timeout(300))
         if "system" in item.fixturenames:
             item.add_marker("kafka")
         if item.get_closest_marker("asyncio") is not None:
