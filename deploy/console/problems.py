@@ -45,7 +45,7 @@ from tasker_kafka.schemas.findings import path_text
 from tasker_kafka.schemas.limits import LimitExceeded
 from tasker_kafka.schemas.redaction import redact_text
 from tasker_kafka.schemas.words import AnswerCode, RejectionCode
-from tasker_kafka.streams.projection import StoreUnavailable
+from tasker_kafka.streams.projection import BadCursor, StoreUnavailable
 
 from .backend import CommandRefused, Forbidden, InvalidInput, Overloaded, RequestRefused
 
@@ -92,6 +92,8 @@ def problem_of(error: TaskerError) -> JSONResponse:
         return _refused_command(error)
     if isinstance(error, InvalidInput):
         return problem(422, "invalid", error.message, error.errors, error.next_step)
+    if isinstance(error, BadCursor):
+        return problem(422, "invalid", error.message, [("cursor", error.message)], error.next_step)
     for kind, status, code in _KINDS:
         if isinstance(error, kind):
             return problem(status, code, error.message, (), error.next_step)
@@ -129,7 +131,9 @@ def add_handlers(app: FastAPI) -> None:
     @app.exception_handler(RequestValidationError)
     async def _invalid(request: Request, error: Exception) -> Response:
         assert isinstance(error, RequestValidationError)
-        errors = [(_path(each["loc"]), str(each["msg"])) for each in error.errors()]
+        errors = [
+            (_path(each["loc"]), str(each["msg"]).removeprefix("Value error, ")) for each in error.errors()
+        ]
         return problem(422, "invalid", "; ".join(f"{path}: {text}" for path, text in errors[:5]), errors)
 
     @app.exception_handler(HTTPException)

@@ -42,6 +42,7 @@ __all__ = [
     "LetterReport",
     "LetterRow",
     "RawRecord",
+    "check_cursor",
     "letter_row",
     "list_letters",
     "read_letter",
@@ -126,6 +127,11 @@ class LetterReport(msgspec.Struct, frozen=True, kw_only=True):
     """Why the payload cannot be decoded; None: it can."""
     acts: list[LetterActRow]
     original: RawRecord | None = None
+
+
+def check_cursor(text: str) -> None:
+    """DecodeError unless it is the `next` of a page."""
+    _parse_cursor(text)
 
 
 async def list_letters(

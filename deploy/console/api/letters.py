@@ -12,7 +12,7 @@ from starlette.responses import Response
 
 from tasker_kafka.deploy.console.auth import Principal
 from tasker_kafka.deploy.console.backend import InvalidInput
-from tasker_kafka.deploy.reading.dead_letters import LetterPage, LetterReport
+from tasker_kafka.deploy.reading.dead_letters import LetterPage, LetterReport, check_cursor
 from tasker_kafka.handlers.delivery.edits import parse_assignment
 from tasker_kafka.handlers.delivery.redrive import ActOrder, ActReport, Edit
 from tasker_kafka.schemas.redaction import redact
@@ -49,6 +49,8 @@ class LetterListQuery(LetterQuery):
 @router.get("/dlq", tags=["dead letters"], **answers(LetterPage, also=(404,)))
 async def list_letters(query: Annotated[LetterListQuery, Query()], backend: TheBackend) -> Response:
     """Dead letters, newest first. Open ones unless `state` says otherwise."""
+    if query.before is not None:
+        at_path("before", lambda: check_cursor(query.before or ""))
     page = await backend.dead_letters(query.wanted(), limit=query.limit, before=query.before)
     return answer(page)
 

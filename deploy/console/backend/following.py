@@ -54,13 +54,13 @@ async def follow_task(
         found = await _records(reach, task_id, after)
         position = after
         while True:
-            for each in found:
-                if position is None or each.offset > position:
-                    position = each.offset
-                    event = _event(each)
+            for event in map(_event, found):
+                is_over = event.is_final and event.life == found[-1].record.life
+                if position is None or event.offset > position:
+                    position = event.offset
                     yield event
-                    if event.is_final:
-                        return
+                if is_over:
+                    return
             if not is_following:
                 return
             found = await _more(reach, changes, task_id, position)
@@ -84,7 +84,7 @@ async def _more(
 
 
 async def _records(reach: Reach, task_id: bytes, after: int | None) -> list[AcceptedRecord]:
-    """The records after an offset, over as many lives as it takes; of the newest life for None."""
+    """The newest life's records; and those of older lives, as far as an offset before them takes that."""
     newest = await reach.read(lambda reads: reads.history(task_id))
     if newest is None:
         raise NotFoundError(
