@@ -125,6 +125,16 @@ PLANS: Final[tuple[Plan, ...]] = tuple(
         Template("waiting", namespace=NAMESPACE, version="1.0.0")
         .step("check_cart", handler="shop.work")
         .step("pick", handler="warehouse.pick", queue=NOBODY, depends_on=["check_cart"]),
+        Template(
+            "priced",
+            namespace=NAMESPACE,
+            version="1.0.0",
+            input_schema={
+                "type": "object",
+                "properties": {"total": {"type": "integer"}},
+                "required": ["total"],
+            },
+        ).step("check_cart", handler="shop.work"),
         wide(),
     )
 )

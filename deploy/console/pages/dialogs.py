@@ -23,11 +23,13 @@ from .markup import EMPTY, Markup, tag
 __all__ = ["Order", "Said", "ask", "json_field", "parse_json", "text_field"]
 
 REASON_LENGTH: Final = 2000
-_FOCUS_MAIN: Final = (
+_FOCUS_BACK: Final = (
     "setTimeout(() => { if (document.activeElement === document.body)"
-    " document.getElementById('main')?.focus({preventScroll: true}) }, 400)"
+    " (document.getElementById(window.lastActed) ?? document.getElementById('main'))"
+    "?.focus({preventScroll: true}) }, 100)"
 )
-"""What was pressed may be gone when the dialog closes; the keyboard then goes on at the page's main part."""
+"""What was pressed may have been drawn anew, or be gone: then the keyboard goes on at its successor, or at the
+page's main part."""
 
 
 class Order(NamedTuple):
@@ -190,5 +192,5 @@ class _Dialog:
 
     def _closed(self) -> None:
         self._answer.show(EMPTY)
-        forget(ui.run_javascript(_FOCUS_MAIN))
+        forget(ui.run_javascript(_FOCUS_BACK))
         self._dialog.delete()

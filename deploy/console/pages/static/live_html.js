@@ -51,6 +51,7 @@ export default {
       const target = event.target.closest("[data-act]");
       if (target === null || event.ctrlKey || event.metaKey || event.shiftKey) return;
       event.preventDefault();
+      window.lastActed = target.id;
       this.$emit("act", { act: target.dataset.act, value: target.dataset.value ?? "" });
     },
     // Brings an element of this markup to sight, and the keyboard to it.
