@@ -10,12 +10,12 @@ import typer
 
 from tasker_kafka.schemas.words import OperatorAction
 
-from .choosing import Chosen, rows_of_log
+from .choosing import Chosen, rows_of_log, rows_of_store
 from .console import note, print_json, print_table, print_text
 from .exits import CommandExit
 from .guard import run
 from .operate import Orders, operate
-from .options import DryRun, current_actor
+from .options import DryRun, Projection, current_actor
 from .progress import Progress
 from .session import Session, in_session
 
@@ -50,6 +50,7 @@ class Many:
     yes: Yes = False
     rate: Rate = None
     bulk_id: BulkId = None
+    projection: Projection = False
 
 
 def steer(
@@ -106,7 +107,8 @@ async def work(
 
     ids = [parse_id(each) for each in tasks or ()]
     if not ids:
-        ids = [row.task_id for row in await rows_of_log(session, chosen)]
+        rows = (await rows_of_store(chosen))[0] if many.projection else await rows_of_log(session, chosen)
+        ids = [row.task_id for row in rows]
     with Progress() as progress:
         if many.dry_run:
             return await rehearse(session, ids, order, progress)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -9,10 +11,15 @@ from .options import Namespace, Since, States, Tags, TemplateName, Text, Until, 
 
 if TYPE_CHECKING:
     from tasker_kafka.deploy.reading import TaskFilter, TaskRow
+    from tasker_kafka.schemas.settings import Settings
+    from tasker_kafka.streams.projection import Reads, TaskQuery
 
     from .session import Session
 
-__all__ = ["Chosen", "rows_of_log"]
+__all__ = ["Chosen", "rows_of_log", "rows_of_store"]
+
+PAGE = 500
+"""Rows of one question to the store."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +53,27 @@ class Chosen:
             until=None if self.until is None else parse_moment(self.until, now_ms),
         )
 
+    def query(self, now_ms: int) -> TaskQuery:
+        """As the projection takes it: a coarse status is every state that reads so."""
+        from tasker_kafka.schemas.words import TaskStatus
+        from tasker_kafka.streams.domain.views import coarse_task_status
+        from tasker_kafka.streams.projection import TaskQuery
+
+        wanted = self.filter(now_ms)
+        return TaskQuery(
+            states=tuple(
+                each
+                for each in TaskStatus
+                if wanted.states and (each in wanted.states or coarse_task_status(each) in wanted.states)
+            ),
+            namespace=wanted.namespace,
+            template=wanted.template,
+            tags=wanted.tags,
+            text=wanted.text,
+            created_from=wanted.since,
+            created_to=wanted.until,
+        )
+
 
 async def rows_of_log(session: Session, chosen: Chosen) -> list[TaskRow]:
     """Every task that is meant, newest first, as of the partitions' last checkpoints."""
@@ -54,3 +82,43 @@ async def rows_of_log(session: Session, chosen: Chosen) -> list[TaskRow]:
     wanted = chosen.filter(session.log.now_ms())
     async with session.plans() as store:
         return await list_tasks(session.log, session.names, store.get, wanted)
+
+
+async def rows_of_store(chosen: Chosen, limit: int | None = None) -> tuple[list[TaskRow], int]:
+    """The newest `limit` tasks that are meant (None: all), and how many there are. Needs no broker.
+
+    ConfigurationError when there is no store, or the libraries that it needs are not installed.
+    """
+    from tasker_kafka.deploy.projecting import require_console_extra, store_place
+    from tasker_kafka.deploy.wiring import apply_to_process
+    from tasker_kafka.schemas.settings import load_settings
+
+    settings: Settings = load_settings()
+    apply_to_process(settings)
+    require_console_extra()
+    from tasker_kafka.streams.projection import Reads, Store
+
+    store = await asyncio.to_thread(Store.open, store_place(settings), prefix=settings.prefix)
+    try:
+        return await _pages(Reads(store), chosen.query(time.time_ns() // 1_000_000), limit)
+    finally:
+        await asyncio.to_thread(store.close)
+
+
+async def _pages(reads: Reads, query: TaskQuery, limit: int | None) -> tuple[list[TaskRow], int]:
+    from tasker_kafka.deploy.reading import TaskRow
+
+    counts = await reads.counts(query)
+    total = sum(counts.values())
+    wanted = total if limit is None else min(limit, total)
+    rows: list[TaskRow] = []
+    cursor: str | None = None
+    while len(rows) < wanted:
+        page = await reads.tasks(query, limit=min(PAGE, wanted - len(rows)), cursor=cursor)
+        rows += [
+            TaskRow(**{name: getattr(row, name) for name in TaskRow.__struct_fields__}) for row in page.rows
+        ]
+        cursor = page.next_cursor
+        if cursor is None:
+            break
+    return rows, total

@@ -1,13 +1,15 @@
-"""Prints the generated part of docs/reference/cli.md: `python -m tasker_kafka.deploy.cli.reference`.
+"""Prints the generated part of docs/reference/cli.md: `python -m tasker_kafka.deploy.cli.reference [PAGE]`.
 
-A test compares it with the page, so that the page cannot fall behind.
+Given the page it is put in its place there. A test compares the two, so that the page cannot fall behind.
 """
 
 from __future__ import annotations
 
 import ast
 import inspect
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import typer
@@ -16,7 +18,7 @@ from . import exits
 from .app import app
 from .console import print_text
 
-__all__ = ["generated"]
+__all__ = ["generated", "placed"]
 
 
 def generated() -> str:
@@ -71,5 +73,19 @@ def exit_meanings() -> dict[str, str]:
     return found
 
 
+def placed(page: str) -> str:
+    """The page with its generated part anew. ValueError for a page without the marks."""
+    before, mark, rest = page.partition("<!-- generated:")
+    command, _, old = rest.partition("-->")
+    _, end, after = old.partition("<!-- end of generated -->")
+    if not end:
+        raise ValueError("the page has no generated part")
+    return f"{before}{mark}{command}-->\n\n{generated()}\n{end}{after}"
+
+
 if __name__ == "__main__":
-    print_text(generated())
+    if len(sys.argv) > 1:
+        target = Path(sys.argv[1])
+        target.write_text(placed(target.read_text(encoding="utf-8")), encoding="utf-8")
+    else:
+        print_text(generated())

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from . import task_acts, task_views
-from .choosing import Chosen, rows_of_log
+from .choosing import Chosen, rows_of_log, rows_of_store
 from .console import note, print_json, print_table
 from .exits import CommandExit
 from .guard import run
-from .options import AsJson, Limit, TaskId
+from .options import AsJson, Limit, Projection, TaskId
 from .session import Session, in_session
 from .spreading import spread
 from .template import GraphFormat, print_graph
@@ -32,17 +32,23 @@ Full = Annotated[
 
 @app.command("list")
 @spread
-def list_tasks(chosen: Chosen, limit: Limit = 50, as_json: AsJson = False) -> None:
+def list_tasks(
+    chosen: Chosen, projection: Projection = False, limit: Limit = 50, as_json: AsJson = False
+) -> None:
     """Tasks, newest first, as of the last checkpoints (under a second ago)."""
-    rows = run(in_session(lambda session: rows_of_log(session, chosen)))
+    if projection:
+        rows, total = run(rows_of_store(chosen, limit))
+    else:
+        rows = run(in_session(lambda session: rows_of_log(session, chosen)))
+        rows, total = rows[:limit], len(rows)
     if as_json:
         from tasker_kafka.deploy.reading import jsonable
 
-        print_json({"tasks": jsonable(rows[:limit]), "total": len(rows)})
+        print_json({"tasks": jsonable(rows), "total": total})
         return
-    print_table(task_views.LIST_COLUMNS, map(task_views.list_row, rows[:limit]), empty="no tasks")
-    if len(rows) > limit:
-        note(f"{len(rows) - limit} more: raise --limit, or filter")
+    print_table(task_views.LIST_COLUMNS, map(task_views.list_row, rows), empty="no tasks")
+    if total > len(rows):
+        note(f"{total - len(rows)} more: raise --limit, or filter")
 
 
 @app.command()

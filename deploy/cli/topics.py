@@ -90,7 +90,7 @@ def verify(partitions: Partitions = None, as_json: AsJson = False) -> None:
 
 
 @app.command()
-def repair(partitions: Partitions = None) -> None:
+def repair(partitions: Partitions = None, as_json: AsJson = False) -> None:
     """Set settings that differ from the declarations; missing topics and partition counts are left to you."""
 
     async def work(session: Session) -> tuple[int, list[Drift]]:
@@ -101,9 +101,12 @@ def repair(partitions: Partitions = None) -> None:
         return len(found), await mend(session.log.admin(), found)
 
     count, left = run(in_session(work))
-    print_text(f"{count - len(left)} settings mended")
-    for drift in left:
-        note(str(drift))
+    if as_json:
+        print_json({"mended": count - len(left), "drifts": [drift_shape(drift) for drift in left]})
+    else:
+        print_text(f"{count - len(left)} settings mended")
+        for drift in left:
+            note(str(drift))
     if left:
         raise typer.Exit(CommandExit.REFUSED)
 

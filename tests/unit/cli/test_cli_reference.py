@@ -8,7 +8,10 @@ import msgspec
 import pytest
 
 from tasker_kafka.deploy.acls import Acl
+from tasker_kafka.deploy.bulk import BulkReport, BulkRow
+from tasker_kafka.deploy.catalog import DataField, DataShape, DomainEventEntry, EdgeEntry, SystemEventEntry
 from tasker_kafka.deploy.cli.reference import generated
+from tasker_kafka.deploy.converting import Note
 from tasker_kafka.deploy.doctor import Check
 from tasker_kafka.deploy.reading import (
     AnswerReport,
@@ -32,6 +35,7 @@ from tasker_kafka.deploy.reading.dead_letters import (
     LetterRow,
     RawRecord,
 )
+from tasker_kafka.deploy.reading.stale import LedgerRow
 from tasker_kafka.deploy.reading.subscriber_rows import (
     DeadRow,
     GroupReport,
@@ -49,18 +53,26 @@ SHAPES = (
     Acl,
     AnswerReport,
     AttemptReport,
+    BulkReport,
+    BulkRow,
     Check,
+    DataField,
+    DataShape,
     DeadRow,
+    DomainEventEntry,
+    EdgeEntry,
     ErrorReport,
     Explanation,
     FieldDifference,
     GroupReport,
     GroupRow,
+    LedgerRow,
     LetterActRow,
     LetterPage,
     LetterReport,
     LetterRow,
     MemberRow,
+    Note,
     PartitionRebuild,
     PartitionRow,
     RawRecord,
@@ -70,6 +82,7 @@ SHAPES = (
     ServedRow,
     StepReport,
     SubscriptionRow,
+    SystemEventEntry,
     TaskReport,
     TaskRow,
     TransitionReport,
@@ -82,7 +95,7 @@ def test_the_tables_are_the_generated_ones() -> None:
     between = PAGE.read_text().partition("<!-- generated:")[2].partition("<!-- end of generated -->")[0]
     there = between.partition("-->")[2].strip()
     assert there == generated().strip(), (
-        "run `python -m tasker_kafka.deploy.cli.reference` and paste its output"
+        "run `python -m tasker_kafka.deploy.cli.reference docs/reference/cli.md`"
     )
 
 
