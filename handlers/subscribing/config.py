@@ -7,8 +7,9 @@ not silently leave the default channel in place.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping
-from typing import Any, get_args, get_origin, get_type_hints
+from collections.abc import Iterable, Iterator, Mapping
+from types import UnionType
+from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
 
 from pydantic import BaseModel, PydanticSchemaGenerationError, PydanticUserError, TypeAdapter, ValidationError
 
@@ -71,7 +72,13 @@ def config_faults(model: Any, value: object) -> Iterator[Fault]:
 
 
 def _unknown_keys(model: Any, value: object, path: Path) -> Iterator[Fault]:
-    """Keys that no field takes, here and in nested models."""
+    """Keys that no field takes, here and in nested models; of a union as the nearest of its types sees it."""
+    if get_origin(model) is Annotated:
+        model = get_args(model)[0]
+    if get_origin(model) in {Union, UnionType}:
+        found = [[*_unknown_keys(each, value, path)] for each in get_args(model) if _may_hold(each, value)]
+        yield from min(found, key=len, default=[])
+        return
     if isinstance(value, list | tuple):
         inner = get_args(model)[:1] if get_origin(model) in {list, tuple} else _parts(model)
         for part in inner:
@@ -92,6 +99,18 @@ def _unknown_keys(model: Any, value: object, path: Path) -> Iterator[Fault]:
             yield from _unknown_keys(fields[key], each, (*path, key))
 
 
+def _may_hold(model: Any, value: object) -> bool:
+    """Whether a mapping or a list may be given for this type at all."""
+    if get_origin(model) is Annotated:
+        model = get_args(model)[0]
+    kind = get_origin(model) or model
+    if not isinstance(kind, type):
+        return True
+    if isinstance(value, Mapping):
+        return issubclass(kind, BaseModel | Mapping) or dataclasses.is_dataclass(kind)
+    return isinstance(value, list | tuple) and issubclass(kind, Iterable) and kind is not str
+
+
 def _fields(model: Any) -> dict[str, Any] | None:
     """Key → type of its value; None for what has no fixed keys."""
     if isinstance(model, type) and issubclass(model, BaseModel):
@@ -110,7 +129,7 @@ def _fields(model: Any) -> dict[str, Any] | None:
 
 
 def _parts(model: Any) -> tuple[Any, ...]:
-    """The types of a union, of `Annotated`; of anything else none that could hold a model."""
+    """The types that a container holds; none that could hold a model of anything else."""
     origin = get_origin(model)
     if origin is None or origin in {dict, Mapping}:
         return ()

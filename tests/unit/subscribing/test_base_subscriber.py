@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import pytest
 from pydantic import BaseModel, Field
@@ -290,6 +290,35 @@ class Derived(Alerts):
     """The annotation of the class above holds."""
 
 
+class ChatConfig(BaseModel):
+    """One type of a union."""
+
+    channel: str
+
+
+class HookConfig(BaseModel):
+    """Another."""
+
+    address: str
+    retries: int = 0
+
+
+class UnionConfig(BaseModel):
+    """It is sent to one of two, or to nobody."""
+
+    to: ChatConfig | Annotated[HookConfig, Field(description="by HTTP")] | None = None
+
+
+class WithUnion(BaseSubscriber):
+    """Its config has a union of models."""
+
+    subscribe_to = ("payment.charged",)
+    config: UnionConfig
+
+    async def handle_payment_charged(self, event: DomainEvent[Any]) -> None:
+        """Nothing."""
+
+
 class TestConfig:
     @pytest.mark.parametrize("kind", [Alerts, Derived])
     def test_it_arrives_as_its_model(self, kind: type[Alerts]) -> None:
@@ -324,6 +353,26 @@ class TestConfig:
     def test_each_fault_is_named_with_its_path(self, config: object, words: str) -> None:
         with pytest.raises(ConfigurationError, match=rf"Alerts: (?s:.*){words}"):
             Alerts(config)
+
+    @pytest.mark.parametrize("config", [{"channel": "#a"}, {"address": "https://x", "retries": 2}, None])
+    def test_a_key_of_any_type_of_a_union_is_known(self, config: dict[str, object] | None) -> None:
+        assert type(WithUnion({"to": config}).config.to) in {ChatConfig, HookConfig, type(None)}
+
+    @pytest.mark.parametrize(
+        ("config", "words"),
+        [
+            (
+                {"address": "https://x", "retires": 2},
+                r"config.to.retires: unknown key; did you mean `retries`\?",
+            ),
+            ({"chanel": "#a"}, r"config.to.chanel: unknown key"),
+        ],
+    )
+    def test_an_unknown_key_is_named_as_the_nearest_type_of_a_union_sees_it(
+        self, config: dict[str, object], words: str
+    ) -> None:
+        with pytest.raises(ConfigurationError, match=words):
+            WithUnion({"to": config})
 
     def test_no_value_is_ever_shown(self) -> None:
         with pytest.raises(ConfigurationError) as caught:
