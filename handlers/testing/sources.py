@@ -33,19 +33,23 @@ def plans_from(
     environment: str | None = None,
     variables: Mapping[str, str | None] | None = None,
 ) -> list[Plan]:
-    """The plans, in the order given. InvalidTemplate names every fault of a template."""
+    """The plans, in the order given. InvalidTemplate names every fault of a template.
+
+    environment: whose overlay is laid over the base, and which events name as theirs; plans say both already
+    """
+    deployment = environment or ""
     plans: list[Plan] = []
     for source in sources:
         if isinstance(source, Plan):
             plans.append(source)
         elif isinstance(source, Template):
-            plans.append(source.compile(environment=environment))
+            plans.append(source.compile(environment=environment, deployment=deployment))
         elif isinstance(source, TemplateModel):
-            plans.append(compile_template(source))
+            plans.append(compile_template(source, deployment=deployment))
         else:
             for path in _files(Path(source)):
                 models = load_template_file(path, environment=environment, variables=variables)
-                plans += [compile_template(model) for model in models]
+                plans += [compile_template(model, deployment=deployment) for model in models]
     return plans
 
 

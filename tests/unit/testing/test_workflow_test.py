@@ -12,7 +12,7 @@ import pytest
 from tasker_kafka.handlers import HandlerRegistry, PermanentError, StepContext, StepHandler, failure
 from tasker_kafka.handlers.testing import WorkflowTest, always, fail_times
 from tasker_kafka.schemas.errors import ConfigurationError, FencedError, RequestRejected, WaitTimeout
-from tasker_kafka.schemas.template import Lifecycle, Retry, Template
+from tasker_kafka.schemas.template import Event, Lifecycle, Retry, Template
 from tasker_kafka.schemas.words import StepStatus, TaskStatus
 
 from . import shop_steps
@@ -316,3 +316,20 @@ def test_one_can_be_entered_again_and_two_do_not_meet() -> None:
     with workflow, shop() as other:
         assert workflow.run("shop", {"items": 1}).task_id != task_id
         assert other.handled() == []
+
+
+@pytest.mark.parametrize("environment", ["staging", None])
+def test_events_name_the_environment_of_the_test(environment: str | None, tmp_path: Path) -> None:
+    charged = Event("payment.charged", delivery="durable")
+    template = Template("pay").step("charge", handler="pay.charge", publishes_events=[charged])
+    path = tmp_path / "ship.yaml"
+    step = "{name: pack, handler: {callable: ship.pack}, publishes_events: [{name: parcel.packed}]}"
+    path.write_text(f"name: ship\nsteps: [{step}]\n")
+    with WorkflowTest([template, path], strict=False, environment=environment) as workflow:
+        workflow.replace("pay.charge", always({}))
+        workflow.replace("ship.pack", always({}))
+        workflow.run("pay").assert_complete()
+        workflow.run("ship").assert_complete()
+        workflow.events.settle()
+        found = [event.metadata.environment for event in workflow.events.published()]
+    assert found == [environment or ""] * 2
