@@ -13,7 +13,8 @@ from .options import AsJson
 from .session import Session
 
 if TYPE_CHECKING:
-    from tasker_kafka.deploy.reading.diff import Differences, StepChange, TaskChange
+    from tasker_kafka.deploy.reading.diff import Differences
+    from tasker_kafka.deploy.reading.diff_changes import StepChange, TaskChange
 
 __all__ = ["diff"]
 
@@ -48,7 +49,8 @@ def diff(  # noqa: PLR0917 - the options of a command
     as_json: AsJson = False,
 ) -> None:
     """Tasks and steps that changed between two moments; exit code 1 if any did, 0 if none."""
-    from tasker_kafka.deploy.reading.diff import ChangeKind, Wanted
+    from tasker_kafka.deploy.reading.diff import Wanted
+    from tasker_kafka.deploy.reading.diff_changes import ChangeKind
 
     if kind is not None and kind not in list(ChangeKind):
         raise typer.BadParameter(f"{kind!r} is none of {', '.join(ChangeKind)}", param_hint="--kind")

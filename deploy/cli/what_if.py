@@ -16,9 +16,10 @@ from .session import Session
 from .verify_rebuild import by_partition
 
 if TYPE_CHECKING:
-    from tasker_kafka.deploy.reading.what_if import Spread, WhatIf
+    from tasker_kafka.deploy.reading.what_if import Question, Spread, WhatIf
     from tasker_kafka.deploy.reading.what_if_verdict import StepCourse, StepDeviation, TaskVerdict
     from tasker_kafka.schemas.plan import Plan
+    from tasker_kafka.topics.plans import PlanStore
 
 __all__ = ["what_if"]
 
@@ -69,7 +70,6 @@ def what_if(  # noqa: PLR0917 - the options of a command
 
     async def work(session: Session) -> WhatIf:
         from tasker_kafka.deploy.reading.what_if import Question
-        from tasker_kafka.deploy.reading.what_if import what_if as ask
         from tasker_kafka.schemas.identity import parse_id
 
         async with session.plans() as store:
@@ -82,9 +82,7 @@ def what_if(  # noqa: PLR0917 - the options of a command
                 assume=Assume(assume),
                 limit=limit,
             )
-            with Progress() as bar:
-                progress = by_partition(bar, "partition")
-                return await ask(session.log, session.names, store, question, progress=progress)
+            return await answer(session, store, question)
 
     found = asked(work)
     if as_json:
@@ -95,7 +93,16 @@ def what_if(  # noqa: PLR0917 - the options of a command
         raise typer.Exit(CommandExit.REFUSED)
 
 
-def changed_plan(template: str, session: Session, store: Any, environment: str | None) -> Plan:
+async def answer(session: Session, store: PlanStore, question: Question) -> WhatIf:
+    """Ask, with a bar for each partition."""
+    from tasker_kafka.deploy.reading.what_if import what_if as ask
+
+    with Progress() as bar:
+        progress = by_partition(bar, "partition")
+        return await ask(session.log, session.names, store, question, progress=progress)
+
+
+def changed_plan(template: str, session: Session, store: PlanStore, environment: str | None) -> Plan:
     """The plan of a file, or a published one. TemplateError, NotFoundError; BadParameter for several in a file."""
     from tasker_kafka.deploy.template_files import find_published, load_plans
 

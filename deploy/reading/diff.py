@@ -10,99 +10,28 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import aclosing
-from enum import StrEnum
 from typing import NamedTuple
 
 import msgspec
 
 from tasker_kafka.schemas.plan import Plan
 from tasker_kafka.schemas.records import Transitions
-from tasker_kafka.schemas.state import StepState, Stub, TaskState
-from tasker_kafka.schemas.words import CLOSED_TASK_STATES, FINAL_TASK_STATES, StepStatus, TaskStatus
+from tasker_kafka.schemas.state import Stub, TaskState
+from tasker_kafka.schemas.words import FINAL_TASK_STATES, TaskStatus
 from tasker_kafka.topics.log import Log, TopicPartition
 from tasker_kafka.topics.names import TopicNames
 from tasker_kafka.topics.partitioner import partition_for
 from tasker_kafka.topics.plans import PlanStore
 
 from .as_of import learn_plan
-from .as_of_moments import BadMoment, Cut, Moment, resolve
+from .as_of_moments import BadMoment, Cut, Moment, PartitionCut, resolve
+from .diff_changes import ChangeKind, TaskChange, fields_between, kind_of, steps_between
 from .history import not_found
-from .rebuild_difference import field_text, state_fields, step_fields
 from .rebuild_fold import FoldedPartition, plan_named_by
 from .rebuild_log import Accepted, accepted_records, covered_from_of, retained_log
 from .what_if_recorded import advance
 
-__all__ = ["ChangeKind", "Differences", "FieldChange", "StepChange", "TaskChange", "Wanted", "diff"]
-
-_BOOKKEEPING = frozenset(
-    {"kind", "seq", "now", "next_due", "command_ids", "ready", "life", "state_since", "stale_reported"}
-    | {
-        "pending",
-        "enqueued",
-        "in_progress",
-        "waiting_for_retry",
-        "complete",
-        "failed",
-        "cancelled",
-        "resolved",
-    }
-)
-"""Fields that follow from others, or that every record moves."""
-_STEP_BOOKKEEPING = frozenset({"name", "state", "pending_parents", "answered", "marked", "reported", "base"})
-
-
-class ChangeKind(StrEnum):
-    """What became of a task between two moments."""
-
-    CREATED = "created"
-    CLOSED = "closed"
-    """It was open, and is complete, in error, cancelled or resolved."""
-    REOPENED = "reopened"
-    MOVED = "moved"
-    """Another state, open before and after, or closed before and after."""
-    CHANGED = "changed"
-    """The same state; its steps or fields differ."""
-    FORGOTTEN = "forgotten"
-    """Its retention was over."""
-
-
-class FieldChange(msgspec.Struct, frozen=True):
-    """One field as text. What people sent is told by size and digest."""
-
-    field: str
-    before: str
-    after: str
-
-
-class StepChange(msgspec.Struct, frozen=True, kw_only=True):
-    """One step that differs. `before` None: the task was not there."""
-
-    step: str
-    before: StepStatus | None
-    after: StepStatus
-    attempts: int
-    """Attempts granted in between."""
-    fields: tuple[FieldChange, ...] = ()
-
-
-class TaskChange(msgspec.Struct, frozen=True, kw_only=True):
-    """One task that differs."""
-
-    task_id: bytes
-    partition: int
-    life: int
-    kind: ChangeKind
-    namespace: str
-    template: str
-    version: str
-    before: TaskStatus | None
-    after: TaskStatus | None
-    """None: it is forgotten."""
-    offsets: tuple[int, int] | None = None
-    """Of its first and last record in between."""
-    records: int = 0
-    steps: tuple[StepChange, ...] = ()
-    fields: tuple[FieldChange, ...] = ()
+__all__ = ["Differences", "Wanted", "diff"]
 
 
 class Wanted(msgspec.Struct, frozen=True, kw_only=True):
@@ -175,22 +104,35 @@ async def diff(
     tally = _Tally(wanted or Wanted(), limit)
     is_known = False
     for one, other in zip(*(cut.partitions for cut in cuts), strict=True):
-        place = TopicPartition(names.transitions, one.partition)
-        stretch = await retained_log(log, place, end=other.offset)
-        pair = _Pair(plans, one.partition, one.offset, await covered_from_of(log, stretch))
-        async with aclosing(accepted_records(log, stretch, task_id)) as records:
-            async for each in records:
-                await learn_plan(plans, each)
-                for change in pair.take(each):
-                    tally.add(change)
-        for change in pair.end(task_id):
-            tally.add(change)
-        tally.not_covered += len(pair.uncovered)
-        tally.unfoldable += len(pair.folded.unfoldable)
-        is_known |= pair.is_known
+        is_known |= await _compare(log, names, plans, (one, other), task_id, tally)
     if task_id is not None and not is_known:
         raise not_found(task_id)
     return tally.answer(*cuts)
+
+
+async def _compare(  # noqa: PLR0917 - what one partition's comparison needs
+    log: Log,
+    names: TopicNames,
+    plans: PlanStore,
+    cuts: tuple[PartitionCut, PartitionCut],
+    task_id: bytes | None,
+    tally: _Tally,
+) -> bool:
+    """One partition; whether `task_id` is there at one of the moments."""
+    first, second = cuts
+    place = TopicPartition(names.transitions, first.partition)
+    stretch = await retained_log(log, place, end=second.offset)
+    pair = _Pair(plans, first.partition, first.offset, await covered_from_of(log, stretch))
+    async with aclosing(accepted_records(log, stretch, task_id)) as records:
+        async for each in records:
+            await learn_plan(plans, each)
+            for change in pair.take(each):
+                tally.add(change)
+    for change in pair.end(task_id):
+        tally.add(change)
+    tally.not_covered += len(pair.uncovered)
+    tally.unfoldable += len(pair.folded.unfoldable)
+    return pair.is_known
 
 
 class _Touched(msgspec.Struct):
@@ -291,7 +233,7 @@ class _Pair:
             task_id=key,
             partition=self._partition,
             life=after.life,
-            kind=_kind(before, after),
+            kind=kind_of(before, after),
             namespace=after.namespace,
             template=after.name,
             version=after.version,
@@ -299,8 +241,8 @@ class _Pair:
             after=after.state,
             offsets=(touched.first, touched.last),
             records=touched.records,
-            steps=tuple(_steps(before, after)),
-            fields=() if before is None else tuple(_fields(before, after)),
+            steps=tuple(steps_between(before, after)),
+            fields=() if before is None else tuple(fields_between(before, after)),
         )
 
     def _forgotten(self, key: bytes, known: _Known) -> TaskChange:
@@ -316,51 +258,6 @@ class _Pair:
             before=known.status,
             after=None,
         )
-
-
-# ----------------------------------------------------------------------------------------------- one task
-
-
-def _kind(before: TaskState | None, after: TaskState) -> ChangeKind:
-    if before is None:
-        return ChangeKind.CREATED
-    if before.state is after.state:
-        return ChangeKind.CHANGED
-    was, is_closed = before.state in CLOSED_TASK_STATES, after.state in CLOSED_TASK_STATES
-    if was == is_closed:
-        return ChangeKind.MOVED
-    return ChangeKind.CLOSED if is_closed else ChangeKind.REOPENED
-
-
-def _steps(before: TaskState | None, after: TaskState) -> Iterator[StepChange]:
-    known: dict[str, StepState] = {} if before is None else {step.name: step for step in before.steps}
-    for step in after.steps:
-        old = known.get(step.name)
-        fields = () if old is None else tuple(_differing(old, step))
-        if old is not None and old.state is step.state and not fields:
-            continue
-        yield StepChange(
-            step=step.name,
-            before=None if old is None else old.state,
-            after=step.state,
-            attempts=step.attempt - (0 if old is None else old.attempt),
-            fields=fields,
-        )
-
-
-def _differing(old: StepState, new: StepState) -> Iterator[FieldChange]:
-    for (name, one), (_, other) in zip(step_fields(old), step_fields(new), strict=True):
-        if one != other and name not in _STEP_BOOKKEEPING:
-            yield FieldChange(name, field_text(name, one), field_text(name, other))
-
-
-def _fields(before: TaskState, after: TaskState) -> Iterator[FieldChange]:
-    ours = dict(state_fields(before))
-    for name, value in state_fields(after):
-        if name in _BOOKKEEPING or name == "state" or name.startswith("steps["):
-            continue
-        if ours[name] != value:
-            yield FieldChange(name, field_text(name, ours[name]), field_text(name, value))
 
 
 class _Tally:

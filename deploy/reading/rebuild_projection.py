@@ -23,7 +23,7 @@ from tasker_kafka.topics.plans import PlanStore
 from .rebuild_log import covered_from_of, retained_log
 
 if TYPE_CHECKING:
-    from tasker_kafka.streams.projection.checking import CheckedPartition, RowDifference
+    from tasker_kafka.streams.projection.checking import CheckedPartition, Retained, RowDifference
 
 __all__ = ["ProjectionChecked", "verify_projection"]
 
@@ -66,21 +66,18 @@ async def verify_projection(
     exist.
     """
     from tasker_kafka.streams.projection import Store
-    from tasker_kafka.streams.projection.checking import Retained, check
+    from tasker_kafka.streams.projection.checking import check
 
     count = await log.partition_count(names.transitions)
     chosen = range(count) if partitions is None else sorted(set(partitions))
     if task_id is not None:
         chosen = [partition_for(task_id, count)]
-    retained: dict[int, Retained] = {}
     for number in chosen:
         if not 0 <= number < count:
             raise NotFoundError(
                 f"There is no partition {number}: the topics have partitions 0 to {count - 1}."
             )
-        stretch = await retained_log(log, TopicPartition(names.transitions, number))
-        covered_from = await covered_from_of(log, stretch)
-        retained[number] = Retained(stretch.begin, stretch.owner, covered_from, stretch.end)
+    retained = {number: await _retained(log, TopicPartition(names.transitions, number)) for number in chosen}
     await plans.catch_up()
     store = await asyncio.to_thread(Store.open, place, prefix=names.prefix)
     try:
@@ -97,3 +94,10 @@ async def verify_projection(
         return ProjectionChecked(store=store.place, partitions=found)
     finally:
         await asyncio.to_thread(store.close)
+
+
+async def _retained(log: Log, place: TopicPartition) -> Retained:
+    from tasker_kafka.streams.projection.checking import Retained
+
+    stretch = await retained_log(log, place)
+    return Retained(stretch.begin, stretch.owner, await covered_from_of(log, stretch), stretch.end)

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from tasker_kafka.deploy.reading.as_of_moments import BadMoment, parse_moment, vector_text
-from tasker_kafka.deploy.reading.diff import ChangeKind, Differences, Wanted, diff
+from tasker_kafka.deploy.reading.diff import Differences, Wanted, diff
+from tasker_kafka.deploy.reading.diff_changes import ChangeKind
 from tasker_kafka.schemas.errors import NotFoundError
 from tasker_kafka.schemas.state import TaskState
 from tasker_kafka.schemas.words import OperatorAction, TaskStatus
