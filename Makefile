@@ -146,8 +146,7 @@ test-fast: $(DEV_READY) ## unit, property, replay and in-memory tests
 test: lint types ## all checks and all tests, those on a real broker included
 	$(PYTEST) -n 2 -m "not kafka and not docker and not campaign" $(quick) $(contract)
 	$(PYTEST) -m "not docker" $(packaging)
-	$(BROKER_PYTEST) -n 2 --dist loadfile -m "kafka and not docker and not campaign and not long" $(quick) $(contract) tests/integration
-	$(BROKER_PYTEST) -m "kafka and not docker and not campaign and not long" tests/faults
+	$(BROKER_PYTEST) -n 2 --dist loadfile -m "kafka and not docker and not campaign and not long" $(broker) $(quick) $(contract)
 	@echo "make test: the container path was $(if $(filter testcontainers,$(TASKER_TEST_BROKER)),run,NOT run; make test-docker runs it)"
 
 .PHONY: test-docker

@@ -10,7 +10,7 @@ from tests.faults.campaign import Campaign, Options
 from tests.faults.injection import PLANTED
 from tests.faults.report import Report
 
-pytestmark = [pytest.mark.timeout(240), pytest.mark.campaign]
+pytestmark = [pytest.mark.timeout(600), pytest.mark.campaign]
 
 
 async def run(

@@ -19,7 +19,7 @@ from .recovery_watch import watching
 
 OUTAGE_SECONDS = 20.0
 
-pytestmark = pytest.mark.timeout(240)
+pytestmark = pytest.mark.timeout(600)
 
 
 @pytest.mark.campaign

@@ -23,7 +23,7 @@ LOOKAHEAD, CONCURRENCY = 400, 100
 """The worker's defaults: what may have been started since its last commit, and what runs at once."""
 LETHAL = ("segfault", "abort", "exit")
 
-pytestmark = pytest.mark.timeout(240)
+pytestmark = pytest.mark.timeout(600)
 
 
 @pytest.fixture(autouse=True)

@@ -26,9 +26,9 @@ from tests.support.shell import TASKER, Shell
 MODULE = killing_subscribers.__name__
 PLACED = EventDeclaration("order.placed", Delivery.DURABLE, EventCondition.SUCCESS, key="$.customer")
 COUNT = 30
-SECONDS = 240
+SECONDS = 400
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.campaign, pytest.mark.timeout(600)]
 
 
 async def provide(broker: Broker, prefix: str) -> None:
