@@ -58,6 +58,9 @@ ValueFile = Annotated[
     Path | None,
     typer.Option("--value", help="File with the new value of the one record that is named, byte for byte."),
 ]
+Force = Annotated[
+    bool, typer.Option("--force", help="Redrive also what is then not as its event's schema says.")
+]
 
 
 @dataclass(frozen=True)
@@ -80,6 +83,7 @@ class Change:
     assignments: Assignments = None
     edit: EditFile = None
     value: ValueFile = None
+    force: Force = False
 
 
 def redrive(
@@ -88,7 +92,8 @@ def redrive(
     """Hand dead letters to their own group again, each lane in its original order. The source stays untouched."""
     from tasker_kafka.handlers.delivery.redrive import redrive as act
 
-    Run(act, REDRIVEN, letters, places, orders=orders, edit=edit_of(change, places)).do()
+    edit = edit_of(change, places)
+    Run(act, REDRIVEN, letters, places, orders=orders, edit=edit, force=change.force).do()
 
 
 def purge(letters: which.LetterOptions, orders: Orders, places: which.Places = None) -> None:
@@ -110,12 +115,14 @@ class Run:
         *,
         orders: Orders,
         edit: Edit | None = None,
+        force: bool = False,
     ) -> None:
         self._act = act
         self._letters = letters
         self._places = places
         self._orders = orders
         self._edit = edit
+        self._force = force
         self._seen = Seen(word)
 
     def do(self) -> None:
@@ -140,7 +147,7 @@ class Run:
         orders, seen = self._orders, self._seen
         states = frozenset(each.value for each in LetterState) if orders.again else None
         wanted = self._letters.filter(session.log.now_ms(), states, self._places)
-        order = order_of(orders, self._edit)
+        order = await self._order(session)
         try:
             report = await self._act(session.log, session.names, wanted, order, progress=seen.take)
         except BaseException:
@@ -151,6 +158,29 @@ class Run:
             await tell_who_is_away(session, report)
         return report
 
+    async def _order(self, session: Session) -> ActOrder:
+        """As `handlers.delivery.redrive` takes it."""
+        from tasker_kafka.handlers.delivery.edit_check import edit_check
+        from tasker_kafka.handlers.delivery.redrive import ActOrder
+
+        orders, check = self._orders, None
+        if self._edit is not None and not self._force and await has_templates(session):
+            async with session.plans() as store:
+                check = edit_check(store.all())
+        return ActOrder(
+            actor=orders.actor or current_actor(),
+            reason=orders.reason,
+            per_second=orders.rate,
+            edit=self._edit,
+            check=check,
+            is_dry_run=orders.dry_run,
+        )
+
+
+async def has_templates(session: Session) -> bool:
+    """Whether there is a topic of templates; subscribers work without, and then nothing is known of schemas."""
+    return session.names.templates in await session.log.admin().names()
+
 
 async def tell_who_is_away(session: Session, report: ActReport) -> None:
     """A group that nobody serves takes redriven events later, if it comes back in time."""
@@ -159,19 +189,6 @@ async def tell_who_is_away(session: Session, report: ActReport) -> None:
             note(
                 f"nobody serves {group} now: what is redriven waits for it, as long as its retry topics keep records"
             )
-
-
-def order_of(orders: Orders, edit: Edit | None) -> ActOrder:
-    """As `handlers.delivery.redrive` takes it."""
-    from tasker_kafka.handlers.delivery.redrive import ActOrder
-
-    return ActOrder(
-        actor=orders.actor or current_actor(),
-        reason=orders.reason,
-        per_second=orders.rate,
-        edit=edit,
-        is_dry_run=orders.dry_run,
-    )
 
 
 class Seen:

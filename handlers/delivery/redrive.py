@@ -28,6 +28,7 @@ from tasker_kafka.schemas.words import DeadLetterAction
 from tasker_kafka.topics.log import Log, Record, TopicPartition, TopicPartitionOffset, Write
 from tasker_kafka.topics.names import TopicNames
 
+from .edit_check import EditCheck
 from .edits import Assignment, EditFault, assign, payload_of
 from .journey import unwrap, wrap
 from .left_out import restored
@@ -84,6 +85,8 @@ class ActOrder(msgspec.Struct, frozen=True, kw_only=True):
     per_second: float | None = None
     """Letters in a second at most, on average; None: as fast as it goes."""
     edit: Edit | None = None
+    check: EditCheck | None = None
+    """What an edited event is held to; None: nothing."""
     is_dry_run: bool = False
     """Do everything but write."""
 
@@ -302,7 +305,10 @@ def _redriven(names: TopicNames, order: ActOrder, codec: Codec, record: Record) 
     """The event on its way to the group that did not take it, with all its attempts before it."""
     original, journey = unwrap(record)
     if order.edit is not None:
-        original = order.edit.apply(original, codec)
+        edited = order.edit.apply(original, codec)
+        if order.check is not None:
+            order.check(original, edited)
+        original = edited
     again = msgspec.structs.replace(
         journey, attempts=0, due_at=0, redrive_count=journey.redrive_count + 1, left_out=None
     )

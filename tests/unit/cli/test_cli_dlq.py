@@ -21,6 +21,19 @@ Tasker = Callable[..., Any]
 T = TypeVar("T")
 SECRET = b'{"amount": 7, "card": {"number": "4111 1111 1111 1111"}, "password": "hunter2hunter2"}'
 
+PAY = """
+namespace: shop
+name: pay
+steps:
+  - name: charge
+    handler: {callable: pay.charge}
+    publishes_events:
+      - name: payment.charged
+        delivery: durable
+        version: "1.0"
+        schema: {type: object, properties: {amount: {type: number}}, required: [amount]}
+"""
+
 
 class Queue:
     """The dead letters of the system that the commands talk to."""
@@ -222,6 +235,23 @@ class TestRedrive:
         assert [record.offset for record, _ in queue.redriven()] == [1, 2]
         assert tasker("dlq", "redrive", first, "--again").code == 0
         assert len(queue.redriven()) == 3
+
+    def test_an_edit_is_held_to_the_declared_schema(
+        self, tasker: Tasker, queue: Queue, tmp_path: Path
+    ) -> None:
+        template = tmp_path / "pay.yaml"
+        template.write_text(PAY)
+        assert tasker("topics", "create", "--partitions", "1").code == 0
+        assert tasker("template", "publish", str(template)).code == 0
+        (place,) = queue.die(1)
+        refused = tasker("dlq", "redrive", place, "--set", 'amount="much"')
+        assert refused.code == 1
+        assert "payload.amount" in refused.err
+        assert "--force" in refused.err
+        assert queue.redriven() == []
+        assert tasker("dlq", "redrive", place, "--set", "amount=8").code == 0
+        assert tasker("dlq", "redrive", place, "--set", 'amount="much"', "--force", "--again").code == 0
+        assert len(queue.redriven()) == 2
 
     def test_which_letters_has_to_be_said(self, tasker: Tasker, queue: Queue) -> None:
         queue.die(1)
