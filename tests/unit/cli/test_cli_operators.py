@@ -173,6 +173,43 @@ def test_task_list_filters(system: Tasker) -> None:
     assert found("--until", "1d") == []
 
 
+def test_the_projection_lists_the_same_and_chooses_for_bulks(
+    system: Tasker, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    pytest.importorskip("sqlalchemy")
+    broken = failed(system, note="Blümchen")
+    done = submitted(system, {"total": 5}, "--wait").json["task_id"]
+    system("task", "set-tags", submitted(system, {}, template="shop/orphan").json["task_id"], "vip")
+    monkeypatch.setenv("TASKER_PROJECTION__URL", str(tmp_path / "store.sqlite"))
+    refused = system("task", "list", "--projection")
+    assert (refused.code, "projection" in refused.err) == (78, True)
+    assert system("projection", "rebuild", "--json").code == 0
+
+    def found(*options: str) -> list[dict[str, Any]]:
+        rows: list[dict[str, Any]] = system("task", "list", "--json", *options).json["tasks"]
+        return sorted(rows, key=lambda row: str(row["task_id"]))
+
+    for options in (
+        ("--state", "error"),
+        ("--state", "in_progress"),
+        ("--text", "BLÜMCHEN"),
+        ("--tag", "vip"),
+        ("--since", "1d"),
+        ("--until", "1d"),
+        ("--template", "order", "--namespace", "shop", "--state", "error"),
+    ):
+        ids = [row["task_id"] for row in found(*options, "--projection")]
+        assert ids == [row["task_id"] for row in found(*options)]
+    only = ("--state", "error")
+    assert found(*only, "--projection") == found(*only), "the same in every field"
+    assert len(found("--projection")) == 3
+    shown = {row["task_id"]: row for row in found("--projection")}
+    assert (shown[done]["state"], shown[done]["completed_steps"]) == ("complete", 2), "a stub knows no counts"
+    assert system("task", "list", "--projection", "--limit", "1", "--json").json["total"] == 3
+    told = system("task", "retry", "--projection", "--state", "error", "--dry-run", "--json").json
+    assert [row["task_id"] for row in told["rows"]] == [broken]
+
+
 class TestLedger:
     def test_a_task_that_gave_up_is_listed_until_it_is_settled(self, system: Tasker, tmp_path: Path) -> None:
         file = tmp_path / "stubborn.yaml"
