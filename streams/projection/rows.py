@@ -8,7 +8,7 @@ from typing import Any, Final
 import msgspec
 
 from tasker_kafka.schemas.plan import Plan
-from tasker_kafka.schemas.redaction import redact
+from tasker_kafka.schemas.redaction import redact, redact_text
 from tasker_kafka.schemas.state import TaskState
 from tasker_kafka.schemas.words import FINAL_TASK_STATES, TaskStatus
 from tasker_kafka.streams.domain.views import coarse_task_status, execution_context
@@ -138,9 +138,13 @@ def removable_at(state: TaskState, plan: Plan) -> int | None:
 
 
 def text_row(task_id: bytes, state: TaskState) -> tuple[bytes, str | None, str]:
-    """What text search looks at: the context, redacted, and the same with everything else in one case."""
+    """What text search looks at: the context, redacted, and the same with everything else in one case.
+
+    All of it redacted: a search would tell by its hits what a secret begins with.
+    """
     context = _context_text(state)
-    parts = [context or "", state.reason, state.correlation_id, state.idempotency_key or ""]
+    texts = (state.reason, state.correlation_id, state.idempotency_key or "")
+    parts = [context or "", *map(redact_text, texts)]
     if "\\" in parts[0]:
         # Whoever looks for a quote or a backslash types it as it is, not as JSON writes it.
         parts.append(parts[0].replace('\\"', '"').replace("\\\\", "\\"))

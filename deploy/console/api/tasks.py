@@ -21,7 +21,7 @@ from tasker_kafka.schemas.records import TaskRequest
 from tasker_kafka.schemas.words import CLOSED_TASK_STATES, StepStatus
 from tasker_kafka.streams.domain.views import StepRelations, dag
 
-from .answering import Operator, TheBackend, answer, answers
+from .answering import SCHEMAS, Operator, TheBackend, answer, answers
 from .inputs import IdempotencyKey, Life, SubmitBody, TaskFilters, TaskId, Wait, time_of
 from .shapes import (
     Graph,
@@ -184,10 +184,23 @@ async def show_as_of(
     return answer(TaskAnswer.of(await backend.as_of(task_id, moment, offset=offset, life=life)))
 
 
+_EVENT: Final = {
+    "type": "object",
+    "properties": {
+        "id": {"type": "string"},
+        "event": {"const": "record"},
+        "data": {
+            "type": "string",
+            "contentMediaType": "application/json",
+            "contentSchema": SCHEMAS.of(RecordEvent),
+        },
+    },
+    "required": ["id", "event", "data"],
+}
 _EVENTS: Final[dict[str, Any]] = answers(RecordEvent, also=(404,))
 _EVENTS["responses"][200] = {
-    "description": "A stream of `record` events; `id` is the offset, `data` a RecordEvent.",
-    "content": {"text/event-stream": {"schema": {"type": "string"}}},
+    "description": "A stream of these events; `id` is the offset, `data` a RecordEvent.",
+    "content": {"text/event-stream": {"schema": _EVENT}},
 }
 _EVENTS["responses"][204] = {"description": "The task is final and everything was told: do not come again."}
 

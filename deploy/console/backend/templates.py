@@ -92,26 +92,25 @@ def template_details(plan: Plan, plans: Sequence[Plan], run_seconds: Mapping[str
 def critical_path(plan: Plan, run_seconds: Mapping[str, float]) -> tuple[tuple[str, ...], float | None]:
     """The path of steps that takes longest, and its seconds; by number of steps, and None, without any measure.
 
-    Of equal paths it is the one whose steps stand first in the template.
+    Of equal ones it is the path with most steps, then the one whose steps stand first in the template.
     """
-    is_measured = any(step.name in run_seconds for step in plan.steps)
-    weight = [run_seconds.get(step.name, 0.0) if is_measured else 1.0 for step in plan.steps]
+    seconds = [run_seconds.get(step.name, 0.0) for step in plan.steps]
     levels = [row.dependency_level for row in dag(plan)]
-    longest: dict[int, tuple[float, int | None]] = {}
+    longest: dict[int, tuple[float, int]] = {}
+    before: dict[int, int | None] = {}
     for at in sorted(range(len(plan.steps)), key=levels.__getitem__):
-        best: tuple[float, int | None] = (0.0, None)
-        for parent in plan.parents[at]:
-            if best[1] is None or longest[parent][0] > best[0]:
-                best = (longest[parent][0], parent)
-        longest[at] = (best[0] + weight[at], best[1])
+        parent = max(plan.parents[at], key=longest.__getitem__, default=None)
+        took, steps = (0.0, 0) if parent is None else longest[parent]
+        longest[at], before[at] = (took + seconds[at], steps + 1), parent
     if not longest:
         return (), None
-    end: int | None = max(longest, key=lambda at: (longest[at][0], -at))
-    total = longest[end][0] if end is not None else 0.0
+    end: int | None = max(range(len(plan.steps)), key=longest.__getitem__)
+    is_measured = any(step.name in run_seconds for step in plan.steps)
+    total = max(longest.values())[0]
     path: list[str] = []
     while end is not None:
         path.append(plan.steps[end].name)
-        end = longest[end][1]
+        end = before[end]
     return tuple(reversed(path)), round(total, 6) if is_measured else None
 
 
