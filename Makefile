@@ -87,6 +87,10 @@ bench-timers: $(DEV_READY) ## measure how late timers fire
 bench-events: $(DEV_READY) ## measure delivery of domain events
 	@PYTHONPATH=. $(PY) -m tests.bench.events $(ARGS)
 
+.PHONY: bench-projection
+bench-projection: $(DEV_READY) ## measure the projection: rate, price, visibility, rebuild
+	@PYTHONPATH=. $(PY) -m tests.bench.projection $(ARGS)
+
 .PHONY: recovery
 recovery: $(DEV_READY) ## measure how long recovery takes
 	@PYTHONPATH=. $(PY) -m tests.faults.recovery_figures $(ARGS)
