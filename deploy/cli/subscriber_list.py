@@ -162,6 +162,12 @@ def remark(row: GroupRow) -> str:
     found = []
     if row.lost:
         found.append(f"{row.lost} records outlived their retention unread")
+    if row.suspects:
+        found.append(f"{row.suspects} events have ended their process and are tried alone")
+    if row.left_out:
+        found.append(
+            f"{row.left_out} dead letters hold a place and a hash: their queue takes no larger records"
+        )
     if not row.members:
         found.append("nobody serves it")
     if not row.is_announced:

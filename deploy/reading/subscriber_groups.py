@@ -12,6 +12,7 @@ from typing import Final
 
 import msgspec
 
+from tasker_kafka.handlers.delivery.caution import is_suspect
 from tasker_kafka.handlers.delivery.groups import GroupRegistry, sources_of
 from tasker_kafka.handlers.delivery.journey import unwrap
 from tasker_kafka.handlers.delivery.letters import LetterFilter, letter_queues, letters_of
@@ -141,7 +142,15 @@ class _Reading:
         partitions = [row for _, row in await self._lags(sources, committed, holders)]
         retries = [await self._retry(topic, tiers[topic], committed) for topic in sorted(tiers)]
         return GroupReport(
-            row=_group_row(group, said, members=members, partitions=partitions, retries=retries, dead=dead),
+            row=_group_row(
+                group,
+                said,
+                members=members,
+                partitions=partitions,
+                retries=retries,
+                dead=dead,
+                suspects=_suspects(committed.values()),
+            ),
             ordering=None if said is None else said.ordering,
             subscriptions=[] if said is None else _subscription_rows(said),
             members=[_member_row(each) for each in members],
@@ -236,6 +245,7 @@ def _group_row(
     partitions: list[PartitionRow],
     retries: list[RetryRow],
     dead: Mapping[str, DeadRow] | None,
+    suspects: int,
 ) -> GroupRow:
     return GroupRow(
         group=group,
@@ -246,6 +256,8 @@ def _group_row(
         lost=sum(row.lost for row in partitions),
         retry_depth=sum(row.depth for row in retries),
         dead_letters=None if dead is None else sum(row.letters for row in dead.values()),
+        left_out=None if dead is None else sum(row.left_out for row in dead.values()),
+        suspects=suspects,
         oldest_dead_at=min((row.oldest_at for row in dead.values()), default=None) if dead else None,
         version=None if said is None else said.version,
         announced_at=None if said is None else said.announced_at,
@@ -261,12 +273,25 @@ async def count_letters(log: Log, names: TopicNames) -> dict[str, dict[str, Dead
                 kind = letter.journey.failure_class
                 name = _NO_CLASS if kind is None else kind.value
                 classes = found.setdefault(letter.journey.group, {})
-                known = classes.get(name)
+                known = classes.get(name) or DeadRow(
+                    failure_class=name, letters=0, left_out=0, oldest_at=letter.died_at
+                )
                 classes[name] = DeadRow(
                     failure_class=name,
-                    letters=1 if known is None else known.letters + 1,
-                    oldest_at=letter.died_at if known is None else min(known.oldest_at, letter.died_at),
+                    letters=known.letters + 1,
+                    left_out=known.left_out + (letter.journey.left_out is not None),
+                    oldest_at=min(known.oldest_at, letter.died_at),
                 )
+    return found
+
+
+def _suspects(commits: Iterable[Committed]) -> int:
+    """Events that have had a process to themselves, as the commits note it."""
+    found = 0
+    for done in commits:
+        restored = decode_metadata(done.offset, done.metadata)
+        if restored is not None:
+            found += sum(is_suspect(note) for _, note in restored.deliveries)
     return found
 
 

@@ -44,6 +44,8 @@ class DeadRow(msgspec.Struct, frozen=True, kw_only=True):
 
     failure_class: str
     letters: int
+    left_out: int
+    """Of these: those that hold the original's place instead of its bytes, which their queue does not take."""
     oldest_at: int
 
 
@@ -80,8 +82,12 @@ class GroupRow(msgspec.Struct, frozen=True, kw_only=True):
     retry_depth: int
     dead_letters: int | None
     """Open ones; None: not read."""
+    left_out: int | None
+    """Of these: those that hold the original's place instead of its bytes. None: not read."""
     oldest_dead_at: int | None
     """When the oldest of them died."""
+    suspects: int
+    """Events that may have ended their process: they are delivered alone, or given up after some more such ends."""
     version: str | None
     announced_at: int | None
 

@@ -25,7 +25,7 @@ from .jobs import Job, JobState
 from .lanes import PartitionLanes
 from .prepared import Subscriptions
 
-__all__ = ["Caution", "Place"]
+__all__ = ["Caution", "Place", "is_suspect"]
 
 Place = tuple[str, int]
 """Topic and offset."""
@@ -37,6 +37,11 @@ _TAGS: Final = 4_096
 _MOST_ALONE: Final = 2
 _ENOUGH: Final = 10_000
 """Events that are watched at most: more than are delivered between two commits."""
+
+
+def is_suspect(note: int) -> bool:
+    """Whether a note beside a committed offset says that the event was delivered alone."""
+    return note >= _ALONE
 
 
 class Caution:

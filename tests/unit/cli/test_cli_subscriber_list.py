@@ -11,9 +11,10 @@ import pytest
 from tasker_kafka.handlers.delivery.groups import GroupRegistry
 from tasker_kafka.handlers.delivery.journey import FailureClass
 from tasker_kafka.handlers.subscribing.subscription import SubscriberSpec, Subscription
-from tasker_kafka.handlers.watermark import Watermark
+from tasker_kafka.handlers.watermark import Restored, Watermark
 from tasker_kafka.schemas.codec import codec
 from tasker_kafka.topics.headers import for_event
+from tasker_kafka.topics.journey import LeftOut
 from tasker_kafka.topics.log import Committed, Log, TopicPartition, Write
 from tasker_kafka.topics.memory import MemoryCluster
 from tests.support.dead_letter_world import NAMESPACE, LetterWorld, event, original
@@ -186,6 +187,22 @@ def test_retries_and_dead_letters_are_counted(tasker: Tasker, groups: Groups) ->
     assert (tier["tier"], tier["depth"], tier["next_due_at"]) == ("redrive", 3, None)
     assert row(tasker, "--no-dead-letters")["dead_letters"] is None
     assert "timeout" in tasker("subscriber", "show", "audit").out
+
+
+def test_events_that_end_processes_and_letters_without_bytes_are_told(tasker: Tasker, groups: Groups) -> None:
+    groups.publish(1, 2, 3)
+    named, alone, again = 2, 3, 4
+    mark = Watermark(0, Restored(deliveries=((0, named), (1, alone), (2, again))))
+    mark.extend(range(3), 3)
+    groups.commit(0, mark.metadata(is_open=True, reach=0) or "")
+    left_out = LeftOut(size=9, sha256="0" * 64)
+    groups.do(lambda world: world.die(original(world.names, 1), left_out=left_out))
+    groups.do(lambda world: world.die(original(world.names, 2)))
+    found = row(tasker)
+    assert (found["suspects"], found["dead_letters"], found["left_out"]) == (2, 2, 1)
+    said = tasker("subscriber", "list").out
+    assert "2 events have ended their process" in " ".join(said.split())
+    assert row(tasker, "--no-dead-letters")["left_out"] is None
 
 
 def journeying(log: Log, topic: str, letter: Any, record: Any, due: int) -> Write:
