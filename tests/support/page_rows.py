@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from tasker_kafka.schemas.words import TaskStatus
 from tasker_kafka.streams.projection import EventRow, TaskRow
 from tasker_kafka.streams.projection.shapes import LetterOfEvent, ReceiptOfEvent
@@ -46,8 +49,38 @@ def hostile_event() -> EventRow:
     )
 
 
+STEPS: Mapping[str, int] = {
+    "total_steps": 3,
+    "pending_steps": 1,
+    "in_progress_steps": 0,
+    "completed_steps": 1,
+    "failed_steps": 1,
+    "retrying_steps": 0,
+    "cancelled_steps": 0,
+    "ready_steps": 0,
+}
+TIMES: Mapping[str, int | None] = {
+    "created_at": START,
+    "started_at": START,
+    "updated_at": START,
+    "closed_at": START + 10,
+    "next_due_at": None,
+    "state_since": START,
+}
+FREE_TEXT = (
+    "initiator",
+    "source_system",
+    "reason",
+    "correlation_id",
+    "idempotency_key",
+    "error_code",
+    "error_message",
+)
+
+
 def hostile_row() -> TaskRow:
     """A task of the list."""
+    given: dict[str, Any] = {**STEPS, **TIMES, **dict.fromkeys(FREE_TEXT, HOSTILE)}
     return TaskRow(
         task_id=TASK_ID,
         partition=0,
@@ -65,30 +98,10 @@ def hostile_row() -> TaskRow:
         recommended_action="handle_failures",
         health_status="blocked",
         completion_percentage=33.33,
-        total_steps=3,
-        pending_steps=1,
-        in_progress_steps=0,
-        completed_steps=1,
-        failed_steps=1,
-        retrying_steps=0,
-        cancelled_steps=0,
-        ready_steps=0,
-        created_at=START,
-        started_at=START,
-        updated_at=START,
-        closed_at=START + 10,
-        next_due_at=None,
-        state_since=START,
         is_stale=True,
         identity="always_unique",
         request_id=TASK_ID,
-        initiator=HOSTILE,
-        source_system=HOSTILE,
-        reason=HOSTILE,
         tags=(HOSTILE,) * 6,
-        correlation_id=HOSTILE,
-        idempotency_key=HOSTILE,
-        error_code=HOSTILE,
-        error_message=HOSTILE,
         fault=HOSTILE,
+        **given,
     )
