@@ -34,6 +34,8 @@ PROJECTOR: Final = "projector"
 ORCHESTRATOR: Final = "orchestrator-0"
 WORKER: Final = "worker-0"
 SUBSCRIBER: Final = "subscriber"
+START_SECONDS: Final = 2 * PATIENCE_SECONDS
+"""Six processes load their code at once."""
 POLL_SECONDS: Final = 0.1
 
 
@@ -62,7 +64,7 @@ class ConsoleSystem(System):
 
     async def wait_ready(self) -> None:
         """Until the console answers."""
-        until = time.monotonic() + PATIENCE_SECONDS
+        until = time.monotonic() + START_SECONDS
         async with httpx.AsyncClient(base_url=self.url, timeout=5) as client:
             while True:
                 try:
