@@ -20,7 +20,7 @@ class Acl(msgspec.Struct, frozen=True):
     """Operations that a principal's role needs on one resource."""
 
     role: str
-    """submitter, orchestrator, operator, worker:<queue>, subscriber:<namespace> or watcher."""
+    """submitter, orchestrator, operator, worker:<queue>, subscriber:<namespace>, watcher or projection."""
     resource: str
     """topic, group or transactional_id."""
     name: str
@@ -41,7 +41,7 @@ def acls(names: TopicNames, queues: Iterable[str], namespaces: Iterable[str]) ->
         found += _worker(names, queue)
     for namespace in namespaces:
         found += _subscriber(names, namespace)
-    return [*found, *_watcher(names, namespaces)]
+    return [*found, *_watcher(names, namespaces), *_projection(names)]
 
 
 def _topics(role: str, operations: tuple[str, ...], *topics: str) -> Iterator[Acl]:
@@ -110,3 +110,9 @@ def _watcher(names: TopicNames, namespaces: Iterable[str]) -> Iterator[Acl]:
     yield from _topics(role, READ, names.groups)
     yield Acl(role, "group", names.watcher_group, "literal", READ)
     yield Acl(role, "transactional_id", names.every_watcher_writer, "prefixed", WRITE)
+
+
+def _projection(names: TopicNames) -> Iterator[Acl]:
+    """It reads what there is, topics of later namespaces included, and writes nothing."""
+    yield Acl("projection", "topic", names.every_topic, "prefixed", READ)
+    yield Acl("projection", "group", names.every_projection_group, "prefixed", READ)

@@ -149,7 +149,7 @@ class TopicNames(msgspec.Struct, frozen=True, dict=True):
 
     def projection_group(self, store: str) -> str:
         """Consumer group of those who project into one store; two stores share nothing."""
-        return f"{self.prefix}-projection-{checked_name('store', store)}"
+        return f"{self.every_projection_group}{checked_name('store', store)}"
 
     def worker_group(self, queue: str) -> str:
         """Consumer group of a queue's step workers."""
@@ -215,6 +215,11 @@ class TopicNames(msgspec.Struct, frozen=True, dict=True):
     def every_subscriber_group(self) -> str:
         """What the consumer group of every subscriber group begins with."""
         return f"{self.prefix}-subscriber-"
+
+    @property
+    def every_projection_group(self) -> str:
+        """How the groups of projections begin."""
+        return f"{self.prefix}-projection-"
 
     @property
     def every_dead_letter_writer(self) -> str:
