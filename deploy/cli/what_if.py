@@ -225,4 +225,4 @@ def course_text(course: StepCourse | None) -> str:
     if course.began_after_ms is None:
         return f"{course.state}, never dispatched"
     after = f", after {', '.join(course.after)}" if course.after else ""
-    return f"{course.state}, {course.attempts} attempts, began at {seconds(course.began_after_ms)}{after}"
+    return f"{course.state}, attempts: {course.attempts}, began at {seconds(course.began_after_ms)}{after}"

@@ -185,6 +185,7 @@ class _Pair:
             self._touched.pop(key, None)
             return
         touched = self._touched.setdefault(key, _Touched(before, None, accepted.offset, accepted.offset))
+        touched.last = accepted.offset
         after = self._advance(touched, record)
         if after.state in FINAL_TASK_STATES:
             yield self._change(key, self._touched.pop(key))

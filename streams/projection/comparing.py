@@ -314,7 +314,10 @@ def _row_differences(
 
 
 def _key_text(table: Table, row: Mapping[str, Any]) -> str:
-    parts = [(column.name, row[column.name]) for column in table.primary_key]
+    names = [column.name for column in table.primary_key]
+    if "step" in row and "step" not in names:
+        names.append("step")
+    parts = [(name, row[name]) for name in names]
     return ", ".join(f"{name} {_text(name, value)}" for name, value in parts)
 
 

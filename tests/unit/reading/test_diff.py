@@ -147,6 +147,7 @@ async def test_a_task_that_comes_and_goes_in_between() -> None:
     await world.settle(owner)
     (change,) = (await between(world.log, "@0", "now")).tasks
     assert (change.kind, change.after, change.records) == (ChangeKind.CREATED, TaskStatus.COMPLETE, 3)
+    assert change.offsets == (1, 3)
     assert [(step.before, str(step.after), step.attempts) for step in change.steps] == [
         (None, "complete", 1),
         (None, "complete", 1),
