@@ -43,8 +43,9 @@ def spread(command: Callable[..., None]) -> Callable[..., None]:
         }
         command(**given, **grouped)
 
-    call.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined] # what typer reads
-    call.__annotations__ = {each.name: each.annotation for each in parameters}
+    what_typer_reads: Any = call
+    what_typer_reads.__signature__ = inspect.Signature(parameters)
+    what_typer_reads.__annotations__ = {each.name: each.annotation for each in parameters}
     return call
 
 
