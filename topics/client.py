@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 from collections.abc import Iterable, Mapping
 from contextlib import AsyncExitStack
 from types import TracebackType
@@ -32,12 +31,13 @@ from tasker_kafka.schemas.plan import Plan
 from tasker_kafka.schemas.records import Answer, Command, OperatorCommand, TaskRequest
 from tasker_kafka.schemas.words import AnswerCode, Identity, OperatorAction, RejectionCode
 
+from .connecting import log_at, names_under
 from .crash_points import NO_CRASH_POINTS, ClientCrashPoint, CrashPoints
 from .following import Following
 from .handle import TaskHandle
 from .headers import for_trace
 from .log import Log, Outbox, TopicPartitionOffset, Write
-from .names import DEFAULT_PREFIX, TopicNames
+from .names import TopicNames
 from .operators import CommandDetails, CommandMethods, CommandOptions, TaskReference
 from .payloads import Payloads
 from .plans import PlanStore
@@ -108,15 +108,7 @@ class TaskClient(CommandMethods):
         Not yet started. For TLS and SASL make the log from settings and pass it to the constructor; for a schema
         registry pass a codec that has it.
         """
-        from .kafka import KafkaLog
-
-        address = bootstrap or os.environ.get("TASKER_BROKER", "")
-        if not address:
-            raise ConfigurationError(
-                "no broker is given",
-                next_step="set TASKER_BROKER=host:port, or pass bootstrap; `tasker broker start` starts one here",
-            )
-        client = cls(KafkaLog(address), TopicNames(prefix or os.environ.get("TASKER_PREFIX", DEFAULT_PREFIX)))
+        client = cls(log_at(bootstrap), names_under(prefix))
         client._owns_log = True
         return client
 

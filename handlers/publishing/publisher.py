@@ -9,7 +9,6 @@ published templates of the namespace, or given as `declares`: then neither templ
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Mapping
 from contextlib import AsyncExitStack
 from types import TracebackType
@@ -28,9 +27,10 @@ from tasker_kafka.schemas.plan import EventDeclaration, Plan
 from tasker_kafka.schemas.plan_json import version_key
 from tasker_kafka.schemas.records import DomainEvent
 from tasker_kafka.schemas.words import Delivery
+from tasker_kafka.topics.connecting import log_at, names_under
 from tasker_kafka.topics.events import event_write
 from tasker_kafka.topics.log import Log, Outbox
-from tasker_kafka.topics.names import DEFAULT_PREFIX, TopicNames, checked_name
+from tasker_kafka.topics.names import checked_name
 from tasker_kafka.topics.plans import PlanStore
 
 from .buffer import EventBuffer, Overflow
@@ -74,7 +74,7 @@ class EventPublisher:
         self.figures = PublishingFigures()
         self._metrics = EventMetrics(meter=meter)
         self._bootstrap = bootstrap
-        self._names = TopicNames(prefix or os.environ.get("TASKER_PREFIX", DEFAULT_PREFIX))
+        self._names = names_under(prefix)
         self._log = log
         self._source = source or f"{namespace}-publisher"
         self._environment = environment
@@ -93,7 +93,7 @@ class EventPublisher:
         async with AsyncExitStack() as opened:
             log = self._log
             if log is None:
-                log = _connected(self._bootstrap)
+                log = log_at(self._bootstrap)
                 await log.start()
                 opened.push_async_callback(log.close)
             if self._declared is None:
@@ -222,18 +222,6 @@ def newest_declarations(plans: Iterable[Plan]) -> dict[str, DeclaredEvent]:
                 if known is None or version_key(each.version) >= version_key(known.version):
                     found[each.name] = each
     return {name: DeclaredEvent(each) for name, each in sorted(found.items())}
-
-
-def _connected(bootstrap: str | None) -> Log:
-    from tasker_kafka.topics.kafka import KafkaLog
-
-    address = bootstrap or os.environ.get("TASKER_BROKER", "")
-    if not address:
-        raise ConfigurationError(
-            "no broker is given",
-            next_step="set TASKER_BROKER=host:port, or pass bootstrap; `tasker broker start` starts one here",
-        )
-    return KafkaLog(address)
 
 
 def _event_id(given: str | UUID) -> bytes:
