@@ -13,6 +13,7 @@ from tasker_kafka.schemas.records import Answer, TaskRequest
 
 from .client import RequestOptions, TaskClient
 from .handle import TaskHandle
+from .log import TopicPartitionOffset
 from .operators import CommandOptions, TaskReference
 from .progress import TaskSnapshot
 
@@ -59,6 +60,11 @@ class SyncTaskHandle:
     def id(self) -> str:
         """The task's id as people write it."""
         return self._handle.id
+
+    @property
+    def place(self) -> TopicPartitionOffset | None:
+        """As `TaskHandle.place`."""
+        return self._handle.place
 
     def result(self, timeout: float | None = None) -> Any:
         """As `TaskHandle.result`."""
