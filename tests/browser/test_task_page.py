@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from playwright.async_api import Page, expect
 
 from tests.support.browser import Visit
@@ -39,7 +41,7 @@ async def test_a_step_is_opened_and_closed_by_the_keyboard(page: Page, system: C
     await expect(panel.get_by_role("region", name="Attempts of charge_card")).to_contain_text("failure")
     await panel.get_by_text("Readiness").click()
     await expect(panel).to_contain_text("backoff type")
-    await expect(panel).to_contain_text("1/1 satisfied")
+    await expect(panel).to_contain_text("all satisfied")
     await panel.get_by_text("Traceback").first.click()
     await expect(panel.get_by_role("region", name="Traceback")).to_contain_text("ConnectionError")
     await tab_to(page, panel.get_by_role("button", name="Close"))
@@ -169,6 +171,7 @@ async def test_the_page_comes_back_with_the_console(visit: Visit, system: Consol
     task_id = await system.request("running")
     await page.goto(f"/console/tasks/{task_id}")
     await page.get_by_role("link", name="Step charge_card: in progress").click()
+    await expect(page).to_have_url(re.compile("step=charge_card"))
     with visit.outage():
         system.kill(CONSOLE)
         await expect(page.get_by_text("Connection lost")).to_be_visible()

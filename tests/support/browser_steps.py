@@ -24,7 +24,7 @@ async def tab_to(page: Page, target: Locator) -> None:
 async def confirm(page: Page, verb: str, reason: str) -> None:
     """Give the reason in the open dialog, confirm, and wait until it was done; then close it."""
     dialog = page.get_by_role("dialog")
-    await dialog.get_by_label("Reason").fill(reason)
+    await dialog.get_by_label("Reason", exact=True).fill(reason)
     await dialog.get_by_role("button", name=verb, exact=True).click()
     await expect(dialog.locator(".alert.tone-done")).to_be_visible()
     await dialog.get_by_role("button", name="Close").click()

@@ -42,12 +42,12 @@ class LiveHtml(Element, component=_SCRIPT):
         self._props["tag"] = tag
         self._props["content"] = str(content)
         self._props["version"] = 0
-        self._key = ""
+        self._key: str | None = None
         self._pieces: dict[str, Markup] = {}
 
     def show(self, content: Markup) -> None:
         """Draw all of it, unless the browser has it."""
-        self._draw("", str(content), {})
+        self._draw(None, str(content), {})
 
     def keep(self, key: str, whole: Callable[[], Markup], pieces: Mapping[str, Markup]) -> None:
         """Draw `whole` when `key` (what it is a drawing of) changes; else send those pieces only that changed.
@@ -63,7 +63,7 @@ class LiveHtml(Element, component=_SCRIPT):
             # What a browser that loads the page anew would get is not kept up: it builds the page anew, too.
             forget(self.run_method("patch", changed))
 
-    def _draw(self, key: str, content: str, pieces: Mapping[str, Markup]) -> None:
+    def _draw(self, key: str | None, content: str, pieces: Mapping[str, Markup]) -> None:
         if key == self._key and content == self._props["content"] and not pieces:
             return
         self._key, self._pieces = key, dict(pieces)

@@ -72,6 +72,12 @@ def test_what_was_patched_is_drawn_anew_by_the_same_content(client: Client) -> N
     assert (live.version, live._props["content"]) == (3, old["a"])
 
 
+def test_an_empty_drawing_is_drawn(client: Client) -> None:
+    live = Sent()
+    live.keep("", lambda: Markup("none yet"), {})
+    assert live._props["content"] == "none yet"
+
+
 def test_showing_what_is_shown_sends_nothing(client: Client) -> None:
     live = Sent()
     live.show(Markup("<b>x</b>"))
