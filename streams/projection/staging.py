@@ -18,7 +18,7 @@ from sqlalchemy import MetaData, text
 from tasker_kafka.schemas.errors import ConfigurationError
 
 from . import tables
-from .store import Store, StoreUnavailable, database_url, make_engine, schema_name
+from .store import Store, StoreUnavailable, database_url, make_engine, make_file, schema_name
 
 __all__ = ["emptied", "stage", "swap_in"]
 
@@ -100,6 +100,7 @@ def _target(url_or_path: str | Path, prefix: str) -> Store:
 
 def _copy(source: str, place: str) -> None:
     """Every page, in one transaction of the target."""
+    make_file(Path(place))
     with (
         closing(sqlite3.connect(source)) as new,
         closing(sqlite3.connect(place, timeout=_WAIT_SECONDS)) as old,

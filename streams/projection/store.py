@@ -24,7 +24,7 @@ from tasker_kafka.schemas.errors import ConfigurationError, TaskerError
 
 from . import tables
 
-__all__ = ["Store", "StoreUnavailable", "database_url", "make_engine", "schema_name"]
+__all__ = ["Store", "StoreUnavailable", "database_url", "make_engine", "make_file", "schema_name"]
 
 _REBUILD: Final = "make it anew from the log: tasker projection rebuild"
 _BUSY_SECONDS: Final = 30.0
@@ -139,7 +139,9 @@ class Store:
 
     def check(self, *, create: bool) -> None:
         """See `open`."""
-        if self.is_sqlite and not create and not Path(self.place).is_file():
+        if self.is_sqlite and create:
+            make_file(Path(self.place))
+        elif self.is_sqlite and not Path(self.place).is_file():
             raise self._missing()
         with self.writing() if create else self.reading() as connection:
             if not self.is_sqlite and create:
@@ -196,6 +198,21 @@ class Store:
         )
 
 
+def make_file(path: Path) -> None:
+    """An empty database for its owner's eyes only, if there is none: it will hold what the log holds.
+
+    ConfigurationError when it cannot be made.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        path.touch(mode=0o600)
+    except OSError as error:
+        raise ConfigurationError(
+            f"the projection cannot be written to {path}: {error.strerror}",
+            next_step="name a place in projection.url that this user may write",
+        ) from None
+
+
 def schema_name(prefix: str) -> str:
     """The schema of a prefix in PostgreSQL."""
     name = f"tasker_{prefix}"
@@ -220,9 +237,7 @@ def database_url(url_or_path: str | Path) -> URL:
     """The address of a database that can hold a store. ConfigurationError for any other."""
     place = str(url_or_path)
     if "://" not in place:
-        path = Path(place).expanduser()
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        return URL.create("sqlite", database=str(path.absolute()))
+        return URL.create("sqlite", database=str(Path(place).expanduser().absolute()))
     try:
         url = make_url(place)
     except ArgumentError:

@@ -116,6 +116,29 @@ def test_a_file_that_is_no_database_is_told(tmp_path: Path) -> None:
         Store.open(path, prefix="tasker", create=True)
 
 
+async def test_only_its_owner_may_read_a_file_that_holds_what_the_log_holds(tmp_path: Path) -> None:
+    path = tmp_path / "deep" / "s.sqlite"
+    with pytest.raises(ConfigurationError, match="there is no projection"):
+        Store.open(path, prefix="tasker")
+    assert not path.parent.exists()
+    store = Store.open(path, prefix="tasker", create=True)
+    topic = Topic()
+    added(topic, 1)
+    writer_of(store, [TWO_STEPS]).apply({PLACE: batch_of(topic.records)})
+    anew = tmp_path / "deep" / "anew.sqlite"
+    world = await world_of(1)
+    await rebuild(world.log, world.names, anew)
+    assert {each.stat().st_mode & 0o077 for each in path.parent.iterdir()} == {0}
+    store.close()
+
+
+def test_a_place_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ConfigurationError, match="cannot be written") as refused:
+        Store.open(tmp_path / "file" / "s.sqlite", prefix="tasker", create=True)
+    assert "projection.url" in str(refused.value)
+
+
 def test_long_prefixes_have_schemas_of_their_own() -> None:
     names = {schema_name("a" * 60 + end) for end in ("aaaa", "bbbb", "")}
     assert len(names) == 3
