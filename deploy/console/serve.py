@@ -76,8 +76,7 @@ async def _serve(server: uvicorn.Server, listening: socket.socket, projector: Su
             opened.push_async_callback(_end, projector, running)
         for number in (signal.SIGINT, signal.SIGTERM):
             asyncio.get_running_loop().add_signal_handler(number, server.handle_exit, number, None)
-        # `_serve` leaves signals to us; `serve` would raise them again when it ends.
-        await server._serve([listening])  # noqa: SLF001
+        await server._serve([listening])  # noqa: SLF001 - `serve` takes the signals, and raises them again at its end
     return 0 if server.started else 1
 
 
