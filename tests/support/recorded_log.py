@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
-from tasker_kafka.topics.log import TopicDescription, TopicPartition, Write
+from collections.abc import Mapping, Sequence
+
+from tasker_kafka.schemas.codec import codec
+from tasker_kafka.schemas.plan import Plan
+from tasker_kafka.schemas.records import TaskCreated, Transitions
+from tasker_kafka.schemas.state import TaskState
+from tasker_kafka.streams.domain import evolve
+from tasker_kafka.topics.history import AcceptedHistory
+from tasker_kafka.topics.log import Record, TopicDescription, TopicPartition, Write
 from tasker_kafka.topics.memory import MemoryCluster, MemoryLog
 from tasker_kafka.topics.names import TopicNames
 from tests.support.recording import Recording
 
-__all__ = ["PlayedLog", "played"]
+__all__ = ["PlayedLog", "played", "states_below"]
 
 
 class PlayedLog(MemoryLog):
@@ -41,3 +49,23 @@ async def played(recording: Recording, names: TopicNames | None = None) -> Playe
                 log.now = max(log.now, record.timestamp + 1000)
     await log.start()
     return log
+
+
+def states_below(
+    records: Sequence[Record], plans: Mapping[bytes, Plan], offset: int
+) -> dict[bytes, TaskState]:
+    """The last life of every task, transition by transition; told apart from the code under test."""
+    history = AcceptedHistory()
+    states: dict[bytes, TaskState] = {}
+    for record in records:
+        decoded = codec.decode_transition_record(record.value)
+        if record.offset >= offset or not history.accept(record, decoded):
+            continue
+        if not isinstance(decoded, Transitions) or not decoded.seq or record.key is None:
+            continue
+        for transition in decoded.transitions:
+            data = transition.data
+            before = None if isinstance(data, TaskCreated) else states[record.key]
+            plan_hash = data.plan_hash if isinstance(data, TaskCreated) else states[record.key].plan_hash
+            states[record.key] = evolve(before, transition, plans[plan_hash])
+    return states

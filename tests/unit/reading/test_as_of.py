@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -13,20 +13,15 @@ import pytest
 from tasker_kafka.deploy.reading import TaskFilter, TaskReport
 from tasker_kafka.deploy.reading.as_of import TasksAsOf, report_as_of, tasks_as_of
 from tasker_kafka.deploy.reading.as_of_moments import BadMoment, parse_moment, resolve, vector_text
-from tasker_kafka.schemas.codec import codec
 from tasker_kafka.schemas.errors import NotFoundError
-from tasker_kafka.schemas.plan import Plan
-from tasker_kafka.schemas.records import TaskCreated, Transitions
 from tasker_kafka.schemas.state import TaskState
 from tasker_kafka.schemas.words import FINAL_TASK_STATES, OperatorAction, TaskStatus
-from tasker_kafka.streams.domain import evolve
-from tasker_kafka.topics.history import AcceptedHistory
-from tasker_kafka.topics.log import Log, Record, TopicPartition
+from tasker_kafka.topics.log import Log, TopicPartition
 from tasker_kafka.topics.names import TopicNames
 from tasker_kafka.topics.plans import PlanStore
 from tests.support.lane_world import LaneWorld, Owner, virtual
 from tests.support.rebuild_world import DEMO, SHORT, fails, order, saved, varied
-from tests.support.recorded_log import played
+from tests.support.recorded_log import played, states_below
 from tests.support.recording import Recording
 
 NAMES = TopicNames()
@@ -52,24 +47,6 @@ async def every(log: Log, text: str, state: str | None = None, **wanted: Any) ->
         return await tasks_as_of(
             log, NAMES, plans, parse_moment(text), TaskFilter(**wanted), state=state, limit=1000
         )
-
-
-def states_below(records: list[Record], plans: Mapping[bytes, Plan], offset: int) -> dict[bytes, TaskState]:
-    """The last life of every task, transition by transition; told apart from the code under test."""
-    history = AcceptedHistory()
-    states: dict[bytes, TaskState] = {}
-    for record in records:
-        decoded = codec.decode_transition_record(record.value)
-        if record.offset >= offset or not history.accept(record, decoded):
-            continue
-        if not isinstance(decoded, Transitions) or not decoded.seq or record.key is None:
-            continue
-        for transition in decoded.transitions:
-            data = transition.data
-            before = None if isinstance(data, TaskCreated) else states[record.key]
-            plan_hash = data.plan_hash if isinstance(data, TaskCreated) else states[record.key].plan_hash
-            states[record.key] = evolve(before, transition, plans[plan_hash])
-    return states
 
 
 def shown(report: TaskReport) -> list[tuple[str, str, int, int | None]]:

@@ -18,9 +18,8 @@ from tasker_kafka.topics.names import TopicNames
 from tasker_kafka.topics.plans import PlanStore
 from tests.support.lane_world import LaneWorld, virtual
 from tests.support.rebuild_world import DEMO, SHORT, fails, order, saved, succeeds, varied
-from tests.support.recorded_log import played
+from tests.support.recorded_log import played, states_below
 from tests.support.recording import Recording
-from tests.unit.reading.test_as_of import states_below
 
 NAMES = TopicNames()
 

@@ -244,6 +244,15 @@ class TestPolicies:
         found = would(rig, of_plan(lifecycle=Lifecycle(max_duration_ms=60_000)))
         assert (found.would_state, found.assumed) == ("complete", ("a#2", "b#1", "c#1"))
 
+    def test_what_a_server_asked_for_is_known_past_a_deadline(self) -> None:
+        """The record names the retry that would have come too late: its delay was the server's, not the policy's."""
+        rig = chain(lifecycle={"max_duration_ms": 20_000})
+        rig.fail("a", retry_after_ms=60_000)
+        assert rig.status() is TaskStatus.ERROR
+        found = would(rig, of_plan(lifecycle=Lifecycle(max_duration_ms=10**8)))
+        assert found.would_duration_ms is not None
+        assert found.would_duration_ms >= 60_000
+
     def test_a_result_that_violates_a_changed_schema(self) -> None:
         rig = fails_twice()
         found = would(rig, of_step("b", result_schema={"type": "object"}))
