@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Final
 from urllib.parse import urlencode
 
@@ -34,6 +35,9 @@ VIEWS: Final = (
 LOOK_AGAIN_SECONDS: Final = 5.0
 """How long something waits is told anew so often, though nothing moves."""
 BUILD_SECONDS: Final = 30.0
+HEAVY_STEPS: Final = 200
+HEAVY_REST_SECONDS: Final = 3.0
+"""Views that are drawn whole (timeline, transitions) rest so long between two drawings of so large a task that runs."""
 
 
 @ui.page("/console/tasks/{task_id}", response_timeout=BUILD_SECONDS)
@@ -64,6 +68,8 @@ class TaskPage:
         self._details: TaskDetails | None = None
         self._events: tuple[EventRow, ...] | None = None
         self._events_fault: str | None = None
+        self._drawn: tuple[object, ...] = ()
+        self._rests_until = 0.0
         self._refresher = Refresher(self.refresh)
 
     # ------------------------------------------------------------------------------------------- building
@@ -151,6 +157,10 @@ class TaskPage:
         self._draw_side(details)
 
     def _draw_view(self, details: TaskDetails, now: int) -> None:
+        if self._view in {"timeline", "transitions"}:
+            self._draw_whole(details, now)
+            return
+        self._drawn = ()
         if self._view == "graph":
             nodes = task_graph.graph_nodes(details, self._step)
             label = f"Graph of {details.report.template}: {len(nodes)} steps"
@@ -159,14 +169,21 @@ class TaskPage:
         elif self._view == "steps":
             rows = task_steps.step_rows(details, self._step)
             self._body.keep(f"steps {details.report.life}", lambda: task_steps.step_table(rows), rows)
-        elif self._view == "timeline":
-            self._body.show(timeline(details, now))
-        elif self._view == "transitions":
-            self._body.show(task_history.transitions(details, self._shown))
         elif self._view == "events":
             self._body.show(task_history.events(self._events, self._events_fault))
         else:
             self._body.show(task_history.data(details))
+
+    def _draw_whole(self, details: TaskDetails, now: int) -> None:
+        drawn = (self._view, self._shown, self._past.offset, self._step)
+        is_resting = time.monotonic() < self._rests_until and drawn == self._drawn
+        if is_resting and len(details.report.steps) >= HEAVY_STEPS and details.report.closed_at is None:
+            return
+        self._drawn, self._rests_until = drawn, time.monotonic() + HEAVY_REST_SECONDS
+        is_timeline = self._view == "timeline"
+        self._body.show(
+            timeline(details, now) if is_timeline else task_history.transitions(details, self._shown)
+        )
 
     def _draw_side(self, details: TaskDetails) -> None:
         if self._step is None:
