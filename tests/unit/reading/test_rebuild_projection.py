@@ -13,12 +13,15 @@ import pytest
 
 from tasker_kafka.deploy.reading.rebuild_projection import ProjectionChecked, verify_projection
 from tasker_kafka.schemas.errors import ConfigurationError, NotFoundError
-from tasker_kafka.streams.projection import ProjectorSettings, rebuild
+from tasker_kafka.streams.projection import ProjectorSettings, Store, rebuild
 from tasker_kafka.topics.log import TopicPartition
 from tasker_kafka.topics.names import TopicNames
 from tasker_kafka.topics.plans import PlanStore
+from tests.support.postgres import postgres, postgres_database
 from tests.support.recorded_log import PlayedLog, played
 from tests.support.recording import Recording
+
+__all__ = ["postgres", "postgres_database"]
 
 NAMES = TopicNames()
 HOUR_MS = 3_600_000
@@ -56,7 +59,7 @@ def log() -> PlayedLog:
     return asyncio.run(played(Recording("kills")))
 
 
-def verified(log: PlayedLog, place: Path, **options: Any) -> ProjectionChecked:
+def verified(log: PlayedLog, place: Path | str, **options: Any) -> ProjectionChecked:
     async def verify() -> ProjectionChecked:
         plans = PlanStore(log, NAMES)
         await plans.start()
@@ -214,6 +217,29 @@ def test_what_the_log_has_forgotten_is_not_judged(log: PlayedLog, store: Path) -
     assert found.partitions[0].tasks
     changed(store, "update step set state = 'error' where position = 0")
     assert verified(log, store).partitions[0].differences
+
+
+def test_in_postgresql(log: PlayedLog, postgres_database: str) -> None:
+    """The other database orders texts by other rules, and has types of its own."""
+
+    async def fill() -> None:
+        await rebuild(log, NAMES, postgres_database, settings=ProjectorSettings(retention_ms=0))
+
+    asyncio.run(fill())
+    found = verified(log, postgres_database)
+    assert (found.differences, sum(each.tasks for each in found.partitions) > 40) == (0, True), found.first
+    assert "password" not in found.store
+    store = Store.open(postgres_database, prefix="tasker")
+    with store.writing() as connection:
+        connection.exec_driver_sql("update attempt set worker_id = 'ghost' where attempt = 2")
+    store.close()
+    found = verified(log, postgres_database)
+    assert found.first is not None
+    assert (found.first.table, found.first.column, found.first.in_projection) == (
+        "attempt",
+        "worker_id",
+        "ghost",
+    )
 
 
 def test_what_cannot_be_asked(log: PlayedLog, store: Path, tmp_path: Path) -> None:
