@@ -115,20 +115,23 @@ class TaskPage:
 
     async def refresh(self) -> None:
         """Read the task and send what changed. What cannot be read is said; the page goes on trying."""
+        offset = self._past.offset
         try:
-            if self._past.offset is None:
-                self._details = await context.backend().task(self._task_id, life=self._life)
-                self._past.covers(self._details)
+            if offset is None:
+                details = await context.backend().task(self._task_id, life=self._life)
             else:
-                self._details = await context.backend().as_of(
-                    self._task_id, offset=self._past.offset, life=self._life
-                )
+                details = await context.backend().as_of(self._task_id, offset=offset, life=self._life)
             await self._read_events()
         except TaskerError as error:
             self._notice.show(_fault(error, is_shown=self._details is not None))
             return
+        if offset != self._past.offset:
+            return  # the slider was moved meanwhile, and what it asked for is on its way
+        self._details = details
+        if offset is None:
+            self._past.covers(details)
         self._notice.show(EMPTY)
-        self._draw(self._details)
+        self._draw(details)
 
     async def _read_events(self) -> None:
         if self._view != "events":
