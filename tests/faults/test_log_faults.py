@@ -107,12 +107,16 @@ async def test_the_producer_is_replaced_before_its_numbers_run_out(
     monkeypatch.setattr(kafka_outbox, "_MAX_SEQUENCE", 500)
     async with opened(own_broker(), partitions=2) as log:
         outbox = await outbox_for(log, TOPIC)
-        producers = {id(outbox)}
+        producers: list[object] = []
         for number in range(5000):
             outbox.send(Write(TOPIC, None, b"%d" % number, partition=number % 2))
             if number % 50 == 0:
                 await asyncio.sleep(0.002)
-                producers.add(id(getattr(outbox, "_producer")))  # noqa: B009 - private on purpose
+            if number % 400 == 0:  # however slow it is: it has to change between two of these, now and then
+                await outbox.flush()
+            producer = getattr(outbox, "_producer")  # noqa: B009 - private on purpose
+            if producer not in producers:
+                producers.append(producer)
         await outbox.flush()
         assert len(producers) > 3
         for partition in range(2):
