@@ -49,9 +49,9 @@ def run_console(
             f"the console would be open to all who reach {wanted.host}",
             next_step="set console.tokens, or listen on 127.0.0.1",
         )
+    listening = _listen(wanted.host, wanted.port)
     backend = Backend.open(settings, connect, store_place(settings))
     app = make_app(backend, settings)
-    listening = _listen(wanted.host, wanted.port)
     server = uvicorn.Server(
         uvicorn.Config(
             app,

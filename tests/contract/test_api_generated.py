@@ -33,6 +33,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 EXAMPLES = 15
 SHORT_WAIT = "0.2"
+PATIENCE = 60.0
 OPERATIONS = [
     each.ok()
     for each in schemathesis.openapi.from_dict(openapi_document()).get_all_operations()
@@ -115,7 +116,7 @@ def test_no_request_finds_a_defect(operation: Any, served: Served) -> None:
     @given(case=operation.as_strategy())
     def check(case: Case[Any]) -> None:
         choose(case, served)
-        case.validate_response(case.call(base_url=served.url), checks=CHECKS)
+        case.validate_response(case.call(base_url=served.url, timeout=PATIENCE), checks=CHECKS)
 
     check()
 

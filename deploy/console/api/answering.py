@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import math
 from collections.abc import Iterable
 from typing import Annotated, Any, Final
 
@@ -69,9 +71,29 @@ def answers(
     }
 
 
+class _Json(JSONResponse):
+    """JSON of whatever a worker of another make may have put into a result: also of what is none."""
+
+    def render(self, content: Any) -> bytes:
+        """The bytes. Numbers that JSON has not become text, half characters stay escaped."""
+        try:
+            text = json.dumps(content, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+        except ValueError:
+            text = json.dumps(_finite(content), ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+        return text.encode("utf-8", "backslashreplace")
+
+
 def answer(value: Any, status: int = 200) -> Response:
     """The value as JSON."""
-    return JSONResponse(jsonable(value), status)
+    return _Json(jsonable(value), status)
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    if isinstance(value, dict):
+        return {key: _finite(each) for key, each in value.items()}
+    return [_finite(each) for each in value] if isinstance(value, list) else value
 
 
 def _backend(request: Request) -> Backend:

@@ -15,7 +15,7 @@ from starlette.responses import PlainTextResponse, Response
 
 from tasker_kafka.deploy.console.backend import InvalidInput, RecordEvent, Submitted
 from tasker_kafka.deploy.console.backend.allowing import step_actions
-from tasker_kafka.deploy.reading import jsonable, mermaid
+from tasker_kafka.deploy.reading import mermaid
 from tasker_kafka.schemas.plan import Plan
 from tasker_kafka.schemas.records import TaskRequest
 from tasker_kafka.schemas.words import CLOSED_TASK_STATES, StepStatus
@@ -270,7 +270,7 @@ async def _stream(
 
 
 def _sent(event: RecordEvent) -> ServerSentEvent:
-    data = json.dumps(jsonable(event), ensure_ascii=False, separators=(",", ":"))
+    data = bytes(answer(event).body).decode()
     return ServerSentEvent(data, event="record", id=str(event.offset))
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from tasker_kafka.deploy.console.api.answering import answer
 from tasker_kafka.deploy.console.api.json_schema import Schemas
 from tasker_kafka.deploy.console.api.openapi import openapi_document, openapi_text
 
@@ -77,3 +78,9 @@ def test_two_shapes_of_one_name_are_refused() -> None:
     other = msgspec.defstruct("Inner", [("x", int)])
     with pytest.raises(TypeError, match="same name"):
         schemas.of(other)
+
+
+def test_what_is_no_json_is_answered_as_json_all_the_same() -> None:
+    """A worker of another make may have written it into a result."""
+    made = answer({"a": [float("inf"), float("nan")], "b": "x\ud800y", "c": 1.5, "d": "ä"})
+    assert json.loads(bytes(made.body)) == {"a": ["inf", "nan"], "b": "x\ud800y", "c": 1.5, "d": "ä"}
