@@ -7,11 +7,15 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
+
 from tasker_kafka.handlers import StepContext, step_handler
 from tasker_kafka.schemas.plan import Plan
 from tasker_kafka.schemas.template import Retry, Template
 from tests.support.lane_world import virtual
 from tests.support.outage_world import OutageWorld
+
+pytestmark = pytest.mark.slow
 
 ONCE = Retry(max_attempts=1)
 HEARTBEAT_SECONDS = 5.0

@@ -17,6 +17,8 @@ from tests.model.scope import Scope
 from tests.model.search import explore
 from tests.model.verdict import Verdict
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize("row", SMALL, ids=lambda row: f"{row.grain}: {row.scope}")
 def test_every_state_is_right(row: Row) -> None:

@@ -17,6 +17,8 @@ from tests.support.task_checks import Ledger, check_closed, check_state
 from tests.support.task_stories import next_bodies, plans
 from tests.support.tasks import TASK_ID, Rig
 
+pytestmark = pytest.mark.slow
+
 GRANTS = {TransitionEvent.ENQUEUE_REQUESTED, TransitionEvent.REDISPATCHED}
 
 

@@ -20,6 +20,8 @@ from tests.support.fixed_story import digest, tell
 from tests.support.task_stories import next_bodies, plans
 from tests.support.tasks import TASK_ID, Rig
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 
 

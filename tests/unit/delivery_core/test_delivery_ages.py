@@ -17,6 +17,8 @@ from tasker_kafka.topics.log import TopicDescription
 from tasker_kafka.topics.memory import run_virtual
 from tests.support.delivery_world import GROUP, Seen, World, envelope, on, policy_of, spec_of
 
+pytestmark = pytest.mark.slow
+
 KEPT: Final = 2_000.0
 """Seconds that every topic keeps its records here."""
 POLICY: Final = policy_of(60.0, max_attempts=100)

@@ -13,6 +13,8 @@ from tasker_kafka.topics.brokers import Broker
 from tests.support.documents import blocks
 from tests.support.source_tree import ROOT
 
+pytestmark = pytest.mark.slow
+
 WORKFLOW = """
 from tasker_kafka.handlers.testing import always
 from tasker_kafka.schemas.template import Template
