@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+
 from nicegui import ui
 from nicegui.element import Element
 
@@ -68,9 +70,8 @@ async def _show(namespace: str, name: str, version: str | None) -> None:
         _keep(page.refresh)
 
 
-def _keep(refresh: object) -> None:
+def _keep(refresh: Callable[[], Awaitable[None]]) -> None:
     """Look again now and then: templates are published while somebody looks, and brokers come back."""
-    assert callable(refresh)
     refresher = Refresher(refresh)
     refresher.start()
     ui.timer(LOOK_AGAIN_SECONDS, refresher.ask, immediate=False)
