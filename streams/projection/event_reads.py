@@ -99,5 +99,7 @@ def _entries() -> Select[Any]:
 
 
 def _entry(row: Any) -> LedgerRow:
-    state = row["state"]
-    return LedgerRow(**{**row, "state": None if state is None else TaskStatus(state)})
+    values: dict[str, Any] = {**row}
+    if values["state"] is not None:
+        values["state"] = TaskStatus(values["state"])
+    return LedgerRow(**values)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final, TypeVar
 
 import msgspec
-from sqlalchemy import Connection, Result, and_, func, or_, select
+from sqlalchemy import Connection, Result, RowMapping, and_, func, or_, select
 
 from tasker_kafka.schemas.codec import Codec
 from tasker_kafka.schemas.codec import codec as default_codec
@@ -119,7 +119,7 @@ class Reads:
 
         def read(connection: Connection) -> tuple[StepRow, ...]:
             rows = connection.execute(statement).mappings()
-            return tuple(StepRow(**dict(each) | {"state": StepStatus(each["state"])}) for each in rows)
+            return tuple(StepRow(**_stated(each, StepStatus)) for each in rows)
 
         return await self._read(read)
 
@@ -147,7 +147,7 @@ class Reads:
             statement = select(*(_TASK[name] for name in names)).where(or_(*moved))
             statement = statement.order_by(_TASK.partition, _TASK.last_offset).limit(limit + 1)
             rows = connection.execute(statement).mappings().all()
-            tasks = [ChangedTask(**dict(row) | {"state": TaskStatus(row["state"])}) for row in rows[:limit]]
+            tasks = [ChangedTask(**_stated(row, TaskStatus)) for row in rows[:limit]]
             return Changes(positions=positions, tasks=tuple(tasks), is_cut=len(rows) > limit)
 
         return await self._read(read)
@@ -281,3 +281,10 @@ class Reads:
 def _all(kind: type[S], found: Result[Any]) -> tuple[S, ...]:
     """Every row as a struct of the same names."""
     return tuple(kind(**row) for row in found.mappings())
+
+
+def _stated(row: RowMapping, kind: type[TaskStatus | StepStatus]) -> dict[str, Any]:
+    """The row's values, its state as what it is."""
+    values: dict[str, Any] = {**row}
+    values["state"] = kind(values["state"])
+    return values
