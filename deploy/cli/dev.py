@@ -84,22 +84,24 @@ def dev(
         os.environ["TASKER_BROKER"] = address
         settings = load_settings()
         apply_to_process(settings)
-        folder = None
-        if is_temporary:
-            folder = Path(opened.enter_context(tempfile.TemporaryDirectory(prefix="tasker-dev-")))
-        side = read_side(settings, folder) if console else None
+        side = opened.enter_context(read_side(settings, is_temporary=is_temporary)) if console else None
         wanted = Wanted(
             handlers, tuple(paths), reload, log_level, subscribers, tuple(config), side, open_console
         )
         system = DevSystem(settings, wanted, lambda: session.connect(settings), environment, say)
-        say("dev", f"broker {address}")
-        if address != session.USUAL_ADDRESS:
-            say("dev", f"in other terminals: export TASKER_BROKER={address}")
-        if EXAMPLES in modules:
-            say("dev", f"then try: {EXAMPLE_COMMAND}")
+        say_where(address, modules)
         code = asyncio.run(system.run())
     if code:
         raise typer.Exit(code)
+
+
+def say_where(address: str, modules: list[str]) -> None:
+    """What somebody needs to know in another terminal."""
+    say("dev", f"broker {address}")
+    if address != session.USUAL_ADDRESS:
+        say("dev", f"in other terminals: export TASKER_BROKER={address}")
+    if EXAMPLES in modules:
+        say("dev", f"then try: {EXAMPLE_COMMAND}")
 
 
 def chosen(modules: list[str], templates: list[Path]) -> tuple[list[str], list[Path]]:
@@ -110,15 +112,20 @@ def chosen(modules: list[str], templates: list[Path]) -> tuple[list[str], list[P
     return [EXAMPLES], templates or [Path(str(found.__file__)).parent]
 
 
-def read_side(settings: Settings, folder: Path | None) -> ReadSide | None:
-    """Where the console will be; None, and said so, where it is not installed. `folder`: for its projection."""
+@contextmanager
+def read_side(settings: Settings, *, is_temporary: bool) -> Iterator[ReadSide | None]:
+    """Where the console will be; None, and said so, where it is not installed. `is_temporary`: so is the broker."""
     from tasker_kafka.deploy.read_side import MISSING, ReadSide, is_installed
 
     if not is_installed():
         say("dev", MISSING)
-        return None
-    # A broker that goes with us takes its tasks along; what was projected of them must not outlive them.
-    return ReadSide.of(settings, None if folder is None else folder / "projection.sqlite")
+        yield None
+    elif is_temporary:
+        # The broker takes its tasks along when it goes; what was projected of them must not outlive them.
+        with tempfile.TemporaryDirectory(prefix="tasker-dev-") as folder:
+            yield ReadSide.of(settings, Path(folder, "projection.sqlite"))
+    else:
+        yield ReadSide.of(settings)
 
 
 @contextmanager

@@ -91,9 +91,9 @@ def pictures_of(running: str, failed: str) -> Sequence[Picture]:
         Picture("task-phone", f"/console/tasks/{failed}", "card_declined", "light", PHONE),
         Picture("template", "/console/templates/shop/order/1.0.0", "check_cart"),
         Picture("dead-letters", "/console/dlq", "order.placed"),
-        Picture("stale", "/console/stale", "pending"),
+        Picture("stale", "/console/stale", "staleness timeout"),
         Picture("workers", "/console/workers", "Waits for nobody"),
-        Picture("subscribers", "/console/subscribers", "books", "dark"),
+        Picture("subscribers", "/console/subscribers", "3 open", "dark"),
         Picture("analytics", "/console/analytics?template=order", "shop/order@1.0.0"),
         Picture("health", "/console/health", "Orchestrators"),
     )
