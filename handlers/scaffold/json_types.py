@@ -157,7 +157,7 @@ class Types:
         return self._by_reference[reference]
 
     def _is_class(self, schema: Schema) -> bool:
-        is_plain = "$ref" not in schema and not _values(schema)
+        is_plain = "$ref" not in schema and not _values(schema) and _may_be_object(schema)
         return is_plain and any(each.get("properties") for each in self._together(schema))
 
     def _object(self, schema: Schema, name: str) -> Annotation:
@@ -239,6 +239,12 @@ def plain_name(text: str) -> str:
     folded = unicodedata.normalize("NFKD", text.replace("ß", "ss")).encode("ascii", "ignore").decode()
     spaced = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", folded)
     return re.sub(r"[^a-z0-9]+", "_", spaced.lower()).strip("_") or "x"
+
+
+def _may_be_object(schema: Schema) -> bool:
+    """Whether its `type` lets objects in: `properties` beside another type say nothing."""
+    types = schema.get("type", "object")
+    return "object" in (types if isinstance(types, list) else [types])
 
 
 def _values(schema: Schema) -> list[Any]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
@@ -40,6 +40,7 @@ def said(schema: Any) -> Any:
 
 @settings(max_examples=15, deadline=None)
 @given(st.integers(0, 2**32))
+@example(579)  # an array with `properties`
 def test_what_the_schema_takes_the_model_takes(seed: int) -> None:
     for drawn, _ in pairs(seed)[:8]:
         schema = said(drawn)

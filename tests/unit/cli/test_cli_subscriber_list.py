@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
@@ -272,7 +273,7 @@ class TestDoctor:
         assert away["message"] == "nobody serves group audit; 2 records wait"
         assert "tasker subscriber forget audit" in away["way_out"]
         assert lost["message"] == "group audit: 2 records outlived their retention unread"
-        assert "1 open dead letters, the oldest 0 s old" in dead["message"]
+        assert re.search(r"1 open dead letters, the oldest \d+ s old", dead["message"])
         assert dead["way_out"] == "`tasker dlq list --group audit`; kept for 7 days"
 
     def test_a_served_group_is_well(self, tasker: Tasker, groups: Groups) -> None:
