@@ -49,7 +49,7 @@ def console(
 
     given = {name: value for name, value in (("host", host), ("port", port)) if value is not None}
     try:
-        wanted = ConsoleSettings(**{**settings.console.model_dump(), **given})
+        wanted = ConsoleSettings.model_validate({**settings.console.model_dump(), **given})
     except ValueError as error:
         text = "; ".join(str(each["msg"]) for each in getattr(error, "errors", list)())
         raise ConfigurationError(

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Annotated, Any, Final, TypeVar
 
 from fastapi import Header, Path, Query
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, JsonValue
 
 from tasker_kafka.deploy.console.backend import InvalidInput, id_of_key
 from tasker_kafka.handlers.delivery.journey import FailureClass
@@ -110,8 +110,8 @@ def _json_bytes(most: int) -> Callable[[Any], Any]:
     return check
 
 
-_ID_SCHEMA: Final = {"type": "string", "format": "uuid"}
-_TIME_SCHEMA: Final = {"type": "string", "format": "date-time"}
+_ID_SCHEMA: Final[dict[str, JsonValue]] = {"type": "string", "format": "uuid"}
+_TIME_SCHEMA: Final[dict[str, JsonValue]] = {"type": "string", "format": "date-time"}
 Text = Annotated[str, Field(max_length=4_096), AfterValidator(_printable)]
 Name = Annotated[str, Field(max_length=128), AfterValidator(_printable)]
 Id = Annotated[bytes, BeforeValidator(_id), Field(json_schema_extra=_ID_SCHEMA)]

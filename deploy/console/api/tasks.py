@@ -202,10 +202,11 @@ _EVENTS["responses"][200] = {
     "description": "A stream of these events; `id` is the offset, `data` a RecordEvent.",
     "content": {"text/event-stream": {"schema": _EVENT}},
 }
+_EVENTS["response_class"] = EventSourceResponse
 _EVENTS["responses"][204] = {"description": "The task is final and everything was told: do not come again."}
 
 
-@router.get("/tasks/{task_id}/events", **{**_EVENTS, "response_class": EventSourceResponse})
+@router.get("/tasks/{task_id}/events", **_EVENTS)
 async def stream_events(
     task_id: TaskId,
     backend: TheBackend,

@@ -144,7 +144,12 @@ async def test_projector_and_console_run_beside_and_are_told_once_they_answer(
     scene: Scene, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     opened: list[str] = []
-    monkeypatch.setattr(dev.webbrowser, "open", lambda url: not opened.append(url))
+
+    def show(url: str) -> bool:
+        opened.append(url)
+        return True
+
+    monkeypatch.setattr("webbrowser.open", show)
     side = ReadSide("127.0.0.1", free_port(), tmp_path / "store.sqlite")
     codes = {"console": f"exec({ANSWERS!r})"}
     async with scene.system(codes, side=side, open_console=True):

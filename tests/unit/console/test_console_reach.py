@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 from fastapi import FastAPI
@@ -42,9 +43,9 @@ class Breakable:
                 outer.check()
                 await super().start()
 
-            async def end_offset(self, partition: TopicPartition, **options: object) -> int:
+            async def end_offset(self, partition: TopicPartition, **options: Any) -> int:
                 outer.check()
-                return await super().end_offset(partition, **options)  # type: ignore[arg-type]  # passed on as it came
+                return await super().end_offset(partition, **options)
 
         log = Away(self.cluster)
         self.opened.append(log)
@@ -165,7 +166,9 @@ async def test_it_opens_with_nothing_there_at_all(tmp_path: Path) -> None:
     async with Backend(settings, around.connect, around.open_store) as backend:
         assert not backend.reach.broker.is_reachable
         assert not backend.reach.store.is_readable
-        world = ConsoleWorld(around.cluster, MemoryLog(around.cluster), None, backend, _app(backend))  # type: ignore[arg-type]  # there is none
+        world = ConsoleWorld(
+            around.cluster, MemoryLog(around.cluster), cast("Any", None), backend, _app(backend)
+        )
         assert (await world.api.get("/health/live")).status_code == 200
         assert (await world.api.get("/health/ready")).status_code == 503
         for path in ("/tasks", "/templates", "/workers", "/tasks/0197f3c8-7a1e-7c3b-9d7e-2f1a5b6c7d8e"):

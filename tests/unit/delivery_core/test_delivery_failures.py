@@ -34,7 +34,8 @@ def crash_for_zero(event: DomainEvent[Any]) -> None:
 def greedy_for_zero(event: DomainEvent[Any]) -> None:
     """Found by a child process: takes 2 GiB for the first event, and writes to each of its pages."""
     if event.payload["number"] == 0:
-        bytearray(b"x") * (2 * 1024 * 1024 * 1024)
+        taken = bytearray(b"x") * (2 * 1024 * 1024 * 1024)
+        del taken
 
 
 def raise_for(number: int, error: BaseException) -> Seen:
