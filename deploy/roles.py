@@ -85,11 +85,18 @@ def run_orchestrator_role(
     paths = [Path(each) for each in settings.templates.paths]
     # Loading the engine takes longer than anything else of a start: meanwhile the broker is asked what must be known.
     loading = threading.Thread(target=_load_engine, name="load-engine")
-    loading.start()
+
+    def connect_and_load() -> Log:
+        # Only now: two threads that load the same driver at once can each meet a half of it (its modules are a ring).
+        log = connect()
+        loading.start()
+        return log
+
     try:
-        asyncio.run(prepare(connect, settings, template_paths=paths))
+        asyncio.run(prepare(connect_and_load, settings, template_paths=paths))
     finally:
-        loading.join()
+        if loading.ident is not None:
+            loading.join()
 
     from tasker_kafka.streams.runtime.config import orchestrator_config
     from tasker_kafka.streams.runtime.orchestrator import run_orchestrator
