@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from tasker_kafka.handlers import HandlerRegistry, check_handler
 from tasker_kafka.handlers.lint import missing_publishers
+from tasker_kafka.handlers.modules import look_here
 from tasker_kafka.schemas.errors import ConfigurationError
 from tasker_kafka.schemas.plan import Plan
 from tasker_kafka.schemas.template import Finding
 
-__all__ = ["check_plans", "load_registry", "look_here", "queues_served", "roles_of"]
+__all__ = ["check_plans", "load_registry", "queues_served", "roles_of"]
 
 
 def load_registry(modules: Sequence[str]) -> HandlerRegistry:
@@ -22,13 +22,6 @@ def load_registry(modules: Sequence[str]) -> HandlerRegistry:
     for module in modules:
         registry.load(module)
     return registry
-
-
-def look_here() -> None:
-    """Let modules be imported from the folder the command was started in."""
-    here = str(Path.cwd())
-    if here not in sys.path:
-        sys.path.insert(0, here)
 
 
 def roles_of(modules: Sequence[str], files: Sequence[Path] = ()) -> tuple[tuple[str, ...], tuple[str, ...]]:

@@ -61,10 +61,9 @@ class Wanted:
 
 def load_wanted(wanted: Wanted) -> tuple[SubscriberSpec, ...]:
     """The groups, from modules that may lie in the folder the command was started in. ConfigurationError else."""
+    from tasker_kafka.handlers.modules import look_here
     from tasker_kafka.handlers.subscribing.files import load_subscription_files
     from tasker_kafka.handlers.subscribing.loading import load_specs, only_groups
-
-    from .handler_checks import look_here
 
     look_here()
     return only_groups(load_specs(wanted.modules, load_subscription_files(wanted.files)), wanted.groups)

@@ -4,11 +4,19 @@ from __future__ import annotations
 
 import importlib
 import sys
+from pathlib import Path
 from types import ModuleType
 
 from tasker_kafka.schemas.errors import ConfigurationError
 
-__all__ = ["import_module", "submodules"]
+__all__ = ["import_module", "look_here", "submodules"]
+
+
+def look_here() -> None:
+    """Let modules be imported from the folder the command was started in."""
+    here = str(Path.cwd())
+    if here not in sys.path:
+        sys.path.insert(0, here)
 
 
 def import_module(module: str) -> ModuleType:

@@ -9,8 +9,9 @@ import typer
 
 from .console import print_json, print_text
 from .exits import CommandExit
+from .findings import finding_shape
 from .options import AsJson
-from .template import Environment, finding_shape
+from .template import Environment
 
 if TYPE_CHECKING:
     from tasker_kafka.deploy.event_schemas import SchemaCheck

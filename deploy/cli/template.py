@@ -10,6 +10,7 @@ import typer
 
 from .console import print_json, print_table, print_text
 from .exits import CommandExit
+from .findings import finding_shape
 from .guard import run
 from .options import AsJson, current_actor
 from .session import Session, in_session
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from tasker_kafka.schemas.template import Finding
     from tasker_kafka.topics.plans import Published
 
-__all__ = ["Environment", "GraphFormat", "app", "finding_shape", "print_graph"]
+__all__ = ["Environment", "GraphFormat", "app", "print_graph"]
 
 app = typer.Typer(help="Templates: the definitions of tasks.", no_args_is_help=True)
 
@@ -194,18 +195,6 @@ def summary(plan: Plan) -> dict[str, Any]:
         "plan_hash": plan.hash.hex(),
         "steps": len(plan.steps),
         "queues": list(plan.queues),
-    }
-
-
-def finding_shape(finding: Finding) -> dict[str, Any]:
-    """The JSON of one finding."""
-    return {
-        "severity": finding.severity,
-        "code": finding.code,
-        "source": finding.source,
-        "line": finding.line,
-        "path": finding.path,
-        "message": finding.message,
     }
 
 

@@ -9,6 +9,7 @@ import typer
 
 from .console import note, print_json, print_text
 from .exits import CommandExit
+from .findings import finding_shape
 from .options import AsJson
 
 if TYPE_CHECKING:
@@ -90,8 +91,6 @@ def has_faults(each: Converted) -> bool:
 def shape(file: Path, each: Converted, written: dict[Path, Path] | None) -> dict[str, Any]:
     """The JSON of one template."""
     from tasker_kafka.deploy.reading.jsonform import jsonable
-
-    from .template import finding_shape
 
     return {
         "source": str(file),
