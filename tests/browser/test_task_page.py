@@ -114,7 +114,7 @@ async def test_what_waits_for_nobody_is_said(page: Page, system: ConsoleSystem) 
     await page.goto(f"/console/tasks/{task_id}")
     waits = page.locator(".waits")
     await expect(waits).to_contain_text(
-        "nobody consumes steps.warehouse: start `tasker worker` with that queue"
+        "nobody consumes steps.warehouse: start tasker worker with that queue"
     )
 
 

@@ -13,8 +13,8 @@ from tasker_kafka.topics.log import MemberDescription
 
 from . import context
 from .live import LiveHtml
-from .markup import EMPTY, Markup, Number, chip, facts, join, table, tag, when
-from .ops_parts import Section, mark, now_ms, prose, subject
+from .markup import EMPTY, Markup, Number, chip, facts, join, prose, table, tag, when
+from .ops_parts import Section, mark, now_ms, subject
 from .shell import frame
 
 __all__ = ["component_table", "fault_table", "level_mark", "orchestrator_table", "overview", "position_table"]

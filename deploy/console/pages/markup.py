@@ -28,6 +28,7 @@ __all__ = [
     "join",
     "json_block",
     "moment",
+    "prose",
     "table",
     "tag",
     "took_text",
@@ -68,6 +69,13 @@ def chip(state: str, text: str | None = None) -> Markup:
     """A state with its sign, its name and its colour."""
     sign = tag("span", sign_of(state), class_="sign", aria_hidden="true")
     return tag("span", sign, words(state) if text is None else text, class_=f"chip {state_class(state)}")
+
+
+def prose(text: str) -> Markup:
+    """A sentence in which `what is between backticks` is code; an odd number of them is data."""
+    if text.count("`") % 2:
+        return escape(text)
+    return join(tag("code", part) if number % 2 else part for number, part in enumerate(text.split("`")))
 
 
 def words(name: str) -> str:

@@ -15,7 +15,7 @@ from tasker_kafka.schemas.errors import TaskerError
 from tasker_kafka.schemas.settings.console import Role
 
 from .live import LiveHtml, Refresher
-from .markup import EMPTY, Markup, join, moment, tag
+from .markup import EMPTY, Markup, join, moment, prose, tag
 
 __all__ = [
     "Field",
@@ -24,7 +24,6 @@ __all__ = [
     "filter_form",
     "mark",
     "now_ms",
-    "prose",
     "require",
     "seconds_text",
     "subject",
@@ -56,11 +55,6 @@ def mark(tone: str, sign: str, text: str) -> Markup:
 def subject(title: str, *parts: object) -> Markup:
     """A page's first line: its heading, and what belongs beside it."""
     return tag("div", tag("h1", title), *parts, class_="page-head")
-
-
-def prose(text: str) -> Markup:
-    """A sentence in which `what is between backticks` is code."""
-    return join(tag("code", part) if number % 2 else part for number, part in enumerate(text.split("`")))
 
 
 def fault(error: TaskerError) -> Markup:

@@ -9,7 +9,7 @@ from tasker_kafka.deploy.reading import WaitReport
 from tasker_kafka.schemas.identity import format_id
 from tasker_kafka.schemas.words import StepStatus, TaskStatus
 
-from .markup import EMPTY, Markup, chip, cut, facts, join, tag, took_text, when, words
+from .markup import EMPTY, Markup, chip, cut, facts, join, prose, tag, took_text, when, words
 from .theme import state_class
 
 __all__ = ["freshness", "head", "overview", "progress", "waits"]
@@ -162,7 +162,7 @@ def _urgency(wait: WaitReport) -> int:
 
 def _wait(details: TaskDetails, wait: WaitReport) -> Markup:
     if wait.step is None:
-        return tag("li", tag("b", "task"), tag("span", wait.message))
+        return tag("li", tag("b", "task"), tag("span", prose(wait.message)))
     step = details.step(wait.step)
     name = tag("a", wait.step, href=f"?step={wait.step}", data_act="step", data_value=wait.step)
-    return tag("li", None if step is None else chip(step.state), name, tag("span", wait.message))
+    return tag("li", None if step is None else chip(step.state), name, tag("span", prose(wait.message)))

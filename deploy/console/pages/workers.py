@@ -12,8 +12,8 @@ from tasker_kafka.deploy.reading import WorkerRow
 
 from . import context
 from .live import LiveHtml
-from .markup import EMPTY, Markup, Number, join, table, tag, when
-from .ops_parts import Section, mark, now_ms, prose, subject
+from .markup import EMPTY, Markup, Number, join, prose, table, tag, when
+from .ops_parts import Section, mark, now_ms, subject
 from .shell import frame
 
 __all__ = ["handler_table", "unserved", "worker_table"]

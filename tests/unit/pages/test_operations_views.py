@@ -34,7 +34,7 @@ from tasker_kafka.deploy.console.pages.letters_view import (
     payload_block,
 )
 from tasker_kafka.deploy.console.pages.markup import Markup
-from tasker_kafka.deploy.console.pages.ops_parts import fault, prose, seconds_text
+from tasker_kafka.deploy.console.pages.ops_parts import fault, seconds_text
 from tasker_kafka.deploy.console.pages.rejections import rejection_page, rejection_table
 from tasker_kafka.deploy.console.pages.stale import entry_table, ledger_mark
 from tasker_kafka.deploy.console.pages.workers import handler_table, unserved, worker_table
@@ -145,9 +145,3 @@ def test_durations_are_short(milliseconds: int | None, text: str) -> None:
 @pytest.mark.parametrize(("rate", "text"), [(0, "0 %"), (0.004, "0.4 %"), (0.1, "10 %"), (1, "100 %")])
 def test_rates_are_percentages(rate: float, text: str) -> None:
     assert percent(rate) == text
-
-
-def test_what_is_between_backticks_is_code() -> None:
-    assert str(prose("start `tasker worker -m <M>` there")) == (
-        "start <code>tasker worker -m &lt;M&gt;</code> there"
-    )

@@ -23,6 +23,7 @@ from tasker_kafka.deploy.console.pages.markup import (
     cut,
     facts,
     json_block,
+    prose,
     tag,
     took_text,
     when,
@@ -187,3 +188,16 @@ def test_small_helpers() -> None:
     assert "<dd>0</dd>" in facts([("none", 0)])
     assert "waiting for retry" in chip("waiting_for_retry")
     assert "Cut here" in json_block("x" * 300_000, "big")
+
+
+def test_what_is_between_backticks_is_code() -> None:
+    assert prose("start `tasker worker -m <M>` there") == Markup(
+        "start <code>tasker worker -m &lt;M&gt;</code> there"
+    )
+    assert prose("a` <b>") == Markup("a` &lt;b&gt;"), "a backtick alone is of the data"
+
+
+def test_the_commands_of_a_waiting_sentence_are_code() -> None:
+    drawn = task_head.waits(details_of_rig(story()))
+    assert "<code>tasker step retry</code>" in drawn
+    assert "`" not in drawn
