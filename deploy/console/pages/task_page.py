@@ -20,6 +20,8 @@ from .live import LiveHtml, Refresher, follow
 from .markup import EMPTY, Markup, cut, join, tag
 from .task_commands import open_command, step_buttons, task_buttons
 from .task_past import PastSlider
+from .task_search import StepSearch
+from .task_steps import StepFilter
 from .task_timeline import timeline
 
 __all__ = ["VIEWS", "TaskPage", "show_task"]
@@ -41,15 +43,23 @@ HEAVY_REST_SECONDS: Final = 3.0
 
 
 @ui.page("/console/tasks/{task_id}", response_timeout=BUILD_SECONDS)
-async def show_task(task_id: str, view: str = "graph", step: str = "", life: str = "") -> None:
-    """`view`, `step` and `life` are what was looked at: a link, or a page that was loaded again."""
+async def show_task(
+    task_id: str, *, view: str = "graph", step: str = "", life: str = "", find: str = "", state: str = ""
+) -> None:
+    """All but the id is what was looked at: a link, or a page that was loaded again."""
     with shell.frame(f"Task {task_id[:13]}", active="/console"):
         try:
             id_ = parse_id(task_id)
         except TaskerError as error:
             LiveHtml(tag("p", str(error), class_="alert tone-failed"))
             return
-        page = TaskPage(id_, view=view, step=step or None, life=int(life) if life.isdecimal() else None)
+        page = TaskPage(
+            id_,
+            view=view,
+            step=step or None,
+            life=int(life) if life.isdecimal() else None,
+            wanted=StepFilter.from_address(find, state),
+        )
         page.build()
         await page.refresh()
         page.start()
@@ -58,7 +68,10 @@ async def show_task(task_id: str, view: str = "graph", step: str = "", life: str
 class TaskPage:
     """What one visitor looks at."""
 
-    def __init__(self, task_id: bytes, *, view: str, step: str | None, life: int | None) -> None:
+    def __init__(
+        self, task_id: bytes, *, view: str, step: str | None, life: int | None, wanted: StepFilter
+    ) -> None:
+        self._wanted = wanted
         self._task_id = task_id
         self._view = view if view in dict(VIEWS) else "graph"
         self._step = step
@@ -89,6 +102,7 @@ class TaskPage:
             self._waits = LiveHtml()
             with Element("div"):
                 self._views = LiveHtml()
+                self._search = StepSearch(self._wanted, self._searched)
                 self._grid = Element("div").classes("task-grid")
                 with self._grid:
                     self._body = LiveHtml().props("id=view")
@@ -160,6 +174,7 @@ class TaskPage:
         self._draw_side(details)
 
     def _draw_view(self, details: TaskDetails, now: int) -> None:
+        self._search.show(details.report.steps, is_wanted=self._view == "steps")
         if self._view in {"timeline", "transitions"}:
             self._draw_whole(details, now)
             return
@@ -170,12 +185,18 @@ class TaskPage:
             key = f"graph {self._zoom} {details.report.life}"
             self._body.keep(key, lambda: task_graph.graph(details.plan, nodes, label, self._zoom), nodes)
         elif self._view == "steps":
-            rows = task_steps.step_rows(details, self._step)
-            self._body.keep(f"steps {details.report.life}", lambda: task_steps.step_table(rows), rows)
+            self._draw_steps(details)
         elif self._view == "events":
             self._body.show(task_history.events(self._events, self._events_fault))
         else:
             self._body.show(task_history.data(details))
+
+    def _draw_steps(self, details: TaskDetails) -> None:
+        rows = task_steps.step_rows(details, self._step, self._search.wanted)
+        is_empty = not details.report.steps
+        self._body.keep(
+            f"steps {details.report.life}", lambda: task_steps.step_table(rows, is_empty=is_empty), rows
+        )
 
     def _draw_whole(self, details: TaskDetails, now: int) -> None:
         drawn = (self._view, self._shown, self._past.offset, self._step)
@@ -281,6 +302,11 @@ class TaskPage:
             self._command(details, value)
         self._remember()
 
+    def _searched(self) -> None:
+        if self._details is not None:
+            self._draw(self._details)
+        self._remember()
+
     def _choose(self, details: TaskDetails, name: str) -> None:
         self._step = name
         self._draw(details)
@@ -307,6 +333,7 @@ class TaskPage:
     def _address(self, view: str | None = None) -> str:
         """The page as it is looked at, for links and for loading it again."""
         parts = {"view": view or self._view, "step": self._step or "", "life": self._life or ""}
+        parts |= self._search.wanted.address()
         return "?" + urlencode({name: value for name, value in parts.items() if value})
 
 

@@ -2,33 +2,108 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterable
 from typing import Any, Final
+
+import msgspec
 
 from tasker_kafka.deploy.console.backend.shapes import TaskDetails
 from tasker_kafka.deploy.reading import AttemptReport, ErrorReport, StepReport
 from tasker_kafka.schemas.plan import PlanStep
+from tasker_kafka.schemas.words import StepStatus
 from tasker_kafka.streams.domain.readiness import StepReadiness
 
 from .markup import EMPTY, Markup, chip, cut, facts, join, json_block, table, tag, took_text, when, words
+from .theme import sign_of, state_class
 
-__all__ = ["STEP_COLUMNS", "step_panel", "step_rows", "step_table"]
+__all__ = [
+    "LONGEST_SEARCH",
+    "STEP_COLUMNS",
+    "StepFilter",
+    "state_switches",
+    "step_panel",
+    "step_rows",
+    "step_table",
+]
 
 STEP_COLUMNS: Final = ("Step", "State", "Attempts", "Handler", "Started", "Took", "Worker", "Result or error")
 SHOWN: Final = 90
 """Characters of a result or an error in the table."""
+LONGEST_SEARCH: Final = 200
 
 
-def step_rows(details: TaskDetails, chosen: str | None) -> dict[str, Markup]:
-    """A row per step by its element's id, in the plan's order."""
+class StepFilter(msgspec.Struct, frozen=True, kw_only=True):
+    """As it was typed and pressed; without either every step fits."""
+
+    text: str = ""
+    states: tuple[StepStatus, ...] = ()
+
+    @classmethod
+    def from_address(cls, text: str, states: str) -> StepFilter:
+        """The filter of an address; a state that is none is passed over."""
+        wanted = {*states.split(",")}
+        return cls(text=text[:LONGEST_SEARCH], states=tuple(each for each in StepStatus if each in wanted))
+
+    def address(self) -> dict[str, str]:
+        """The same as parts of an address; what filters nothing is empty."""
+        return {"find": self.text, "state": ",".join(self.states)}
+
+    def fits(self, step: StepReport) -> bool:
+        """Whether the step is in one of the states, and every word in its name or handler, in any case."""
+        said = f"{step.name} {step.handler}".casefold()
+        is_wanted = not self.states or step.state in self.states
+        return is_wanted and all(each in said for each in self.text.casefold().split())
+
+    def toggled(self, state: StepStatus) -> StepFilter:
+        """With this state if it was without, and the other way round."""
+        every = {*self.states} ^ {state}
+        return msgspec.structs.replace(self, states=tuple(each for each in StepStatus if each in every))
+
+
+def state_switches(steps: Iterable[StepReport], wanted: StepFilter) -> Markup:
+    """How many steps are in each state that any is in, or that is asked for; each is a switch of the filter."""
+    found = Counter(each.state for each in steps)
+    return tag(
+        "div",
+        *(
+            tag(
+                "button",
+                tag("span", sign_of(state), class_="sign", aria_hidden="true"),
+                words(state),
+                " ",
+                tag("b", f"{found[state]:,}"),
+                type="button",
+                id=f"step-state-{state}",
+                class_=f"count {state_class(state)}",
+                data_act="step-state",
+                data_value=state,
+                aria_pressed="true" if state in wanted.states else "false",
+            )
+            for state in StepStatus
+            if found[state] or state in wanted.states
+        ),
+        class_="count-row line",
+        role="group",
+        aria_label="By state; press to filter",
+    )
+
+
+def step_rows(
+    details: TaskDetails, chosen: str | None, wanted: StepFilter | None = None
+) -> dict[str, Markup]:
+    """A row per step that fits, by its element's id, in the plan's order."""
     return {
         f"step-row-{position}": _row(position, step, is_chosen=step.name == chosen)
         for position, step in enumerate(details.report.steps)
+        if wanted is None or wanted.fits(step)
     }
 
 
-def step_table(rows: dict[str, Markup]) -> Markup:
-    """All of them."""
-    return table("Steps", STEP_COLUMNS, rows.values(), empty="This task has no steps.")
+def step_table(rows: dict[str, Markup], *, is_empty: bool = True) -> Markup:
+    """All of them. `is_empty`: without a row it is the task that has none, not the filter that fits none."""
+    empty = "This task has no steps." if is_empty else "No step fits the filter."
+    return table("Steps", STEP_COLUMNS, rows.values(), empty=empty)
 
 
 def step_panel(details: TaskDetails, name: str) -> Markup:

@@ -105,6 +105,7 @@ def pieces(details: TaskDetails) -> dict[str, Markup]:
         "waits": task_head.waits(details),
         "freshness": task_head.freshness(details),
         "steps": task_steps.step_table(rows),
+        "step switches": task_steps.state_switches(details.report.steps, task_steps.StepFilter(text=HOSTILE)),
         "step a": task_steps.step_panel(details, "a"),
         "step b": task_steps.step_panel(details, "b"),
         "graph": task_graph.graph(details.plan, nodes, HOSTILE, 1.0),
