@@ -221,13 +221,12 @@ async def stream_events(
     """
     records = backend.follow(task_id, after=last_event_id, is_following=follow)
     try:
-        first = await anext(records, None)  # errors come before the stream begins
+        first = await anext(records)  # errors come before the stream begins
+    except StopAsyncIteration:
+        return Response(status_code=204)
     except BaseException:
         await records.aclose()
         raise
-    if first is None:
-        await records.aclose()
-        return Response(status_code=204)
     return EventSourceResponse(_stream(first, records), ping=_PING_SECONDS)
 
 
@@ -262,12 +261,14 @@ def graph_answer(
 
 
 async def _stream(
-    first: RecordEvent, rest: AsyncGenerator[RecordEvent, None]
+    first: RecordEvent | None, rest: AsyncGenerator[RecordEvent | None, None]
 ) -> AsyncIterator[ServerSentEvent]:
-    yield _sent(first)
     async with aclosing(rest):
+        if first is not None:
+            yield _sent(first)
         async for each in rest:
-            yield _sent(each)
+            if each is not None:
+                yield _sent(each)
 
 
 def _sent(event: RecordEvent) -> ServerSentEvent:

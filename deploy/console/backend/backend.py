@@ -150,7 +150,7 @@ class Backend(LogQuestions):
 
     def follow(
         self, task_id: bytes, *, after: int | None = None, is_following: bool = True
-    ) -> AsyncGenerator[RecordEvent, None]:
+    ) -> AsyncGenerator[RecordEvent | None, None]:
         """The task's records after an offset, then those that come; see `following.follow_task`."""
         return follow_task(self.reach, self._feed, task_id, after=after, is_following=is_following)
 

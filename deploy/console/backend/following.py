@@ -41,9 +41,10 @@ class RecordEvent(msgspec.Struct, frozen=True, kw_only=True):
 
 async def follow_task(
     reach: Reach, feed: ChangeFeed, task_id: bytes, *, after: int | None, is_following: bool
-) -> AsyncGenerator[RecordEvent, None]:
+) -> AsyncGenerator[RecordEvent | None, None]:
     """The records after an offset (None: of the newest life), then those that come, until the task is final.
 
+    A single None comes where there is nothing to tell yet, so that who asks need not wait for the task to move.
     is_following: False: end with what is there. NotFoundError, StoreUnavailable or Overloaded before the first record;
     later outages are waited out.
     """
@@ -52,17 +53,20 @@ async def follow_task(
             reach.require()
             await anext(changes)
         found = await _records(reach, task_id, after)
-        position = after
+        position, has_begun = after, False
         while True:
             for event in map(_event, found):
                 is_over = event.is_final and event.life == found[-1].record.life
                 if position is None or event.offset > position:
-                    position = event.offset
+                    position, has_begun = event.offset, True
                     yield event
                 if is_over:
                     return
             if not is_following:
                 return
+            if not has_begun:
+                yield None
+            has_begun = True
             found = await _more(reach, changes, task_id, position)
 
 

@@ -68,6 +68,19 @@ async def test_an_open_stream_is_told_what_comes(world: ConsoleWorld) -> None:
     assert last[-1]["data"]["is_final"] is True
 
 
+async def test_who_comes_again_while_nothing_moves_is_let_in_at_once(world: ConsoleWorld) -> None:
+    """The answer must begin: until then the stream would be held as a request, and nobody would see a reader leave."""
+    task_id = await world.failed()
+    path = f"/tasks/{task_id}/events"
+    async with stream(world.app, f"{path}?follow=false") as events:
+        last = [each async for each in events][-1]
+    async with asyncio.timeout(10):
+        async with stream(world.app, path, {"Last-Event-ID": str(last["id"])}) as events:
+            await world.api.post(f"/tasks/{task_id}/cancel")
+            told = [each async for each in events]
+    assert [each["data"]["seq"] for each in told] == [last["data"]["seq"] + 1]
+
+
 async def test_one_poll_serves_all_and_none_is_made_for_nobody(world: ConsoleWorld) -> None:
     task_id = await world.failed()
     backend = world.backend
