@@ -7,6 +7,8 @@ import logging
 from collections.abc import AsyncGenerator
 from typing import Final
 
+import msgspec
+
 from tasker_kafka.streams.projection import Changes, StoreUnavailable
 
 from .errors import Overloaded
@@ -31,6 +33,8 @@ class ChangeFeed:
         self._most = most_listeners
         self._listeners: set[asyncio.Queue[Changes]] = set()
         self._polling: asyncio.Task[None] | None = None
+        self._has_begun = False
+        """Where everything is was told once since polling began."""
 
     @property
     def listeners(self) -> int:
@@ -52,8 +56,9 @@ class ChangeFeed:
         self._listeners.add(queue)
         try:
             if self._polling is None or self._polling.done():
+                self._has_begun = False
                 self._polling = asyncio.create_task(self._poll(), name="changes")
-            else:
+            elif self._has_begun:
                 queue.put_nowait(Changes(positions={}, tasks=()))
             while True:
                 yield await queue.get()
@@ -84,16 +89,21 @@ class ChangeFeed:
             await asyncio.sleep(AWAY_SECONDS if positions is None else POLL_SECONDS)
 
     async def _look(self, since: dict[int, int] | None) -> dict[int, int]:
-        """Tell what has moved since these positions (None: nothing is told yet, only where it is): the new ones."""
+        """Tell what has moved since these positions, and return the new ones.
+
+        None: only where everything is now; after an outage nobody knows what moved in it.
+        """
         found = await self._reach.read(lambda reads: reads.changes(since or {}))
-        if since is None or found.tasks or found.is_cut:
+        if since is None:
+            self._tell(Changes(positions=found.positions, tasks=(), is_cut=self._has_begun))
+            self._has_begun = True
+        elif found.tasks or found.is_cut:
             self._tell(found)
         return {**(since or {}), **found.positions}
 
     def _tell(self, changes: Changes) -> None:
         for queue in self._listeners:
-            if queue.qsize() >= _MOST_WAITING:
-                while not queue.empty():
-                    queue.get_nowait()
-                changes = Changes(positions=changes.positions, tasks=changes.tasks, is_cut=True)
-            queue.put_nowait(changes)
+            is_slow = queue.qsize() >= _MOST_WAITING
+            while is_slow and not queue.empty():
+                queue.get_nowait()
+            queue.put_nowait(msgspec.structs.replace(changes, is_cut=True) if is_slow else changes)
