@@ -33,7 +33,8 @@ Life = Annotated[int | None, typer.Option("--life", help="Another life than the 
 WithTransitions = Annotated[bool, typer.Option("--transitions", help="Print every transition too.")]
 
 
-def as_of(  # noqa: PLR0917 - the options of a command
+def as_of(
+    *,
     t: Asked,
     task: OneTask = None,
     namespace: Namespace = None,

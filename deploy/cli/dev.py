@@ -36,24 +36,26 @@ COLOURS = {
 
 
 Modules = Annotated[
-    list[str],
+    list[str] | None,
     typer.Option(
         "--module", "-m", help="Module of step handlers, of subscribers, or both. Default: the examples."
     ),
 ]
 Templates = Annotated[
-    list[Path], typer.Option("--templates", "-t", help="Template files, or folders of them; repeatable.")
+    list[Path] | None,
+    typer.Option("--templates", "-t", help="Template files, or folders of them; repeatable."),
 ]
 Files = Annotated[
-    list[Path], typer.Option("--config", "-c", help="Subscriptions file (`event_subscriptions`); repeatable.")
+    list[Path] | None,
+    typer.Option("--config", "-c", help="Subscriptions file (`event_subscriptions`); repeatable."),
 ]
 
 
 def dev(
     *,
-    module: Modules = [],  # noqa: B006 - typer copies it
-    templates: Templates = [],  # noqa: B006 - typer copies it
-    config: Files = [],  # noqa: B006 - typer copies it
+    module: Modules = None,
+    templates: Templates = None,
+    config: Files = None,
     reload: Annotated[
         bool, typer.Option("--reload", help="Watch modules and templates; start the worker anew on a change.")
     ] = False,
@@ -75,9 +77,10 @@ def dev(
     from tasker_kafka.deploy.wiring import apply_to_process
     from tasker_kafka.schemas.settings import load_settings
 
-    modules, paths = chosen(module, templates)
+    modules, paths = chosen(module or [], templates or [])
+    subscriptions = config or []
     # What is wrong with a module is told before a broker is started.
-    handlers, subscribers = roles_of(modules, config)
+    handlers, subscribers = roles_of(modules, subscriptions)
     with ExitStack() as opened:
         address, is_temporary = opened.enter_context(broker(load_settings()))
         environment = {**os.environ, "TASKER_BROKER": address, "PYTHONUNBUFFERED": "1"}
@@ -86,7 +89,7 @@ def dev(
         apply_to_process(settings)
         side = opened.enter_context(read_side(settings, is_temporary=is_temporary)) if console else None
         wanted = Wanted(
-            handlers, tuple(paths), reload, log_level, subscribers, tuple(config), side, open_console
+            handlers, tuple(paths), reload, log_level, subscribers, tuple(subscriptions), side, open_console
         )
         system = DevSystem(settings, wanted, lambda: session.connect(settings), environment, say)
         say_where(address, modules)

@@ -37,7 +37,8 @@ Kind = Annotated[
 Limit = Annotated[int, typer.Option("--limit", min=0, help="Tasks told, at most; all are counted.")]
 
 
-def diff(  # noqa: PLR0917 - the options of a command
+def diff(
+    *,
     first: First,
     second: Second,
     task: OneTask = None,

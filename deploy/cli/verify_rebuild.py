@@ -74,7 +74,9 @@ def verify_rebuild(
                 )
                 if not projection and store is None:
                     return rebuilt, None
-                return rebuilt, await check(session, plans, store, partition, task_id, bar)
+                return rebuilt, await check(
+                    session, plans, bar, store=store, partitions=partition, task_id=task_id
+                )
 
     rebuilt, checked = run(in_session(work))
     if as_json:
@@ -87,13 +89,14 @@ def verify_rebuild(
         raise typer.Exit(CommandExit.REFUSED)
 
 
-async def check(  # noqa: PLR0917 - what the command was asked for
+async def check(
     session: Session,
     plans: PlanStore,
+    bar: Progress,
+    *,
     store: str | None,
     partitions: list[int] | None,
     task_id: bytes | None,
-    bar: Progress,
 ) -> ProjectionChecked:
     """The projection's side."""
     from tasker_kafka.deploy.projecting import require_console_extra, store_place

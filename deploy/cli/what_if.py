@@ -17,6 +17,7 @@ from .verify_rebuild import by_partition
 
 if TYPE_CHECKING:
     from tasker_kafka.deploy.reading.what_if import Question, Spread, WhatIf
+    from tasker_kafka.deploy.reading.what_if_attempts import Assume
     from tasker_kafka.deploy.reading.what_if_verdict import StepCourse, StepDeviation, TaskVerdict
     from tasker_kafka.schemas.plan import Plan
     from tasker_kafka.topics.plans import PlanStore
@@ -50,7 +51,8 @@ Environment = Annotated[
 Limit = Annotated[int, typer.Option("--limit", min=0, help="Tasks that differ, told whole, at most.")]
 
 
-def what_if(  # noqa: PLR0917 - the options of a command
+def what_if(
+    *,
     template: Changed,
     since: Since,
     until: Until = None,
@@ -62,10 +64,7 @@ def what_if(  # noqa: PLR0917 - the options of a command
     as_json: AsJson = False,
 ) -> None:
     """Replay the recorded tasks of a template under a changed one; exit code 1 if any would have gone otherwise."""
-    from tasker_kafka.deploy.reading.what_if_attempts import Assume
-
-    if assume not in list(Assume):
-        raise typer.BadParameter(f"{assume!r} is neither success nor failure", param_hint="--assume")
+    unrecorded = assumed(assume)
     moments = (given(since, "--since"), None if until is None else given(until, "--until"))
 
     async def work(session: Session) -> WhatIf:
@@ -79,7 +78,7 @@ def what_if(  # noqa: PLR0917 - the options of a command
                 until=moments[1],
                 task_id=None if task is None else parse_id(task),
                 version=version,
-                assume=Assume(assume),
+                assume=unrecorded,
                 limit=limit,
             )
             return await answer(session, store, question)
@@ -91,6 +90,15 @@ def what_if(  # noqa: PLR0917 - the options of a command
         print_found(found, in_full=task is not None)
     if found.other:
         raise typer.Exit(CommandExit.REFUSED)
+
+
+def assumed(text: str) -> Assume:
+    """How attempts end that are not recorded. BadParameter for another word."""
+    from tasker_kafka.deploy.reading.what_if_attempts import Assume
+
+    if text not in list(Assume):
+        raise typer.BadParameter(f"{text!r} is neither success nor failure", param_hint="--assume")
+    return Assume(text)
 
 
 async def answer(session: Session, store: PlanStore, question: Question) -> WhatIf:
