@@ -12,6 +12,7 @@ from nicegui.element import Element
 from tasker_kafka.deploy.reading.dead_letters import LetterReport
 from tasker_kafka.handlers.delivery.letters import LetterFilter, LetterState, parse_place
 from tasker_kafka.schemas.errors import TaskerError
+from tasker_kafka.schemas.settings.console import Role
 
 from . import context
 from .dialogs import parse_json
@@ -23,6 +24,7 @@ from .letters_view import (
     header_table,
     letter_facts,
     letter_state,
+    original_link,
     payload_block,
 )
 from .live import LiveHtml
@@ -58,7 +60,7 @@ class _Letter:
         self._place = place
 
     def draw(self) -> None:
-        """Everything, from the state to the original's bytes."""
+        """Everything, from the state to the way to the original's bytes."""
         report = self._report
         name = report.letter.event or "(unknown event)"
         head = LiveHtml(subject(name, tag("span", class_="grow"), act_buttons()))
@@ -102,9 +104,12 @@ class _Letter:
             class_="panel",
         )
 
+    def _original(self) -> Markup:
+        return original_link(self._place, is_allowed=context.may(Role.ADMIN))
+
     def _details(self) -> Markup:
         report = self._report
-        parts = [tag("h2", "The record"), header_table(report.headers)]
+        parts = [tag("h2", "The record"), header_table(report.headers), self._original()]
         more = []
         if report.metadata is not None:
             more.append(_folded("Envelope", json_block(report.metadata, "Envelope")))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
+from urllib.parse import quote
 
 from tasker_kafka.deploy.reading.dead_letters import LetterActRow, LetterPage, LetterReport, LetterRow
 from tasker_kafka.deploy.reading.subscriber_rows import DeadRow
@@ -24,6 +25,7 @@ __all__ = [
     "letter_path",
     "letter_state",
     "letter_table",
+    "original_link",
     "report_text",
 ]
 
@@ -191,6 +193,16 @@ def header_table(headers: Iterable[tuple[str, str]]) -> Markup:
         tag("tr", tag("td", tag("code", name)), tag("td", value, class_="wide")) for name, value in headers
     )
     return table("Headers of the original", ("Name", "Value"), rows, empty="It has no headers.")
+
+
+def original_link(place: str, *, is_allowed: bool) -> Markup:
+    """The way to the record as its producer wrote it, secrets included: the API's answer, for admins only."""
+    if not is_allowed:
+        note = "Its key, value and headers byte for byte, secrets included, are for the role admin."
+        return tag("p", note, class_="note")
+    address = f"/dlq/{quote(place, safe='/:')}?raw=true"
+    link = tag("a", "Key, value and headers byte for byte", href=address, id="original")
+    return tag("p", link, " in hexadecimal, secrets included.", class_="note")
 
 
 def change_table(changes: Iterable[Change]) -> Markup:

@@ -31,6 +31,7 @@ from tasker_kafka.deploy.console.pages.letters_view import (
     letter_facts,
     letter_state,
     letter_table,
+    original_link,
     payload_block,
 )
 from tasker_kafka.deploy.console.pages.markup import Markup
@@ -79,6 +80,7 @@ LETTERS: dict[str, Callable[[], Markup]] = {
     "counts": lambda: counts_panel({EVIL: {EVIL: hostile(DeadRow)}}, NOW),
     "acts": lambda: act_table([hostile(LetterActRow)], NOW),
     "headers": lambda: header_table([(EVIL, EVIL)]),
+    "original": lambda: original_link(EVIL, is_allowed=True),
     "payload": lambda: payload_block(hostile(LetterReport)),
     "changes": lambda: change_table([Change((EVIL, 0), {EVIL: EVIL}, [EVIL])]),
 }
@@ -109,7 +111,7 @@ def test_free_text_is_text(part: str) -> None:
     assert isinstance(drawn, Markup)
     assert not re.search(r"<(script|img)", str(drawn))
     assert not re.search(r"""=("[^"]*)?'><""", str(drawn)), "no attribute is left early"
-    assert "&lt;script&gt;" in str(drawn) or part in ("positions",)
+    assert "&lt;script&gt;" in str(drawn) or part in ("positions", "original")
 
 
 @pytest.mark.parametrize(
@@ -145,3 +147,8 @@ def test_durations_are_short(milliseconds: int | None, text: str) -> None:
 @pytest.mark.parametrize(("rate", "text"), [(0, "0 %"), (0.004, "0.4 %"), (0.1, "10 %"), (1, "100 %")])
 def test_rates_are_percentages(rate: float, text: str) -> None:
     assert percent(rate) == text
+
+
+def test_the_original_bytes_are_for_admins() -> None:
+    assert 'href="/dlq/group:books/0:7?raw=true"' in original_link("group:books/0:7", is_allowed=True)
+    assert "?raw=" not in original_link("group:books/0:7", is_allowed=False)
