@@ -15,7 +15,7 @@ from tasker_kafka.schemas.errors import TaskerError
 from tasker_kafka.schemas.words import TaskStatus
 
 from . import tables
-from .rows import clean, searchable
+from .rows import clean, searchable, tag_key
 from .shapes import TaskQuery, TaskRow
 
 __all__ = [
@@ -53,7 +53,7 @@ def conditions(query: TaskQuery) -> list[ColumnElement[bool]]:
         found.append(_TASK.state.in_([str(each) for each in query.states]))
     tag = tables.task_tag.c
     found += [
-        select(tag.tag).where(tag.task_id == _TASK.task_id, tag.tag == clean(each)).exists()
+        select(tag.tag).where(tag.task_id == _TASK.task_id, tag.tag == tag_key(each)).exists()
         for each in query.tags
     ]
     if query.text:

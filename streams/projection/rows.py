@@ -23,6 +23,7 @@ __all__ = [
     "clean",
     "searchable",
     "step_row",
+    "tag_key",
     "tag_rows",
     "task_row",
     "text_row",
@@ -30,6 +31,7 @@ __all__ = [
 
 TEXT_LIMIT: Final = 64 * 1024
 """Characters of a context that are kept for search."""
+_TAG_CHARACTERS: Final = 512
 
 CHANGING: Final = (
     "seq",
@@ -170,7 +172,12 @@ def _context_text(state: TaskState) -> str | None:
 
 def tag_rows(task_id: bytes, state: TaskState) -> list[tuple[bytes, str]]:
     """(task id, tag) of each tag."""
-    return [(task_id, tag) for tag in sorted({clean(each) for each in state.tags})]
+    return [(task_id, tag) for tag in sorted(set(map(tag_key, state.tags)))]
+
+
+def tag_key(tag: str) -> str:
+    """A tag as it is looked for: its beginning, because PostgreSQL refuses longer keys."""
+    return clean(tag)[:_TAG_CHARACTERS]
 
 
 def tags_text(tags: tuple[str, ...]) -> str:

@@ -30,6 +30,8 @@ _REBUILD: Final = "make it anew from the log: tasker projection rebuild"
 _BUSY_SECONDS: Final = 30.0
 _LONGEST_NAME: Final = 63
 """Of a schema in PostgreSQL, bytes."""
+_OVER_LIMIT: Final = "54"
+"""Class of PostgreSQL's errors for what is too large or too much: the driver files them under those of operation."""
 _PRAGMAS: Final = (
     "PRAGMA journal_mode=WAL",
     "PRAGMA synchronous=NORMAL",
@@ -107,6 +109,8 @@ class Store:
         try:
             yield
         except (OperationalError, InterfaceError) as error:
+            if str(getattr(error.orig, "sqlstate", "")).startswith(_OVER_LIMIT):
+                raise  # the same statement fails for ever
             raise self._unavailable(error) from error
         except DBAPIError as error:
             if error.connection_invalidated:

@@ -41,7 +41,7 @@ __all__ = [
     "task_text",
 ]
 
-SCHEMA_VERSION: Final = "1"
+SCHEMA_VERSION: Final = "2"
 """Raised with every change here: a store of another version is refused, and rebuilt from the log."""
 
 METADATA: Final = MetaData()
@@ -112,7 +112,7 @@ task: Final = _table(
     Index("task_by_creation", "created_at", "task_id"),
     Index("task_by_state", "state", "created_at", "task_id"),
     Index("task_by_template", "namespace", "template", "created_at", "task_id"),
-    Index("task_by_correlation", "correlation_id"),
+    Index("task_by_correlation", "correlation_id", postgresql_using="hash"),  # it may be of any length
     Index("task_by_end", "closed_at"),
     Index("task_by_change", "partition", "last_offset"),
     clustered=False,
@@ -184,6 +184,7 @@ history: Final = _table(
     _column("at", BigInteger),
     _column("body", LargeBinary),
     Index("history_by_task", "task_id", "offset"),
+    Index("history_by_time", "at"),
 )
 
 plan: Final = _table(
@@ -226,6 +227,7 @@ event: Final = _table(
     _column("partition", Integer),
     _column("offset", BigInteger),
     Index("event_by_task", "task_id", "fired_at"),
+    Index("event_by_time", "fired_at"),
     clustered=False,
 )
 
