@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Final
+from urllib.parse import quote
 
 from tasker_kafka.deploy.console.backend.shapes import TaskDetails
 from tasker_kafka.deploy.reading import AnswerReport, TransitionReport
@@ -41,9 +42,14 @@ def events(rows: Sequence[EventRow] | None, fault: str | None) -> Markup:
     if rows is None:
         return tag("p", "Reading…", class_="note")
     heads = ("Fired", "Event", "Step", "Delivery", "Key", "Place", "Receipts and dead letters")
-    return table(
+    drawn = table(
         "Domain events", heads, map(_event, rows), empty="No event of this task is in the projection."
     )
+    link = tag("a", "Subscribers", href="/console/subscribers")
+    note = tag(
+        "p", "What nobody has acknowledged may still be on its way: ", link, " shows each group's lag."
+    )
+    return tag("div", drawn, note, class_="stack")
 
 
 def data(details: TaskDetails) -> Markup:
@@ -119,7 +125,8 @@ def _fate(row: EventRow) -> Markup:
         tag(
             "li",
             chip(_RECEIPT_STATE.get(each.outcome, "pending"), words(each.outcome)),
-            f"{each.group}: {each.subscription}, ",
+            _group(each.group),
+            f": {each.subscription}, ",
             when(each.at),
             f", {each.deliveries} deliveries" if each.deliveries > 1 else "",
             " (was missing)" if each.was_missing else "",
@@ -131,12 +138,18 @@ def _fate(row: EventRow) -> Markup:
             "li",
             chip("error", f"dead letter, {words(each.state)}"),
             tag("a", each.place, href=f"/console/dlq/{each.place}"),
-            f"{each.group}: {each.error_type or ''} {each.message or ''}",
+            _group(each.group),
+            f": {each.error_type or ''} {each.message or ''}",
         )
         for each in row.letters
     )
     lines = [*receipts, *letters]
     return tag("ul", *lines, class_="waits") if lines else tag("span", "no receipt", class_="muted")
+
+
+def _group(name: str) -> Markup:
+    """A subscriber group, with the way to its members and its lag."""
+    return tag("a", name, href=f"/console/subscribers/{quote(name, safe='')}")
 
 
 _RECEIPT_STATE: Final = {

@@ -202,3 +202,11 @@ def test_the_commands_of_a_waiting_sentence_are_code() -> None:
     drawn = task_head.waits(details_of_rig(story()))
     assert "<code>tasker step retry</code>" in drawn
     assert "`" not in drawn
+
+
+def test_an_event_leads_to_the_groups_that_owe_something() -> None:
+    drawn = task_history.events([hostile_event()], None)
+    assert 'href="/console/subscribers"' in drawn
+    assert drawn.count('href="/console/subscribers/%3C%2Fscript%3E') == 2, (
+        "of its receipt and its dead letter"
+    )
