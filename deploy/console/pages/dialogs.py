@@ -16,7 +16,9 @@ from nicegui.element import Element
 
 from tasker_kafka.schemas.errors import TaskerError
 from tasker_kafka.schemas.identity import new_request_id
+from tasker_kafka.schemas.settings.console import Role
 
+from . import context
 from .live import LiveHtml, forget
 from .markup import EMPTY, Markup, tag
 
@@ -56,12 +58,14 @@ def ask(
     is_danger: bool = False,
     needs_reason: bool = True,
     is_wide: bool = False,
+    role: Role = Role.OPERATE,
 ) -> None:
     """Open the dialog. `send` is awaited once per confirmation; a TaskerError that it raises is shown as refusal.
 
+    Only who has the `role` can confirm, whatever a browser makes of a page: its buttons are but drawn there.
     `fields` makes further inputs inside the dialog; `send` reads them. Call it in an event handler of the page.
     """
-    _Dialog(title, explanation, verb, send, needs_reason=needs_reason).open(
+    _Dialog(title, explanation, verb, send, needs_reason=needs_reason, role=role).open(
         fields, is_danger=is_danger, is_wide=is_wide
     )
 
@@ -121,7 +125,9 @@ class _Dialog:
         send: Callable[[Order], Awaitable[Said]],
         *,
         needs_reason: bool,
+        role: Role,
     ) -> None:
+        self._role = role
         self._title = title
         self._explanation = explanation
         self._verb = verb
@@ -173,6 +179,7 @@ class _Dialog:
         self._is_sending = True
         self._button.props("loading")
         try:
+            context.principal().require(self._role)
             said = await self._send(Order(self._command_id, reason))
         except TaskerError as error:
             said = Said(" ".join(part for part in (error.message, error.next_step) if part), is_refused=True)

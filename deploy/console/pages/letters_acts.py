@@ -85,7 +85,7 @@ async def offer_purge(wanted: LetterFilter, done: Callable[[], None], *, warning
     lost = "Their group never gets them. The bytes stay in the queue until its retention ends."
     note = tag("p", warning, class_="alert tone-retry") if warning else EMPTY
     explanation = join((report_text(tried, "purged", is_dry_run=True), note, tag("p", lost)))
-    ask("Purge", tag("div", explanation, class_="stack"), "Purge", send, is_danger=True)
+    ask("Purge", tag("div", explanation, class_="stack"), "Purge", send, is_danger=True, role=Role.ADMIN)
 
 
 class _Rate:

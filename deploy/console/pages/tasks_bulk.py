@@ -46,6 +46,7 @@ async def offer_bulk(action: OperatorAction, chosen: Filter, done: Callable[[], 
     now = backend.now_ms()
     query = msgspec.structs.replace(query, created_to=min(query.created_to or now, now))
     try:
+        context.principal().require(Role.ADMIN)
         dry = await backend.bulk(query, action, actor=actor, reason="dry run", limit=MOST_TASKS)
     except TaskerError as error:
         ui.notify(" ".join(filter(None, (error.message, error.next_step))), position="top", type="negative")
@@ -77,6 +78,7 @@ async def offer_bulk(action: OperatorAction, chosen: Filter, done: Callable[[], 
         send,
         is_danger=action is OperatorAction.CANCEL_TASK,
         is_wide=True,
+        role=Role.ADMIN,
     )
 
 
