@@ -72,6 +72,7 @@ class TaskFold:
         "state",
         "task_id",
         "touched",
+        "weight",
     )
 
     def __init__(self, task_id: bytes, partition: int) -> None:
@@ -87,6 +88,8 @@ class TaskFold:
         self.fault: str | None = None
         self.is_stored = False
         """The store has a row of it, of this or an earlier life."""
+        self.weight = 0
+        """What its holder counts it for."""
         self._working: Fold | None = None
         self._last: Transitions | None = None
         self.saved()

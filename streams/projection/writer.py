@@ -39,8 +39,8 @@ from .task_fold import TaskFold
 __all__ = ["Applied", "PositionsMoved", "ReadSide", "Writer"]
 
 _LOGGER: Final = logging.getLogger(__name__)
-_HELD_STEPS: Final = 200_000
-"""Steps of tasks held folded in memory."""
+_HELD_WEIGHT: Final = 200_000
+"""Of tasks held folded in memory: one for each step and each KiB of context and results."""
 _MOST_IN: Final = 500
 """Ids in one IN list."""
 
@@ -98,7 +98,7 @@ class Writer:
         self._statements = Statements(store.engine.dialect)
         self._marks: dict[TopicPartition, HistoryMark] = {}
         self._held: OrderedDict[bytes, TaskFold] = OrderedDict()
-        self._held_steps = 0
+        self._held_weight = 0
         self._generation = ""
 
     # -------------------------------------------------------------------------------------- positions
@@ -123,7 +123,7 @@ class Writer:
         """Nothing is ours any more, and what is held may grow old."""
         self._marks = {}
         self._held.clear()
-        self._held_steps = 0
+        self._held_weight = 0
 
     # ------------------------------------------------------------------------------------------ apply
 
@@ -190,7 +190,7 @@ class Writer:
             for record in batch.records:
                 fold = None if record.key is None else self._held.pop(record.key, None)
                 if fold is not None:
-                    self._held_steps -= _size(fold)
+                    self._held_weight -= fold.weight
 
     # ------------------------------------------------------------------------------------ 1. reading
 
@@ -319,9 +319,8 @@ class Writer:
             if fault is not None:
                 draft.fault(place, accepted.offset, task_id, fault)
         for fold in folds.values():
-            self._held_steps -= _size(fold)
             fold.settle()
-            self._held_steps += _size(fold)
+            self._weigh(fold)
 
     def _load(self, connection: Connection, kept: Sequence[_Kept]) -> None:
         """Fold what is not held again from the stored history."""
@@ -337,7 +336,7 @@ class Writer:
             if fold is None:
                 fold = TaskFold(task_id, partition)
             self._held[task_id] = fold
-            self._held_steps += _size(fold)
+            self._weigh(fold)
 
     def _load_some(self, connection: Connection, ids: Sequence[bytes]) -> dict[bytes, TaskFold]:
         task, history = tables.task.c, tables.history.c
@@ -369,9 +368,15 @@ class Writer:
 
     def _limit(self) -> None:
         """Hold no more than memory is meant for; those that rested longest go first."""
-        while self._held_steps > _HELD_STEPS and len(self._held) > 1:
+        while self._held_weight > _HELD_WEIGHT and len(self._held) > 1:
             _, fold = self._held.popitem(last=False)
-            self._held_steps -= _size(fold)
+            self._held_weight -= fold.weight
+
+    def _weigh(self, fold: TaskFold) -> None:
+        """A held fold has changed."""
+        self._held_weight -= fold.weight
+        fold.weight = _weight(fold)
+        self._held_weight += fold.weight
 
 
 def _generation(connection: Connection) -> str:
@@ -380,8 +385,12 @@ def _generation(connection: Connection) -> str:
     return str(connection.execute(select(meta.value).where(meta.key == "generation")).scalar())
 
 
-def _size(fold: TaskFold) -> int:
-    return 2 + (0 if fold.state is None else len(fold.state.steps))
+def _weight(fold: TaskFold) -> int:
+    if fold.state is None:
+        return 2
+    values = [fold.state.context, *[each.result for each in fold.state.steps]]
+    size = sum([len(each) for each in values if isinstance(each, bytes)])
+    return 2 + len(fold.state.steps) + size // 1024
 
 
 def _missed(known: int, first: int) -> str:
