@@ -10,10 +10,13 @@ from . import task_views
 from .console import note, print_json, print_table, print_text
 from .moments import asked, cut_shape, given, print_cut
 from .options import AsJson, Limit
+from .progress import Progress
 from .session import Session
 
 if TYPE_CHECKING:
+    from tasker_kafka.deploy.reading import TaskFilter
     from tasker_kafka.deploy.reading.as_of import TaskAsOf, TasksAsOf
+    from tasker_kafka.deploy.reading.as_of_moments import Moment
 
 __all__ = ["as_of"]
 
@@ -84,19 +87,11 @@ def _one(t: str, task: str, life: int | None, *, with_transitions: bool, as_json
 def _all(
     t: str, namespace: str | None, template: str | None, state: str | None, limit: int, *, as_json: bool
 ) -> None:
+    from tasker_kafka.deploy.reading import TaskFilter
+
     moment = given(t, "T")
-
-    async def work(session: Session) -> TasksAsOf:
-        from tasker_kafka.deploy.reading import TaskFilter
-        from tasker_kafka.deploy.reading.as_of import tasks_as_of
-
-        wanted = TaskFilter(namespace=namespace, template=template)
-        async with session.plans() as store:
-            return await tasks_as_of(
-                session.log, session.names, store, moment, wanted, state=state, limit=limit
-            )
-
-    found = asked(work)
+    wanted = TaskFilter(namespace=namespace, template=template)
+    found = asked(lambda session: _listed(session, moment, wanted, state, limit))
     if as_json:
         from tasker_kafka.deploy.reading import jsonable
 
@@ -114,6 +109,19 @@ def _all(
     print_cut(found.cut)
     print_table(task_views.LIST_COLUMNS, map(task_views.list_row, found.rows), empty="no tasks")
     _print_counts(found)
+
+
+async def _listed(
+    session: Session, moment: Moment, wanted: TaskFilter, state: str | None, limit: int
+) -> TasksAsOf:
+    from tasker_kafka.deploy.reading.as_of import tasks_as_of
+
+    async with session.plans() as store:
+        with Progress() as bar:
+            told = bar.by_partition("partition")
+            return await tasks_as_of(
+                session.log, session.names, store, moment, wanted, state=state, limit=limit, progress=told
+            )
 
 
 def _print_counts(found: TasksAsOf) -> None:

@@ -10,10 +10,12 @@ from .console import note, print_json, print_table, print_text
 from .exits import CommandExit
 from .moments import asked, cut_shape, given, print_cut
 from .options import AsJson
+from .progress import Progress
 from .session import Session
 
 if TYPE_CHECKING:
-    from tasker_kafka.deploy.reading.diff import Differences
+    from tasker_kafka.deploy.reading.as_of_moments import Moment
+    from tasker_kafka.deploy.reading.diff import Differences, Wanted
     from tasker_kafka.deploy.reading.diff_changes import StepChange, TaskChange
 
 __all__ = ["diff"]
@@ -59,24 +61,34 @@ def diff(
     wanted = Wanted(
         namespace=namespace, template=template, state=state, kind=None if kind is None else ChangeKind(kind)
     )
-
-    async def work(session: Session) -> Differences:
-        from tasker_kafka.deploy.reading.diff import diff as compare
-        from tasker_kafka.schemas.identity import parse_id
-
-        task_id = None if task is None else parse_id(task)
-        async with session.plans() as store:
-            return await compare(
-                session.log, session.names, store, *moments, task_id=task_id, wanted=wanted, limit=limit
-            )
-
-    found = asked(work)
+    found = asked(lambda session: compared(session, moments, task, wanted, limit))
     if as_json:
         print_json(json_of(found))
     else:
         print_found(found, in_full=task is not None)
     if found.total:
         raise typer.Exit(CommandExit.REFUSED)
+
+
+async def compared(
+    session: Session, moments: tuple[Moment, Moment], task: str | None, wanted: Wanted, limit: int
+) -> Differences:
+    """Ask, with a bar for each partition."""
+    from tasker_kafka.deploy.reading.diff import diff as compare
+    from tasker_kafka.schemas.identity import parse_id
+
+    async with session.plans() as store:
+        with Progress() as bar:
+            return await compare(
+                session.log,
+                session.names,
+                store,
+                *moments,
+                task_id=None if task is None else parse_id(task),
+                wanted=wanted,
+                limit=limit,
+                progress=bar.by_partition("partition"),
+            )
 
 
 def json_of(found: Differences) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
@@ -43,3 +44,7 @@ class Progress(AbstractContextManager["Progress"]):
         if name not in self._bars:
             self._bars[name] = self._drawn.add_task(name, total=whole)
         self._drawn.update(self._bars[name], completed=done, total=whole)
+
+    def by_partition(self, what: str) -> Callable[[int, int, int], None]:
+        """A bar for each partition, as readers of the log tell of their work: (partition, done, of how many)."""
+        return lambda number, done, whole: self.show(f"{what} {number}", done, whole)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
     from tasker_kafka.streams.projection.checking import CheckedPartition, RowDifference
     from tasker_kafka.topics.plans import PlanStore
 
-__all__ = ["by_partition", "verify_rebuild"]
+__all__ = ["verify_rebuild"]
 
 COLUMNS = ("partition", "tasks", "not covered", "records", "commands below", "log", "table", "took", "")
 CHECKED_COLUMNS = ("partition", "tasks", "not covered", "position", "end", "log", "projection", "")
@@ -70,7 +69,7 @@ def verify_rebuild(
                     plans,
                     partitions=partition,
                     task_id=task_id,
-                    progress=by_partition(bar, "partition"),
+                    progress=bar.by_partition("partition"),
                 )
                 if not projection and store is None:
                     return rebuilt, None
@@ -112,18 +111,13 @@ async def check(
         partitions=partitions,
         task_id=task_id,
         retention_ms=retention_ms(session.settings),
-        progress=by_partition(bar, "projection"),
+        progress=bar.by_partition("projection"),
     )
 
 
 def retention_ms(settings: Settings) -> int:
     """How long the projection keeps closed tasks; 0: for ever."""
     return round(settings.projection.retention_hours * 3_600_000)
-
-
-def by_partition(bar: Progress, what: str) -> Callable[[int, int, int], None]:
-    """A bar for each partition."""
-    return lambda number, done, whole: bar.show(f"{what} {number}", done, whole)
 
 
 def json_of(found: Rebuilt, checked: ProjectionChecked | None) -> dict[str, object]:

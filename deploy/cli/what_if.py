@@ -13,7 +13,6 @@ from .moments import asked, cut_shape, given, print_cut
 from .options import AsJson
 from .progress import Progress
 from .session import Session
-from .verify_rebuild import by_partition
 
 if TYPE_CHECKING:
     from tasker_kafka.deploy.reading.what_if import Question, Spread, WhatIf
@@ -106,7 +105,7 @@ async def answer(session: Session, store: PlanStore, question: Question) -> What
     from tasker_kafka.deploy.reading.what_if import what_if as ask
 
     with Progress() as bar:
-        progress = by_partition(bar, "partition")
+        progress = bar.by_partition("partition")
         return await ask(session.log, session.names, store, question, progress=progress)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import heapq
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import aclosing
 
 import msgspec
@@ -38,13 +38,20 @@ from .waiting import find_waits
 
 __all__ = [
     "PartitionAsOf",
+    "Progress",
     "TaskAsOf",
     "TasksAsOf",
     "fold_below",
     "learn_plan",
     "report_as_of",
     "tasks_as_of",
+    "tell",
 ]
+
+Progress = Callable[[int, int, int], None]
+"""(partition, offsets done, of how many)."""
+
+PROGRESS_EVERY = 1000
 
 
 class TaskAsOf(msgspec.Struct, frozen=True, kw_only=True):
@@ -173,6 +180,7 @@ async def tasks_as_of(
     *,
     state: str | None = None,
     limit: int,
+    progress: Progress | None = None,
 ) -> TasksAsOf:
     """The list of tasks as it was: the wanted ones counted by state, and the newest `limit` of them.
 
@@ -183,7 +191,7 @@ async def tasks_as_of(
     newest: list[tuple[int, bytes, TaskRow]] = []
     partitions: list[PartitionAsOf] = []
     for place in cut.partitions:
-        folded = await fold_below(log, names, plans, place)
+        folded = await fold_below(log, names, plans, place, progress)
         tasks = 0
         for task_id in folded.task_ids():
             value = folded.value(task_id)
@@ -200,17 +208,18 @@ async def tasks_as_of(
                 cut=place, tasks=tasks, not_covered=len(folded.uncovered), unfoldable=len(folded.unfoldable)
             )
         )
-    rows = sorted((row for *_, row in newest), key=lambda row: (-row.created_at, row.task_id))
     return TasksAsOf(
         cut=cut,
         total=sum(counts.values()),
         counts=dict(sorted(counts.items())),
-        rows=tuple(rows),
+        rows=tuple(sorted((row for *_, row in newest), key=lambda row: (-row.created_at, row.task_id))),
         partitions=tuple(partitions),
     )
 
 
-async def fold_below(log: Log, names: TopicNames, plans: PlanStore, cut: PartitionCut) -> FoldedPartition:
+async def fold_below(
+    log: Log, names: TopicNames, plans: PlanStore, cut: PartitionCut, progress: Progress | None = None
+) -> FoldedPartition:
     """The fold of a partition's accepted records below the cut."""
     place = TopicPartition(names.transitions, cut.partition)
     if cut.is_lost:
@@ -221,7 +230,14 @@ async def fold_below(log: Log, names: TopicNames, plans: PlanStore, cut: Partiti
         async for each in records:
             await learn_plan(plans, each)
             folded.take(each)
+            tell(progress, stretch, each)
     return folded
+
+
+def tell(progress: Progress | None, stretch: Stretch, each: Accepted) -> None:
+    """Say how far in its partition a record is, now and then."""
+    if progress is not None and each.offset % PROGRESS_EVERY == 0:
+        progress(stretch.partition.partition, each.offset - stretch.begin, stretch.end - stretch.begin)
 
 
 async def learn_plan(plans: PlanStore, accepted: Accepted) -> None:

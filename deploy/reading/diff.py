@@ -23,7 +23,7 @@ from tasker_kafka.topics.names import TopicNames
 from tasker_kafka.topics.partitioner import partition_for
 from tasker_kafka.topics.plans import PlanStore
 
-from .as_of import learn_plan
+from .as_of import Progress, learn_plan, tell
 from .as_of_moments import BadMoment, Cut, Moment, PartitionCut, resolve
 from .diff_changes import ChangeKind, TaskChange, fields_between, kind_of, steps_between
 from .history import not_found
@@ -84,6 +84,7 @@ async def diff(
     task_id: bytes | None = None,
     wanted: Wanted | None = None,
     limit: int = 50,
+    progress: Progress | None = None,
 ) -> Differences:
     """What changed from the first moment to the second.
 
@@ -104,7 +105,7 @@ async def diff(
     tally = _Tally(wanted or Wanted(), limit)
     is_known = False
     for one, other in zip(*(cut.partitions for cut in cuts), strict=True):
-        is_known |= await _compare(log, names, plans, (one, other), task_id, tally)
+        is_known |= await _compare(log, names, plans, (one, other), task_id, tally, progress)
     if task_id is not None and not is_known:
         raise not_found(task_id)
     return tally.answer(*cuts)
@@ -117,6 +118,7 @@ async def _compare(  # noqa: PLR0917 - what one partition's comparison needs
     cuts: tuple[PartitionCut, PartitionCut],
     task_id: bytes | None,
     tally: _Tally,
+    progress: Progress | None,
 ) -> bool:
     """One partition; whether `task_id` is there at one of the moments."""
     first, second = cuts
@@ -126,6 +128,7 @@ async def _compare(  # noqa: PLR0917 - what one partition's comparison needs
     async with aclosing(accepted_records(log, stretch, task_id)) as records:
         async for each in records:
             await learn_plan(plans, each)
+            tell(progress, stretch, each)
             for change in pair.take(each):
                 tally.add(change)
     for change in pair.end(task_id):

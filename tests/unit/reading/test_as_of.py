@@ -7,10 +7,11 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 
-from tasker_kafka.deploy.reading import TaskFilter, TaskReport
+from tasker_kafka.deploy.reading import TaskFilter, TaskReport, as_of
 from tasker_kafka.deploy.reading.as_of import TasksAsOf, report_as_of, tasks_as_of
 from tasker_kafka.deploy.reading.as_of_moments import BadMoment, parse_moment, resolve, vector_text
 from tasker_kafka.schemas.errors import NotFoundError
@@ -207,6 +208,29 @@ class TestGivenBack:
             few = await tasks_as_of(world.log, NAMES, plans, parse_moment("now"), TaskFilter(), limit=2)
         assert len(few.rows) == 2 < few.total
         assert few.rows[0].created_at >= few.rows[1].created_at
+        await world.close()
+
+    @virtual
+    async def test_it_says_how_far_it_is(self) -> None:
+        world = await LaneWorld(DEMO, SHORT).open()
+        await varied(await world.owner(), world)
+        told: list[tuple[int, int, int]] = []
+        everything = TaskFilter()
+        with patch.object(as_of, "PROGRESS_EVERY", 1):
+            async with plans_of(world.log) as plans:
+                await tasks_as_of(
+                    world.log,
+                    NAMES,
+                    plans,
+                    parse_moment("now"),
+                    everything,
+                    limit=2,
+                    progress=lambda *each: told.append(each),
+                )
+        end = await world.log.end_offset(TopicPartition(NAMES.transitions, 0))
+        assert told == sorted(told)
+        assert {(partition, whole) for partition, _, whole in told} == {(0, end)}
+        assert told[-1][1] == end - 1, "the last record is told of"
         await world.close()
 
 
