@@ -35,6 +35,7 @@ def plan_of(steps: Mapping[str, Sequence[str]] = UNEVEN, version: str = "1.0.0")
         ({}, ("a", "b", "c", "d", "e"), None),
         ({"a": 1.0, "b": 2.0, "c": 3.0, "d": 4.0, "e": 5.0}, ("a", "b", "c", "d", "e"), 15.0),
         ({"e": 1.5}, ("a", "b", "c", "d", "e"), 1.5),
+        (dict.fromkeys("abcde", 0.0), ("a", "b", "c", "d", "e"), 0.0),
     ],
 )
 def test_the_path_that_takes_longest(
