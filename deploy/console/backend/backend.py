@@ -171,8 +171,10 @@ class Backend(LogQuestions):
     ) -> Outcome:
         """Send an operator's command; see `operating.operate`."""
         operation = Operation(action=action, **asked)
-        return await operating.operate(
-            self.broker, self._tasks, task_id, operation, wait=self._wait(wait), now=self.now_ms()
+        return hidden(
+            await operating.operate(
+                self.broker, self._tasks, task_id, operation, wait=self._wait(wait), now=self.now_ms()
+            )
         )
 
     async def bulk(
@@ -205,8 +207,8 @@ class Backend(LogQuestions):
         )
         chosen = await self.task_ids(query, limit=min(limit, BULK_MOST))
         if dry_run:
-            return await rehearse_bulk(self._task_now, chosen, order)
-        return await self.broker.use(lambda live: run_bulk(live.client, chosen, order))
+            return hidden(await rehearse_bulk(self._task_now, chosen, order))
+        return hidden(await self.broker.use(lambda live: run_bulk(live.client, chosen, order)))
 
     # ------------------------------------------------------------------------------------------- the system
 
@@ -294,7 +296,7 @@ class Backend(LogQuestions):
 
     async def faults(self, *, limit: int = 100) -> tuple[FaultRow, ...]:
         """Records that could not be projected, the newest first."""
-        return await self._ask(lambda reads: reads.faults(limit=limit))
+        return hidden(await self._ask(lambda reads: reads.faults(limit=limit)))
 
     async def pending(self) -> int:
         """How many tasks wait for a person, counted to 500."""

@@ -117,7 +117,7 @@ class Submitted(msgspec.Struct, frozen=True, kw_only=True):
     state: TaskStatus | None
     """As far as it was waited for; None: not accepted yet."""
     output: Any = None
-    """The task's own output, once it is complete and was waited for."""
+    """The task's own output, secrets hidden, once it is complete and was waited for."""
     is_repeat: bool = False
     """The same request had been sent before."""
 

@@ -16,6 +16,7 @@ from tasker_kafka.schemas.errors import RequestRejected, TaskFailed, WaitTimeout
 from tasker_kafka.schemas.identity import format_id, new_request_id
 from tasker_kafka.schemas.plan import Plan
 from tasker_kafka.schemas.records import TaskRequest
+from tasker_kafka.schemas.redaction import redact
 from tasker_kafka.schemas.schema_check import schema_for
 from tasker_kafka.schemas.words import RejectionCode, TaskStatus
 from tasker_kafka.streams.lane.requests import Refused, check_request
@@ -103,7 +104,7 @@ async def _outcome(handle: TaskHandle, request: TaskRequest, wait: float | None)
     output: Any = None
     if wait:
         try:
-            output = await handle.result(wait)
+            output = redact(await handle.result(wait))
             state = TaskStatus.COMPLETE
         except TaskFailed as error:
             state = TaskStatus(error.state)

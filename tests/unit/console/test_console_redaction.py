@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from typing import Any
+from unittest.mock import AsyncMock
 
 import msgspec
 import pytest
 
+from tasker_kafka.deploy.console.backend import submitting
 from tasker_kafka.deploy.console.backend.hiding import hidden
+from tasker_kafka.schemas.records import TaskRequest
 from tests.support.console_world import ConsoleWorld
 
 pytestmark = pytest.mark.slow
@@ -84,6 +87,15 @@ async def test_no_answer_to_a_post_shows_it(world: ConsoleWorld) -> None:
         answer = await world.api.post(path, json=body)
         assert answer.status_code < 500, answer.text
         assert CANARY not in answer.text, (path, answer.text)
+
+
+async def test_no_awaited_output_shows_it() -> None:
+    """`POST /tasks?wait=5` tells the output, as GET does: with secrets hidden."""
+    handle = AsyncMock(task_id=bytes(16), place=None)
+    handle.result.return_value = {"token": CANARY, "note": SAID, "receipt": 7}
+    told = await submitting._outcome(handle, TaskRequest(name="order", context=b"{}"), 5.0)
+    assert told.output["receipt"] == 7
+    assert CANARY not in str(told.output)
 
 
 async def test_a_search_does_not_find_what_is_hidden(world: ConsoleWorld) -> None:
