@@ -60,7 +60,7 @@ steps:
 )
 TOKENS = {"READ_TOKEN": "r-4e1b", "OPERATE_TOKEN": "o-8c2d", "ADMIN_TOKEN": "a-77f0"}
 TOKEN_SETTINGS = "rita:read:env:READ_TOKEN,otto:operate:env:OPERATE_TOKEN,ada:admin:env:ADMIN_TOKEN"
-PATIENCE = 20.0
+PATIENCE = 90.0
 
 
 class ConsoleWorld:
@@ -107,6 +107,16 @@ class ConsoleWorld:
                 return
             if row is not None and row.state == "waiting_for_retry":
                 return  # given back by a worker that does not know the handler
+            async with asyncio.timeout(PATIENCE):
+                await self.moved.wait()
+
+    async def reached(self, task_id: str, state: str) -> None:
+        """Until the projection shows the task in this state."""
+        while True:
+            self.moved.clear()
+            row = await Reads(self.store).task(parse_id(task_id))
+            if row is not None and row.state == state:
+                return
             async with asyncio.timeout(PATIENCE):
                 await self.moved.wait()
 

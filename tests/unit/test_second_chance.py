@@ -12,7 +12,7 @@ import pytest
 from tests.support.second_chance import MOST
 from tests.support.source_tree import ROOT
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.campaign
 
 TESTS = """
 import pathlib

@@ -32,7 +32,7 @@ async def test_a_step_is_completed_by_hand_and_the_task_goes_on(world: ConsoleWo
 async def test_the_token_says_who_acts(guarded: ConsoleWorld) -> None:
     headers = bearer("o-8c2d")
     asked = await guarded.api.post(
-        "/tasks?wait=20",
+        "/tasks?wait=1",
         json={"name": "held", "namespace": "shop", "context": {"total": 500}},
         headers=headers,
     )
@@ -100,7 +100,7 @@ async def test_without_waiting_it_is_202_and_acts_all_the_same(world: ConsoleWor
     answer = await world.api.post(f"/tasks/{task_id}/cancel?wait=0")
     assert (answer.status_code, answer.json()["code"]) == (202, None)
     assert answer.json()["written"]["offset"] >= 0
-    await world.settled(task_id)
+    await world.reached(task_id, "cancelled")
     assert (await world.get(f"/tasks/{task_id}"))["task"]["state"] == "cancelled"
 
 

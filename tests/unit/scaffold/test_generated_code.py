@@ -18,6 +18,7 @@ Tasker = Callable[..., Any]
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
 
 
+@pytest.mark.campaign
 def test_everything_in_an_empty_folder(place: Place) -> None:
     place.tasker("generate", "handler", "checkout.charge_card")
     place.tasker("generate", "handler", "import.class")
@@ -54,6 +55,7 @@ def test_names_that_no_line_holds(place: Place) -> None:
     place.check(left_out=f"{LEFT_OUT},E501")
 
 
+@pytest.mark.campaign
 def test_a_package_of_its_own(place: Place) -> None:
     (place.folder / "pyproject.toml").write_text(
         '[tool.tasker]\npackage = "shop.flows"\n[tool.pytest.ini_options]\npythonpath = ["."]\n',
@@ -85,6 +87,7 @@ def test_a_package_of_its_own(place: Place) -> None:
     place.check()
 
 
+@pytest.mark.campaign
 def test_a_new_project(place: Place) -> None:
     said = place.tasker("init", "tea-shop")
     project = Place(place.folder / "tea-shop")
