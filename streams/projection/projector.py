@@ -103,6 +103,7 @@ class Projector:
         self._writing = asyncio.Lock()
         self._stopping = asyncio.Event()
         self._short = 0
+        self._taken = 0
         self._remove_at = 0.0
         self.progress = Progress()
 
@@ -180,10 +181,17 @@ class Projector:
     async def _project(
         self, consumer: GroupConsumer, batches: Mapping[TopicPartition, Batch]
     ) -> dict[TopicPartition, int]:
-        """Write a fetch, however long it takes; where the partitions are then."""
+        """Write a fetch, however long it takes; where the partitions are then.
+
+        One that was waiting when the partitions were taken anew is let go: reading goes on from where the store is,
+        which may be before it.
+        """
+        taken = self._taken
         while not self._stopping.is_set():
             try:
                 async with self._writing:
+                    if self._taken != taken:
+                        return {}
                     done = await asyncio.to_thread(self._writer.apply, batches)
             except PositionsMoved:
                 async with self._writing:
@@ -198,6 +206,7 @@ class Projector:
 
     async def take(self, consumer: GroupConsumer, partitions: set[TopicPartition]) -> None:
         """Read on where the store is. ConfigurationError when the log ends before that: it is another log."""
+        self._taken += 1
         positions = await asyncio.to_thread(self._writer.assign, partitions)
         for place, position in positions.items():
             begin, end = await self._log.begin_offset(place), await self._log.end_offset(place)

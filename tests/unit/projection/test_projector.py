@@ -11,7 +11,15 @@ from tasker_kafka.schemas.codec import codec
 from tasker_kafka.schemas.errors import BrokerUnavailable, ConfigurationError
 from tasker_kafka.schemas.records import DomainEvent
 from tasker_kafka.schemas.words import Delivery, TaskStatus
-from tasker_kafka.streams.projection import Reads, Store, StoreUnavailable, TaskQuery, measure, tables
+from tasker_kafka.streams.projection import (
+    Projector,
+    Reads,
+    Store,
+    StoreUnavailable,
+    TaskQuery,
+    measure,
+    tables,
+)
 from tasker_kafka.streams.projection.writer import Writer
 from tasker_kafka.topics.log import TopicDescription, TopicPartition
 from tasker_kafka.topics.memory import MemoryLog
@@ -219,3 +227,42 @@ async def test_old_tasks_go_while_it_runs(store: Store) -> None:
             return await running.reads.counts(TaskQuery()) == {}
 
         await running.until(is_empty)
+
+
+async def test_a_batch_that_waits_is_let_go_when_the_partitions_are_taken_anew(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The store was made anew and is before the batch: written now, it would leave a hole."""
+    world, owners = await opened(1)
+    apply, take, is_away = Writer.apply, Projector.take, False
+    consumers: list[Any] = []
+
+    def away(self: Writer, batches: Any) -> Any:
+        if is_away:
+            raise StoreUnavailable("no room")
+        return apply(self, batches)
+
+    async def noted(self: Projector, consumer: Any, partitions: Any) -> None:
+        consumers.append(consumer)
+        await take(self, consumer, partitions)
+
+    monkeypatch.setattr(Writer, "apply", away)
+    monkeypatch.setattr(Projector, "take", noted)
+    async with followed(world.log, store) as running:
+        await running.until_records(await worked(world, owners, 2))
+        is_away = True
+        await worked(world, owners, 1)
+
+        async def is_told() -> bool:
+            return running.projector.progress.failure is not None
+
+        await running.until(is_told)
+        with store.writing() as connection:
+            for table in tables.METADATA.sorted_tables:
+                if table is not tables.meta:
+                    connection.execute(table.delete())
+        await running.projector.assigned(consumers[-1], consumers[-1].assignment())
+        is_away = False
+        await running.until(lambda: is_whole(world, running.reads))
+        assert await running.reads.counts(TaskQuery()) == {TaskStatus.COMPLETE: 3}
+        assert await running.reads.faults() == ()
