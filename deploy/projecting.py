@@ -101,7 +101,8 @@ async def _project(connect: Callable[[], Log], settings: Settings) -> None:
         projectors.append(Projector(log, names, store, settings=projector_settings(settings)))
         _logger.info("projection of %s into %s", settings.prefix, store.place)
         settle_garbage()
-        await projectors[0].run()
+        if not stopping.is_set():  # told to stop while the broker was being reached
+            await projectors[0].run()
 
 
 async def _connected(connect: Callable[[], Log], stopping: asyncio.Event) -> Log | None:
