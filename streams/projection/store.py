@@ -63,6 +63,7 @@ class Store:
         )
         self._reader = engine.execution_options(**one_moment)
         self._writer = engine.execution_options(tasker_writes=True)
+        self._file: tuple[int, int] | None = None
         self.store_id = ""
         """Its own name: those who write to the same store share its partitions, and nobody else does."""
 
@@ -166,6 +167,20 @@ class Store:
                 )
             else:
                 self._compare(connection)
+        self._file = self._file_now()
+
+    def is_gone(self) -> bool:
+        """Whether its file was removed or replaced: connections that are open go on with the old one, unseen."""
+        return self._file != self._file_now()
+
+    def _file_now(self) -> tuple[int, int] | None:
+        if not self.is_sqlite:
+            return None
+        try:
+            found = Path(self.place).stat()
+        except OSError:
+            return None
+        return found.st_dev, found.st_ino
 
     def _create(self, connection: Connection) -> None:
         if not self.is_sqlite:

@@ -96,6 +96,8 @@ class Reach:
 
     async def _look(self) -> None:
         try:
+            if self._store is not None and await asyncio.to_thread(self._store.is_gone):
+                await self._close()
             if self._reads is None:
                 self._store = await asyncio.to_thread(self._open_store)
                 self._reads = Reads(self._store)
