@@ -13,6 +13,7 @@ from tasker_kafka.schemas.errors import TaskerError
 from tasker_kafka.schemas.identity import format_id
 from tasker_kafka.schemas.settings.console import Role
 from tasker_kafka.schemas.words import OperatorAction
+from tasker_kafka.streams.projection import TaskQuery
 
 from . import context
 from .dialogs import Order, Said, ask
@@ -41,10 +42,7 @@ def bulk_closed() -> str | None:
 async def offer_bulk(action: OperatorAction, chosen: Filter, done: Callable[[], None]) -> None:
     """Ask what the command would do to the tasks that fit now, show it, and offer to do it."""
     backend, actor = context.backend(), context.actor()
-    query = chosen.query()
-    # Tasks that are made while somebody reads the dialog were not in what was shown.
-    now = backend.now_ms()
-    query = msgspec.structs.replace(query, created_to=min(query.created_to or now, now))
+    query = _as_of_now(chosen.query(), backend.now_ms())
     try:
         context.principal().require(Role.ADMIN)
         dry = await backend.bulk(query, action, actor=actor, reason="dry run", limit=MOST_TASKS)
@@ -80,6 +78,11 @@ async def offer_bulk(action: OperatorAction, chosen: Filter, done: Callable[[], 
         is_wide=True,
         role=Role.ADMIN,
     )
+
+
+def _as_of_now(query: TaskQuery, now: int) -> TaskQuery:
+    """Tasks that are made while somebody reads the dialog were not in what was shown."""
+    return msgspec.structs.replace(query, created_to=min(query.created_to or now, now))
 
 
 def report_markup(report: BulkReport) -> Markup:
