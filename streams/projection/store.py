@@ -18,6 +18,7 @@ from typing import Any, Final, Self
 from sqlalchemy import Connection, Engine, create_engine, event, inspect, select, text
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as NoFreeConnection
 from sqlalchemy.pool import QueuePool
 
 from tasker_kafka.schemas.errors import ConfigurationError, TaskerError
@@ -112,6 +113,8 @@ class Store:
         except (OperationalError, InterfaceError) as error:
             if str(getattr(error.orig, "sqlstate", "")).startswith(_OVER_LIMIT):
                 raise  # the same statement fails for ever
+            raise self._unavailable(error) from error
+        except NoFreeConnection as error:
             raise self._unavailable(error) from error
         except DBAPIError as error:
             if error.connection_invalidated:

@@ -243,7 +243,7 @@ class BulkBody(Command):
     dry_run: bool = Field(default=True, description="Say what each would answer, and send nothing.")
     limit: int = Field(default=1_000, ge=1, le=10_000, description="Tasks at most, the newest first.")
     per_second: float | None = Field(
-        default=None, gt=0, le=100_000, description="Commands in a second at most."
+        default=None, ge=0.01, le=100_000, description="Commands in a second at most."
     )
 
 
@@ -304,7 +304,7 @@ class LetterBody(_Body):
     dry_run: bool = Field(default=True, description="Say what would be done, and write nothing.")
     reason: Text = ""
     actor: Name | None = None
-    per_second: float | None = Field(default=None, gt=0, le=100_000)
+    per_second: float | None = Field(default=None, ge=0.01, le=100_000)
 
     def wanted(self) -> LetterFilter:
         """The filter. InvalidInput when it names no letters at all."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
@@ -106,6 +106,21 @@ def test_a_database_that_does_not_answer_is_told_without_its_password() -> None:
     with pytest.raises(StoreUnavailable) as told:
         Store.open("postgresql://u:hunter2@127.0.0.1:1/db", prefix="tasker")
     assert "hunter2" not in str(told.value)
+    assert told.value.retryable
+
+
+def test_more_readers_than_connections_are_told_to_come_again(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store.engine.pool, "_timeout", 0.01)
+
+    def take_all() -> None:
+        with ExitStack() as opened:
+            for _ in range(100):
+                opened.enter_context(store.reading())
+
+    with pytest.raises(StoreUnavailable) as told:
+        take_all()
     assert told.value.retryable
 
 
