@@ -12,10 +12,11 @@ from pathlib import Path
 import pytest
 
 from tasker_kafka.topics.brokers import Broker
+from tasker_kafka.topics.brokers.wire import free_port
 from tests.support.documents import Block, blocks
 from tests.support.patience import PATIENCE_SECONDS
 
-ROLES = ("tasker orchestrator", "tasker worker", "tasker subscriber")
+ROLES = ("tasker orchestrator", "tasker worker", "tasker subscriber", "tasker console")
 README = blocks("README.md")
 
 pytestmark = pytest.mark.slow
@@ -63,6 +64,8 @@ def test_roles_one_by_one(kafka: Broker, prefix: str, tmp_path: Path) -> None:
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
         "TASKER_BROKER": kafka.bootstrap_servers,
         "TASKER_PREFIX": prefix,
+        "TASKER_CONSOLE__PORT": str(free_port()),
+        "XDG_STATE_HOME": str(tmp_path / "state"),
     }
     printed: dict[str, str] = {}
     with ExitStack() as running:
