@@ -79,8 +79,15 @@ def add_output(parser: argparse.ArgumentParser) -> None:
     """Where figures go beside standard output."""
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there, too")
     parser.add_argument(
-        "--markdown", type=Path, metavar="FILE", help="fill the marked places of this document, too"
+        "--markdown", type=_document, metavar="FILE", help="fill the marked places of this document, too"
     )
+
+
+def _document(text: str) -> Path:
+    """Refused before minutes of measuring, not after them."""
+    if not Path(text).is_file():
+        raise argparse.ArgumentTypeError(f"there is no document {text!r} to fill")
+    return Path(text)
 
 
 def sizes_of(chosen: argparse.Namespace) -> Sizes:

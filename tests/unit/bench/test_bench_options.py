@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from tests.bench.options import LOADS, arguments, sizes_of
@@ -65,3 +67,13 @@ def test_the_shapes_are_what_their_names_say() -> None:
         step for step, below in zip(known["tree"].steps, known["tree"].children, strict=True) if not below
     ]
     assert len(leaves) == 8
+
+
+def test_a_document_that_is_not_there_is_refused_before_anything_is_measured(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        arguments(["--markdown", str(tmp_path / "gone.md")])
+    assert "there is no document" in capsys.readouterr().err
+    (tmp_path / "here.md").touch()
+    assert arguments(["--markdown", str(tmp_path / "here.md")]).markdown == tmp_path / "here.md"
