@@ -41,16 +41,21 @@ def role(line: str, folder: Path, environment: dict[str, str]) -> Iterator[None]
 
 
 def run(line: str | list[str], folder: Path, environment: dict[str, str]) -> str:
-    """What a command prints; it has to succeed."""
-    done = subprocess.run(
-        line,
-        shell=isinstance(line, str),
-        cwd=folder,
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    """What a command prints; it has to succeed, and to end."""
+    try:
+        done = subprocess.run(
+            line,
+            shell=isinstance(line, str),
+            cwd=folder,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE_SECONDS,
+            check=False,
+        )
+    except subprocess.TimeoutExpired as error:
+        roles = (folder / "roles.log").read_text()
+        pytest.fail(f"stood still: {line}\n{error.stdout!r}\n{error.stderr!r}\n{roles}")
     assert done.returncode == 0, f"{line}\n{done.stdout}\n{done.stderr}"
     return done.stdout
 
