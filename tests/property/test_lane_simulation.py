@@ -17,18 +17,20 @@ from tests.support.system import ROOT
 pytestmark = pytest.mark.slow
 
 SEEDS = [*range(12)]
+LEAST = 4
+"""Disturbances of a run; fewer would be a quiet day. The seeds here have 13 and more."""
 
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_simulation(seed: int) -> None:
-    simulated(seed)
+    simulated(seed, least=LEAST)
 
 
 @pytest.mark.campaign
 @pytest.mark.parametrize("first", range(100, 300, 20))
 def test_simulation_of_many_seeds(first: int) -> None:
     for seed in range(first, first + 20):
-        simulated(seed)
+        simulated(seed, least=LEAST)
 
 
 def test_a_seed_writes_the_same_bytes_in_any_process() -> None:
