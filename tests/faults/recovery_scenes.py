@@ -98,6 +98,7 @@ class Scene:
     async def supervised(self, *names: str) -> AsyncIterator[list[int]]:
         """Start these roles again whenever they end, until the end of the block. The exit codes so far."""
         codes: list[int] = []
+        self.system.may_fail.update(names)
 
         async def watch(name: str) -> None:
             while True:

@@ -101,6 +101,7 @@ async def test_zombie_checkpoint_is_refused(kafka: Broker, prefix: str, tmp_path
             system.pause("orchestrator-0")
             await asyncio.sleep(SESSION_TIMEOUT_MS / 1000 + 2)  # the group must have noticed
             await system.wait_closed(await system.submit(PLANS[0], 40))
+            system.may_fail.add("orchestrator-0")
             system.resume("orchestrator-0")
             await asyncio.to_thread(zombie.wait, PATIENCE_SECONDS)
             assert zombie.returncode == ExitCode.PARTITION_LOST, system.errors_of("orchestrator-0")
@@ -115,6 +116,8 @@ async def test_zombie_checkpoint_is_refused(kafka: Broker, prefix: str, tmp_path
 @asynccontextmanager
 async def kept_up(system: System) -> AsyncIterator[None]:
     """Start again what ends, as whoever runs the roles would: they may give up their broker at any time."""
+
+    system.may_fail.update(system.roles)
 
     async def keep_up() -> None:
         while True:

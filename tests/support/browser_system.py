@@ -76,11 +76,6 @@ class ConsoleSystem(System):
                 assert time.monotonic() < until, self.errors_of(CONSOLE)
                 await asyncio.sleep(POLL_SECONDS)
 
-    def check_roles(self) -> None:
-        """AssertionError with its last lines when a role has ended by itself."""
-        for name, process in self.roles.items():
-            assert (process.poll() or 0) <= 0, f"{name} ended: {self.errors_of(name)}"
-
     async def api(self, path: str) -> Any:
         """What the console's API answers to a GET; AssertionError when it is no success."""
         async with httpx.AsyncClient(base_url=self.url, timeout=10) as client:

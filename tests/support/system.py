@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
 
 from tasker_kafka.schemas.codec import codec
@@ -32,6 +32,8 @@ from tasker_kafka.topics.provision import create, publish_schemas
 ROOT = Path(__file__).parents[2]
 PARTITIONS = 4
 SESSION_TIMEOUT_MS = 3_000
+# Still running, or stopped as a test stops it: in order, or with a signal.
+_WANTED = (None, 0, -signal.SIGTERM, -signal.SIGKILL)
 
 
 def chain(length: int) -> Plan:
@@ -67,6 +69,8 @@ class System:
         self.roles: dict[str, subprocess.Popen[bytes]] = {}
         self.variables: dict[str, str] = {}
         """Further environment variables of roles that are started from now on."""
+        self.may_fail: set[str] = set()
+        """Roles that the test itself lets end with an error."""
         self._folder = folder
         self._commands: dict[str, list[str]] = {}
         self._outbox: Outbox | None = None
@@ -115,6 +119,13 @@ class System:
     def errors_of(self, name: str) -> str:
         """What a role has printed, for messages of failing tests."""
         return (self._folder / f"{name}.log").read_text(errors="replace")[-4000:]
+
+    def check_roles(self) -> None:
+        """AssertionError with its last lines when a role has ended with an error that nobody wanted."""
+        for name, process in self.roles.items():
+            code = process.poll()
+            if code not in _WANTED and name not in self.may_fail:
+                raise AssertionError(f"{name} ended with {code}:\n{self.errors_of(name)}")
 
     def start_role(self, name: str, arguments: list[str]) -> str:
         """A role by the arguments of the command line: its name."""
@@ -171,34 +182,42 @@ class System:
 
     async def history(self) -> AsyncGenerator[tuple[bytes, Transitions], None]:
         """Every accepted record from the first on, as it arrives: key and record. Ends never."""
+        async with aclosing(self._looks()) as looks:
+            async for found in looks:
+                for key, record in found:
+                    yield key, record
+
+    async def wait_closed(self, ids: Iterable[bytes]) -> dict[bytes, list[Transitions]]:
+        """Wait until all of these tasks are closed: the accepted records of every task seen till then.
+
+        AssertionError when a role has died meanwhile: without it they may stay open for ever.
+        """
+        open_ids = set(ids)
+        records: dict[bytes, list[Transitions]] = {}
+        async with aclosing(self._looks()) as looks:
+            while open_ids:
+                self.check_roles()
+                for key, record in await anext(looks):
+                    records.setdefault(key, []).append(record)
+                    if _closes(record):
+                        open_ids.discard(key)
+        return records
+
+    async def _looks(self) -> AsyncGenerator[list[tuple[bytes, Transitions]], None]:
+        """What each look at the transitions finds, often nothing. Ends never."""
         accepted = {each: AcceptedHistory() for each in self.transitions()}
         reader = await self.log.reader(dict.fromkeys(self.transitions(), 0))
         try:
             while True:
+                found: list[tuple[bytes, Transitions]] = []
                 for partition, batch in (await reader.fetch(timeout=0.5)).items():
                     for record in batch.records:
                         decoded = codec.decode_transition_record(record.value or b"")
                         if accepted[partition].accept(record, decoded) and isinstance(decoded, Transitions):
-                            yield record.key or b"", decoded
+                            found.append((record.key or b"", decoded))
+                yield found
         finally:
             await reader.close()
-
-    async def wait_closed(self, ids: Iterable[bytes]) -> dict[bytes, list[Transitions]]:
-        """Wait until all of these tasks are closed: the accepted records of every task seen till then."""
-        open_ids = set(ids)
-        records: dict[bytes, list[Transitions]] = {}
-        history = self.history()
-        try:
-            while open_ids:
-                key, record = await anext(history)
-                records.setdefault(key, []).append(record)
-                if any(
-                    each.step is None and each.to_state in CLOSED_TASK_STATES for each in record.transitions
-                ):
-                    open_ids.discard(key)
-        finally:
-            await history.aclose()
-        return records
 
     async def table(self) -> dict[bytes, bytes]:
         """The changelog's newest values, the checkpoints left out."""
@@ -218,6 +237,10 @@ class System:
             await reader.close()
         values.pop(CHECKPOINT_KEY, None)
         return values
+
+
+def _closes(record: Transitions) -> bool:
+    return any(each.step is None and each.to_state in CLOSED_TASK_STATES for each in record.transitions)
 
 
 def folded(records: Sequence[Transitions], plan: Plan) -> TaskState | Stub | None:
