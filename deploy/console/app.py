@@ -39,7 +39,7 @@ def make_app(
         async with backend:
             yield
 
-    app = FastAPI(
+    app = _Console(
         title="Tasker on Kafka",
         lifespan=lifespan,
         docs_url=None,  # its scripts come from elsewhere
@@ -49,7 +49,6 @@ def make_app(
     app.state.backend = backend
     add_handlers(app)
     mount_api(app)
-    setattr(app, "openapi", lambda: _described(app))  # noqa: B010 - as FastAPI's documentation says
     if with_pages:
         from .pages import mount
 
@@ -62,10 +61,14 @@ def make_app(
     return app
 
 
-def _described(app: FastAPI) -> dict[str, Any]:
-    if app.openapi_schema is None:
-        app.openapi_schema = describe(app)
-    return app.openapi_schema
+class _Console(FastAPI):
+    """Describes itself with the shapes that routes answer, which FastAPI cannot know."""
+
+    def openapi(self) -> dict[str, Any]:
+        """The description, made once: routes are all there before the first request."""
+        if self.openapi_schema is None:
+            self.openapi_schema = describe(self)
+        return self.openapi_schema
 
 
 async def _to_pages() -> Response:
