@@ -12,7 +12,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from typing import Final
 
 import uvicorn
@@ -52,7 +52,7 @@ def run_console(
     listening = _listen(wanted.host, wanted.port)
     backend = Backend.open(settings, connect, store_place(settings))
     app = make_app(backend, settings)
-    server = uvicorn.Server(
+    server = _Server(
         uvicorn.Config(
             app,
             log_config=None,
@@ -66,6 +66,15 @@ def run_console(
     return asyncio.run(_serve(server, listening, projector))
 
 
+class _Server(uvicorn.Server):
+    """Leaves the signals to `_serve`: uvicorn would raise them again at its end, before the projector's."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Generator[None, None, None]:
+        """Nothing is captured."""
+        yield
+
+
 async def _serve(server: uvicorn.Server, listening: socket.socket, projector: Supervisor | None) -> int:
     host, port = listening.getsockname()[:2]
     shown = f"[{host}]" if ":" in host else host
@@ -76,7 +85,7 @@ async def _serve(server: uvicorn.Server, listening: socket.socket, projector: Su
             opened.push_async_callback(_end, projector, running)
         for number in (signal.SIGINT, signal.SIGTERM):
             asyncio.get_running_loop().add_signal_handler(number, server.handle_exit, number, None)
-        await server._serve([listening])  # noqa: SLF001 - `serve` takes the signals, and raises them again at its end
+        await server.serve(sockets=[listening])
     return 0 if server.started else 1
 
 
