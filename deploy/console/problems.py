@@ -60,10 +60,11 @@ _MOST_ERRORS: Final = 50
 _Errors = Sequence[tuple[str, str]]
 
 
-def problem(  # noqa: PLR0917 - the members of the document
+def problem(
     status: int,
     code: str,
     detail: str,
+    *,
     errors: _Errors = (),
     next_step: str | None = None,
     headers: dict[str, str] | None = None,
@@ -91,14 +92,16 @@ def problem_of(error: TaskerError) -> JSONResponse:
     if isinstance(error, CommandRejected):
         return _refused_command(error)
     if isinstance(error, InvalidInput):
-        return problem(422, "invalid", error.message, error.errors, error.next_step)
+        return problem(422, "invalid", error.message, errors=error.errors, next_step=error.next_step)
     if isinstance(error, BadCursor):
-        return problem(422, "invalid", error.message, [("cursor", error.message)], error.next_step)
+        return problem(
+            422, "invalid", error.message, errors=[("cursor", error.message)], next_step=error.next_step
+        )
     for kind, status, code in _KINDS:
         if isinstance(error, kind):
-            return problem(status, code, error.message, (), error.next_step)
+            return problem(status, code, error.message, next_step=error.next_step)
     _LOGGER.error("an error without a status: %s: %s", type(error).__name__, error)
-    return problem(500, "internal", error.message, (), error.next_step)
+    return problem(500, "internal", error.message, next_step=error.next_step)
 
 
 _KINDS: Final[tuple[tuple[type[TaskerError], int, str], ...]] = (
@@ -134,7 +137,9 @@ def add_handlers(app: FastAPI) -> None:
         errors = [
             (_path(each["loc"]), str(each["msg"]).removeprefix("Value error, ")) for each in error.errors()
         ]
-        return problem(422, "invalid", "; ".join(f"{path}: {text}" for path, text in errors[:5]), errors)
+        return problem(
+            422, "invalid", "; ".join(f"{path}: {text}" for path, text in errors[:5]), errors=errors
+        )
 
     @app.exception_handler(HTTPException)
     async def _http(request: Request, error: Exception) -> Response:
@@ -159,26 +164,35 @@ def _refused_request(error: RequestRejected) -> JSONResponse:
         task_id = error.task_id if isinstance(error, RequestRefused) else None
         code = str(error.code)
         return problem(
-            409, code, error.message, errors, error.next_step, task_id=task_id, state=None, allowed=[]
+            409,
+            code,
+            error.message,
+            errors=errors,
+            next_step=error.next_step,
+            task_id=task_id,
+            state=None,
+            allowed=[],
         )
     if error.code == RejectionCode.INTERNAL:
-        return problem(500, "internal", error.message, errors, error.next_step)
+        return problem(500, "internal", error.message, errors=errors, next_step=error.next_step)
     code = str(error.code).replace("_", "-")
-    return problem(422, code, error.message, errors or [("", error.message)], error.next_step)
+    return problem(
+        422, code, error.message, errors=errors or [("", error.message)], next_step=error.next_step
+    )
 
 
 def _refused_command(error: CommandRejected) -> JSONResponse:
     code = str(error.code).replace("_", "-")
     if error.code == AnswerCode.INVALID:
-        return problem(422, code, error.message, [("", error.message)], error.next_step)
+        return problem(422, code, error.message, errors=[("", error.message)], next_step=error.next_step)
     if error.code in {AnswerCode.UNKNOWN_TASK, AnswerCode.UNKNOWN_STEP}:
-        return problem(404, code, error.message, (), error.next_step)
+        return problem(404, code, error.message, next_step=error.next_step)
     if error.code == AnswerCode.INTERNAL:
-        return problem(500, "internal", error.message, (), error.next_step)
+        return problem(500, "internal", error.message, next_step=error.next_step)
     told: dict[str, Any] = {"command_id": None, "state": None, "allowed": ()}
     if isinstance(error, CommandRefused):
         told = {"command_id": error.command_id, "state": error.state, "allowed": error.allowed}
-    return problem(409, code, error.message, (), error.next_step, **told)
+    return problem(409, code, error.message, next_step=error.next_step, **told)
 
 
 def _path(location: Sequence[str | int]) -> str:

@@ -55,6 +55,8 @@ class Broker:
         self._names = names
         self._now_ms = now_ms
         self._live: Live | None = None
+        self._opened = contextlib.AsyncExitStack()
+        """Closes what `_live` stands on."""
         self._plans: PlanStore | None = None
         self._looked = asyncio.Event()
         self.reach = BrokerReach(is_reachable=False, since_at=now_ms(), error="not asked yet")
