@@ -19,14 +19,10 @@ from tasker_kafka.schemas.codec import codec as default_codec
 from tasker_kafka.schemas.errors import ConfigurationError, LogError
 from tasker_kafka.topics.log import Batch, Committed, GroupConsumer, Log, TopicPartition
 from tasker_kafka.topics.names import TopicNames
-from tasker_kafka.topics.plans import PlanStore
 
-from .answers import LogAnswers
-from .plan_shelf import PlanShelf
-from .retention import remove_old
-from .side_topics import SideTopics
+from .materializing import Materializer
 from .store import Store, StoreUnavailable
-from .writer import Applied, PositionsMoved, Writer
+from .writer import Applied, PositionsMoved
 
 __all__ = ["Progress", "Projector", "ProjectorSettings"]
 
@@ -88,18 +84,7 @@ class Projector:
         self._store = store
         self._settings = settings
         self._on_progress = on_progress
-        self._plans = PlanStore(log, names, codec=codec)
-        answers = LogAnswers(log, names, self._plans)
-        self._side_topics = SideTopics(names, events=settings.events, is_newer=answers.is_newer, codec=codec)
-        self._writer = Writer(
-            store,
-            names,
-            PlanShelf(answers.published),
-            now_ms=log.now_ms,
-            side_topics=self._side_topics.read,
-            is_newer=answers.is_newer,
-            codec=codec,
-        )
+        self._rows = Materializer(log, names, store, events=settings.events, codec=codec)
         self._writing = asyncio.Lock()
         self._stopping = asyncio.Event()
         self._short = 0
@@ -112,17 +97,13 @@ class Projector:
 
         ConfigurationError when the store is of another log: each needs somebody to act.
         """
-        started = False
         while not self._stopping.is_set():
             try:
-                if not started:
-                    await self._plans.start()
-                    started = True
+                await self._rows.start()
                 await self._consume()
             except (LogError, StoreUnavailable) as error:
                 await self._pause(error)
-        if started:
-            await self._plans.stop()
+        await self._rows.stop()
 
     async def stop(self) -> None:
         """End `run` after the batch at hand."""
@@ -132,7 +113,7 @@ class Projector:
 
     async def _consume(self) -> None:
         """One membership of the group: until stopped, until a topic is new, or until it fails."""
-        topics = await self._topics()
+        topics = await self._rows.topics()
         group = self._names.projection_group(self._store.store_id)
         consumer = self._log.group(group, client_id=self._settings.client_id)
         loop = asyncio.get_running_loop()
@@ -152,7 +133,7 @@ class Projector:
                 if loop.time() >= self._remove_at:
                     await self._remove_old()
                 if loop.time() >= look_at:
-                    if await self._topics() != topics:
+                    if await self._rows.topics() != topics:
                         return
                     look_at = loop.time() + self._settings.look_seconds
             await _commit(consumer, done)
@@ -164,19 +145,11 @@ class Projector:
         settings = self._settings
         loop = asyncio.get_running_loop()
         self._remove_at = loop.time() + settings.retention_seconds
-        if not settings.retention_ms:
-            return
-        before = self._log.now_ms() - settings.retention_ms
         for _ in range(_REMOVE_STEPS):
             async with self._writing:
-                if not await asyncio.to_thread(remove_old, self._store, before):
+                if not await self._rows.remove_old(settings.retention_ms):
                     return
         self._remove_at = loop.time()
-
-    async def _topics(self) -> set[str]:
-        """What is read now; a namespace's topics come into being with its first template."""
-        there = await self._log.admin().names()
-        return {self._names.transitions} | self._side_topics.wanted(there)
 
     async def _project(
         self, consumer: GroupConsumer, batches: Mapping[TopicPartition, Batch]
@@ -192,7 +165,7 @@ class Projector:
                 async with self._writing:
                     if self._taken != taken:
                         return {}
-                    done = await asyncio.to_thread(self._writer.apply, batches)
+                    done = await self._rows.apply(batches)
             except PositionsMoved:
                 async with self._writing:
                     await self.take(consumer, consumer.assignment())
@@ -207,7 +180,7 @@ class Projector:
     async def take(self, consumer: GroupConsumer, partitions: set[TopicPartition]) -> None:
         """Read on where the store is. ConfigurationError when the log ends before that: it is another log."""
         self._taken += 1
-        positions = await asyncio.to_thread(self._writer.assign, partitions)
+        positions = await self._rows.assign(partitions)
         for place, position in positions.items():
             begin, end = await self._log.begin_offset(place), await self._log.end_offset(place)
             if position > end:
@@ -230,7 +203,7 @@ class Projector:
     async def revoked(self) -> None:
         """They are about to go: the batch at hand is finished first."""
         async with self._writing:
-            self._writer.forget()
+            self._rows.forget()
 
     def _note(self, done: Applied) -> None:
         progress = self.progress

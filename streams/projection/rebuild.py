@@ -18,16 +18,10 @@ from tasker_kafka.schemas.codec import Codec
 from tasker_kafka.schemas.codec import codec as default_codec
 from tasker_kafka.topics.log import Log, Reader, TopicPartition
 from tasker_kafka.topics.names import TopicNames
-from tasker_kafka.topics.plans import PlanStore
 
-from .answers import LogAnswers
-from .plan_shelf import PlanShelf
+from .materializing import Materializer
 from .projector import ProjectorSettings
-from .retention import remove_old
-from .side_topics import SideTopics
 from .staging import emptied, stage, swap_in
-from .store import Store
-from .writer import Writer
 
 __all__ = ["Rebuilt", "rebuild"]
 
@@ -67,12 +61,10 @@ async def rebuild(
     make = emptied if in_place else stage
     store = await asyncio.to_thread(make, url_or_path, names.prefix)
     try:
-        filling = _Filling(log, names, store, settings, codec)
-        records, tasks, faults = await filling.run(progress)
-        if settings.retention_ms:
-            before = log.now_ms() - settings.retention_ms
-            while await asyncio.to_thread(remove_old, store, before):
-                pass
+        rows = Materializer(log, names, store, events=settings.events, codec=codec)
+        records, tasks, faults = await _Filling(log, rows).run(progress)
+        while await rows.remove_old(settings.retention_ms):
+            pass
         if not in_place:
             await asyncio.to_thread(swap_in, store, url_or_path)
     finally:
@@ -83,45 +75,29 @@ async def rebuild(
 class _Filling:
     """Reads everything that is projected, from its beginning to its end as it is now."""
 
-    def __init__(
-        self, log: Log, names: TopicNames, store: Store, settings: ProjectorSettings, codec: Codec
-    ) -> None:
+    def __init__(self, log: Log, rows: Materializer) -> None:
         self._log = log
-        self._names = names
-        self._plans = PlanStore(log, names, codec=codec)
-        answers = LogAnswers(log, names, self._plans)
-        self._side_topics = SideTopics(names, events=settings.events, is_newer=answers.is_newer, codec=codec)
-        self._writer = Writer(
-            store,
-            names,
-            PlanShelf(answers.published),
-            now_ms=log.now_ms,
-            side_topics=self._side_topics.read,
-            is_newer=answers.is_newer,
-            codec=codec,
-        )
+        self._rows = rows
 
     async def run(self, progress: Progress | None) -> tuple[int, int, int]:
         """Records, tasks and faults."""
-        await self._plans.start()
+        await self._rows.start()
         try:
-            there = await self._log.admin().names()
-            topics = {self._names.transitions} | self._side_topics.wanted(there)
             begins: dict[TopicPartition, int] = {}
             ends: dict[TopicPartition, int] = {}
-            for topic in sorted(topics):
+            for topic in sorted(await self._rows.topics()):
                 for number in range(await self._log.partition_count(topic)):
                     place = TopicPartition(topic, number)
                     begins[place] = await self._log.begin_offset(place)
                     ends[place] = await self._log.end_offset(place)
-            await asyncio.to_thread(self._writer.assign, begins)
+            await self._rows.assign(begins)
             reader = await self._log.reader(begins)
             try:
                 return await self._fill(reader, begins, ends, progress)
             finally:
                 await reader.close()
         finally:
-            await self._plans.stop()
+            await self._rows.stop()
 
     async def _fill(
         self,
@@ -140,7 +116,7 @@ class _Filling:
                 fetching = asyncio.create_task(reader.fetch(max_records=_BATCH_RECORDS))
                 if not batches:
                     continue
-                done = await asyncio.to_thread(self._writer.apply, batches)
+                done = await self._rows.apply(batches)
                 totals = (totals[0] + done.records, totals[1] + done.tasks, totals[2] + done.faults)
                 at |= {place: batch.next_position for place, batch in batches.items()}
                 if progress is not None:
