@@ -29,6 +29,7 @@ from tests.faults.load import Load
 from tests.faults.measures import Injected, Starts, recoveries, repeats
 from tests.faults.observer import Observer
 from tests.faults.plans import plans
+from tests.faults.projection_faults import caught_up
 from tests.faults.report import Report, machine, rows
 from tests.faults.rig import SESSION_MS, Outcome, Rig, now_ms
 from tests.faults.role_logs import count_ends, unplanned_ends, unplanned_words
@@ -37,7 +38,7 @@ from tests.faults.schedule import Schedule, Slot
 __all__ = ["Campaign", "Options"]
 
 PARTITIONS: Final = 4
-ORCHESTRATORS, WORKERS = 2, 2
+ORCHESTRATORS, WORKERS, PROJECTORS = 2, 2, 2
 WARM_TASKS: Final = 60
 """Tasks that have come to rest before the first fault: it must meet a system at work."""
 _SHOWN: Final = 10
@@ -72,6 +73,7 @@ class Campaign:
     def __init__(self, options: Options, folder: Path) -> None:
         self._options = options
         self._folder = folder
+        self._store = folder / "projection.sqlite"
         self._injected: list[Injected] = []
         self._schedule = Schedule(options.seed, options.kinds, options.points)
         self._wanted_points = sorted(self._schedule.points_left)
@@ -88,6 +90,7 @@ class Campaign:
             settings={
                 "orchestrators": ORCHESTRATORS,
                 "workers": WORKERS,
+                "projectors": PROJECTORS,
                 "partitions": PARTITIONS,
                 "brokers": 3 if options.is_cluster else 1,
                 "tasks/s": options.rate,
@@ -123,6 +126,8 @@ class Campaign:
             report.load = _load_figures(rig, time.monotonic() - begun)
             report.settle, unsettled = await settle(rig, self._options.settle_seconds)
             self._failures += unsettled
+            if await caught_up(rig) is None:
+                self._failures.append("I8: the projection has not caught up with the log")
             self._failures += await fleet.stop_all()
             await self._judge(rig, report, environment, is_settled=not unsettled)
         finally:
@@ -141,6 +146,7 @@ class Campaign:
             "TASKER_PREFIX": names.prefix,
             "TASKER_TOPICS__PARTITIONS": str(PARTITIONS),
             "TASKER_ENGINE__SESSION_TIMEOUT_MS": str(SESSION_MS),
+            "TASKER_PROJECTION__URL": str(self._store),
             "TASKER_WORKER__SESSION_TIMEOUT_MS": str(SESSION_MS),
             "TASKER_WORKER__HEARTBEAT_MS": "500",
             "TASKER_WORKER__START_REPORT_SECONDS": "1",
@@ -169,6 +175,7 @@ class Campaign:
             observer=observer,
             ledger=LedgerWriter(ledger, "faults"),
             ledger_folder=ledger,
+            store=self._store,
             orchestrators=ORCHESTRATORS,
             workers=WORKERS,
         )
@@ -178,8 +185,10 @@ class Campaign:
             await rig.fleet.start("orchestrator", number)
         for number in range(WORKERS):
             await rig.fleet.start("worker", number)
+        for number in range(PROJECTORS):
+            await rig.fleet.start("projector", number)
         await rig.fleet.start("client", 0)
-        if not await rig.calm(60.0):
+        if not await rig.calm(60.0) or await caught_up(rig, seconds=60.0) is None:
             raise RuntimeError(f"the system did not start; its logs are in {self._folder}")
 
     # ------------------------------------------------------------------------------------------- faults

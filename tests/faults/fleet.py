@@ -75,7 +75,7 @@ class Role:
 
 
 class Fleet:
-    """The roles by name: `orchestrator-0`, `worker-1`, `client-0`."""
+    """The roles by name: `orchestrator-0`, `worker-1`, `client-0`, `projector-0`."""
 
     def __init__(self, folder: Path, environment: Mapping[str, str]) -> None:
         self.folder = folder
@@ -210,7 +210,7 @@ class Fleet:
         """End every role in order, clients first: what did not end cleanly, by name."""
         self._is_over = True
         unclean = []
-        for kind in ("client", "worker", "orchestrator"):
+        for kind in ("client", "worker", "orchestrator", "projector"):
             for name in self.names(kind):
                 try:
                     end = await self.terminate(name)

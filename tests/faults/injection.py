@@ -11,6 +11,8 @@ from collections.abc import Callable, Mapping
 from enum import StrEnum
 from typing import Any, Final
 
+import msgspec
+
 from tasker_kafka.handlers.worker.crash_points import WorkerCrashPoint
 from tasker_kafka.streams.lane import CrashPoint
 from tasker_kafka.topics.crash_points import ClientCrashPoint
@@ -95,6 +97,8 @@ DEFECTS: Final[Mapping[str, Drop]] = {
 """Every 200th record of these is acknowledged and not written."""
 UNFENCED: Final = "unfenced_checkpoint"
 """Checkpoints are written by a plain producer, so that a zombie's are not refused."""
+UNSEEN: Final = "unseen_transition"
+"""Every 200th transition that a group is handed, so a projector, is left out."""
 _EVERY: Final = 200
 
 
@@ -102,6 +106,9 @@ def have_defect(log: Log, names: TopicNames, defect: str) -> None:
     """Give this log the planted defect."""
     if defect == UNFENCED:
         _unfence(log)
+        return
+    if defect == UNSEEN:
+        _look_away(log, names.transitions)
         return
     drop, open_outbox = DEFECTS[defect], log.outbox
 
@@ -146,6 +153,30 @@ def _unfence(log: Log) -> None:
         return writer
 
     setattr(log, "transactional", transactional)  # noqa: B010 - as above
+
+
+def _look_away(log: Log, topic: str) -> None:
+    """Members of groups miss some records of this topic."""
+    make = log.group
+
+    def group(*arguments: Any, **options: Any) -> Any:
+        member = make(*arguments, **options)
+        fetch, seen = member.fetch, 0
+
+        async def blind(*limits: Any, **more: Any) -> Any:
+            nonlocal seen
+            found = await fetch(*limits, **more)
+            for place, batch in found.items():
+                if place.topic == topic:
+                    kept = [each for at, each in enumerate(batch.records, seen + 1) if at % _EVERY]
+                    seen += len(batch.records)
+                    found[place] = msgspec.structs.replace(batch, records=tuple(kept))
+            return found
+
+        setattr(member, "fetch", blind)  # noqa: B010 - as above
+        return member
+
+    setattr(log, "group", group)  # noqa: B010 - as above
 
 
 def mend_early(seconds: float) -> None:

@@ -86,8 +86,8 @@ async def judge(rig: Rig, *, settled: bool, save: Path) -> CheckReport:
 
 
 async def verify_rebuild(environment: Mapping[str, str]) -> list[str]:
-    """`tasker verify-rebuild` must find the table equal to the fold of the log."""
-    command = [sys.executable, "-m", "tasker_kafka.deploy.cli", "verify-rebuild"]
+    """`tasker verify-rebuild` must find the table and the projection equal to the fold of the log."""
+    command = [sys.executable, "-m", "tasker_kafka.deploy.cli", "verify-rebuild", "--projection"]
     done = await asyncio.to_thread(
         subprocess.run,
         command,

@@ -47,6 +47,8 @@ class Outcome:
     """Worker processes that it took away."""
     stalled: tuple[int, ...] = ()
     """Partitions that did not go on within `RECOVERY_SECONDS`."""
+    mended_ms: tuple[int, ...] = ()
+    """How long it took until all was well again, where neither partitions nor workers tell it."""
 
 
 @dataclass
@@ -61,6 +63,8 @@ class Rig:
     observer: Observer
     ledger: LedgerWriter
     ledger_folder: Path
+    store: Path
+    """The projection's."""
     orchestrators: int
     workers: int
 

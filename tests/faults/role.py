@@ -16,6 +16,7 @@ from tasker_kafka.deploy.cli import session
 from tasker_kafka.deploy.cli.console import print_error
 from tasker_kafka.deploy.cli.exits import code_of
 from tasker_kafka.deploy.cli.run_roles import start
+from tasker_kafka.deploy.projecting import run_projection_role
 from tasker_kafka.deploy.roles import run_orchestrator_role, run_worker_role
 from tasker_kafka.deploy.subscribing import Wanted, run_subscriber_role
 from tasker_kafka.schemas.errors import TaskerError
@@ -33,7 +34,7 @@ SUBSCRIBERS = "tests.faults.event_handlers"
 def main() -> int:
     """Run the role until it is told to stop: its exit code."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("role", choices=["orchestrator", "worker", "client", "subscriber"])
+    parser.add_argument("role", choices=["orchestrator", "worker", "client", "projector", "subscriber"])
     parser.add_argument("--ordinal", type=int, default=0)
     parser.add_argument("--group", help="of subscribers")
     wanted = parser.parse_args()
@@ -53,6 +54,8 @@ def main() -> int:
             )
         if wanted.role == "worker":
             run_worker_role(lambda: connect(settings), settings, [HANDLERS], crash_points=injector)
+        elif wanted.role == "projector":
+            run_projection_role(lambda: connect(settings), settings)
         elif wanted.role == "subscriber":
             subscribers = Wanted(modules=(SUBSCRIBERS,), groups=(wanted.group,))
             run_subscriber_role(lambda: connect(settings), settings, subscribers, crash_points=injector)

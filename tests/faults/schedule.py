@@ -13,6 +13,7 @@ from typing import Final
 
 from tests.faults import log_faults as log
 from tests.faults import process_faults as process
+from tests.faults import projection_faults as projection
 from tests.faults.injection import CRASH_POINT_FAULT, all_points
 from tests.faults.point_faults import die_at
 from tests.faults.rig import Inject
@@ -30,6 +31,8 @@ KINDS: Final[Mapping[str, tuple[Inject | None, int]]] = {
     "rebalance": (process.rebalance, 1),
     "rebalance_storm": (process.rebalance_storm, 1),
     "killer_step": (process.killer_step, 1),
+    "kill_projector": (projection.kill_projector, 1),
+    "zombie_projector": (projection.zombie_projector, 1),
     "kill_broker": (log.kill_broker, 1),
     "pause_broker": (log.pause_broker, 1),
     "kill_leader": (log.kill_leader, 2),
