@@ -38,7 +38,8 @@ def recoveries(faults: Sequence[Injected], observer: Observer, starts: Starts) -
             moment = observer.views[number].next_accepted(outcome.since or outcome.at, owner_above=owner)
             if moment is not None:
                 found[each.kind].append(moment - outcome.at)
-        found[each.kind] += outcome.mended_ms
+        if outcome.mended_ms:
+            found[each.kind] += outcome.mended_ms
         for pid in outcome.workers:
             found[each.kind] += starts.recoveries(pid, outcome.at)
     return found
