@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Final
 
+import msgspec
 from nicegui import Client, background_tasks, ui
 from nicegui.element import Element
 from nicegui.events import GenericEventArguments
@@ -21,12 +22,12 @@ from tasker_kafka.deploy.console.backend import Overloaded
 from tasker_kafka.streams.projection import Changes
 
 from . import context
-from .markup import EMPTY, Markup
+from .markup import EMPTY, Markup, tag
 
 __all__ = ["LiveHtml", "Refresher", "follow", "forget"]
 
 _LOGGER: Final = logging.getLogger("tasker.console")
-BUSY_SECONDS: Final = 5.0
+AGAIN_SECONDS: Final = 5.0
 _SCRIPT: Final = Path(__file__).parent / "static" / "live_html.js"
 
 
@@ -87,18 +88,43 @@ class LiveHtml(Element, component=_SCRIPT):
 
 
 def follow(handler: Callable[[Changes], None]) -> None:
-    """Call `handler` with everything that moves, until the page is gone. Call it while the page is built."""
-    task = background_tasks.create(_follow(handler), name="console page feed")
+    """Call `handler` with everything that moves, until the page is gone. Call it while the page is built.
+
+    Whatever ends the feed (the backend, or the handler itself), the page says that it is not live and listens again;
+    the first that `handler` hears then is cut, since nobody knows what it has missed.
+    """
+    note = LiveHtml().classes("live-note").props("role=status")
+
+    def tell(why: str | None) -> None:
+        note.show(EMPTY if why is None else _not_live(why))
+
+    task = background_tasks.create(_follow(handler, tell), name="console page feed")
     ui.context.client.on_delete(task.cancel)
 
 
-async def _follow(handler: Callable[[Changes], None]) -> None:
+async def _follow(handler: Callable[[Changes], None], tell: Callable[[str | None], None]) -> None:
+    """`tell` hears why the page is not live, and None when it is."""
+    has_missed = False
     while True:
-        with contextlib.suppress(Overloaded):
+        try:
             async with contextlib.aclosing(context.backend().changes()) as feed:
                 async for changes in feed:
-                    handler(changes)
-        await asyncio.sleep(BUSY_SECONDS)
+                    handler(msgspec.structs.replace(changes, is_cut=True) if has_missed else changes)
+                    has_missed = False
+                    tell(None)
+        except Overloaded:
+            tell("too many pages follow what moves")
+        except Exception:
+            if not has_missed:  # once for each outage, not once for each try
+                _LOGGER.exception("a page's feed failed; it is tried again")
+            tell("what moves cannot be followed now")
+        has_missed = True
+        await asyncio.sleep(AGAIN_SECONDS)
+
+
+def _not_live(why: str) -> Markup:
+    sign = tag("span", "!", class_="sign", aria_hidden="true")
+    return tag("p", sign, f" Not live: {why}. Trying again.", class_="alert tone-retry")
 
 
 class Refresher:

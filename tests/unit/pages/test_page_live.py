@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+import contextlib
+from collections.abc import AsyncGenerator, Iterator
 from typing import Any
+from unittest.mock import MagicMock
 
 import pytest
-from nicegui import Client, ui
+from nicegui import Client, background_tasks, ui
 
+from tasker_kafka.deploy.console.backend import Overloaded
+from tasker_kafka.deploy.console.pages import context, live
 from tasker_kafka.deploy.console.pages.live import LiveHtml, Refresher
 from tasker_kafka.deploy.console.pages.markup import Markup, tag
+from tasker_kafka.streams.projection import Changes
 
 
 @pytest.fixture
@@ -108,4 +113,105 @@ async def test_what_is_asked_for_during_a_refresh_is_one_refresh_more(client: Cl
     for _ in range(10):
         await asyncio.sleep(0)
     assert ran == [0, 1]
+    task.cancel()
+
+
+# ------------------------------------------------------------------------------------- what moves
+
+MOVED = Changes(positions={0: 7}, tasks=())
+
+
+class Feeds:
+    """A backend whose feeds are given: of each the changes, and the error that it ends with."""
+
+    def __init__(self, *feeds: tuple[int, Exception | None]) -> None:
+        self._feeds = iter(feeds)
+        self.closed = 0
+
+    async def changes(self) -> AsyncGenerator[Changes, None]:
+        number, error = next(self._feeds)
+        try:
+            for _ in range(number):
+                yield MOVED
+            if error is not None:
+                raise error
+            await asyncio.Event().wait()
+        finally:
+            self.closed += 1
+
+
+class Follower:
+    """Follows until it has heard so much; notes what it heard, and what the viewer was told."""
+
+    def __init__(self, most: int, faults: int = 0) -> None:
+        self.heard: list[bool] = []
+        self.told: list[str | None] = []
+        self._most = most
+        self._faults = faults
+        self._done = asyncio.Event()
+
+    async def run(self, monkeypatch: pytest.MonkeyPatch, feeds: Feeds) -> None:
+        monkeypatch.setattr(context, "backend", lambda: feeds)
+        monkeypatch.setattr(live, "AGAIN_SECONDS", 0)
+        task = asyncio.create_task(live._follow(self._handle, self.told.append))
+        waiting = asyncio.create_task(self._done.wait())
+        await asyncio.wait({task, waiting}, return_when=asyncio.FIRST_COMPLETED)
+        waiting.cancel()
+        assert not task.done(), task
+        await asyncio.sleep(0)
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+
+    def _handle(self, changes: Changes) -> None:
+        if self._faults:
+            self._faults -= 1
+            raise RuntimeError("a defect of a page")
+        self.heard.append(changes.is_cut)
+        if len(self.heard) == self._most:
+            self._done.set()
+
+
+@pytest.mark.parametrize(
+    ("error", "why"),
+    [
+        (RuntimeError("a defect"), "what moves cannot be followed now"),
+        (Overloaded("all are taken"), "too many pages follow what moves"),
+    ],
+    ids=["defect", "overloaded"],
+)
+async def test_a_feed_that_ends_is_told_and_listened_to_again(
+    monkeypatch: pytest.MonkeyPatch, error: Exception, why: str
+) -> None:
+    follower, feeds = Follower(3), Feeds((1, error), (0, error), (2, None))
+    await follower.run(monkeypatch, feeds)
+    assert follower.heard == [False, True, False], "what was missed is looked at anew, once"
+    assert follower.told == [None, why, why, None, None]
+    assert feeds.closed == 3
+
+
+async def test_a_handlers_fault_is_logged_once_and_ends_no_feed(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    follower = Follower(1, faults=2)
+    await follower.run(monkeypatch, Feeds((1, None), (1, None), (1, None)))
+    assert follower.heard == [True]
+    assert [text is None for text in follower.told] == [False, False, True]
+    assert [each.getMessage() for each in caplog.records] == ["a page's feed failed; it is tried again"]
+
+
+async def test_the_viewer_is_told_while_the_page_is_not_live(
+    monkeypatch: pytest.MonkeyPatch, client: Client
+) -> None:
+    monkeypatch.setattr(context, "backend", lambda: Feeds((0, RuntimeError("a defect"))))
+    create = MagicMock()
+    monkeypatch.setattr(background_tasks, "create", create)
+    with client:
+        live.follow(lambda _: None)
+    (note,) = (each for each in client.elements.values() if isinstance(each, LiveHtml))
+    assert note._props["content"] == ""
+    task = asyncio.create_task(create.call_args.args[0])
+    for _ in range(10):
+        await asyncio.sleep(0)
+    assert "Not live: what moves cannot be followed now. Trying again." in note._props["content"]
     task.cancel()
