@@ -8,7 +8,7 @@ a `str` is data, a `Markup` is markup, and only literals of this package become 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any, Final
 
 from markupsafe import Markup, escape
@@ -29,6 +29,7 @@ __all__ = [
     "json_block",
     "moment",
     "prose",
+    "switches",
     "table",
     "tag",
     "took_text",
@@ -69,6 +70,46 @@ def chip(state: str, text: str | None = None) -> Markup:
     """A state with its sign, its name and its colour."""
     sign = tag("span", sign_of(state), class_="sign", aria_hidden="true")
     return tag("span", sign, words(state) if text is None else text, class_=f"chip {state_class(state)}")
+
+
+def switches(
+    found: Mapping[Any, int],
+    states: Iterable[str],
+    pressed: Collection[str],
+    *,
+    act: str,
+    ids: str,
+    label: str,
+    lead: Markup | None = None,
+) -> Markup:
+    """How many are in each of the `states`; each is a switch of a filter, and those that are `pressed` are on.
+
+    act: what `LiveHtml.on_act` gets, with the state as its value; ids: what the switches' ids begin with; lead: stands
+    before them.
+    """
+    return tag(
+        "div",
+        lead,
+        *(
+            tag(
+                "button",
+                tag("span", sign_of(state), class_="sign", aria_hidden="true"),
+                words(state),
+                " ",
+                tag("b", f"{found.get(state, 0):,}"),
+                type="button",
+                id=f"{ids}-{state}",
+                class_=f"count {state_class(state)}{'' if found.get(state) else ' is-none'}",
+                data_act=act,
+                data_value=state,
+                aria_pressed="true" if state in pressed else "false",
+            )
+            for state in states
+        ),
+        class_="count-row line",
+        role="group",
+        aria_label=label,
+    )
 
 
 def prose(text: str) -> Markup:

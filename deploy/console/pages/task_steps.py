@@ -14,8 +14,21 @@ from tasker_kafka.schemas.plan import PlanStep
 from tasker_kafka.schemas.words import StepStatus
 from tasker_kafka.streams.domain.readiness import StepReadiness
 
-from .markup import EMPTY, Markup, chip, cut, facts, join, json_block, table, tag, took_text, when, words
-from .theme import sign_of, state_class
+from .markup import (
+    EMPTY,
+    Markup,
+    chip,
+    cut,
+    facts,
+    join,
+    json_block,
+    switches,
+    table,
+    tag,
+    took_text,
+    when,
+    words,
+)
 
 __all__ = [
     "LONGEST_SEARCH",
@@ -64,29 +77,9 @@ class StepFilter(msgspec.Struct, frozen=True, kw_only=True):
 def state_switches(steps: Iterable[StepReport], wanted: StepFilter) -> Markup:
     """How many steps are in each state that any is in, or that is asked for; each is a switch of the filter."""
     found = Counter(each.state for each in steps)
-    return tag(
-        "div",
-        *(
-            tag(
-                "button",
-                tag("span", sign_of(state), class_="sign", aria_hidden="true"),
-                words(state),
-                " ",
-                tag("b", f"{found[state]:,}"),
-                type="button",
-                id=f"step-state-{state}",
-                class_=f"count {state_class(state)}",
-                data_act="step-state",
-                data_value=state,
-                aria_pressed="true" if state in wanted.states else "false",
-            )
-            for state in StepStatus
-            if found[state] or state in wanted.states
-        ),
-        class_="count-row line",
-        role="group",
-        aria_label="By state; press to filter",
-    )
+    shown = [state for state in StepStatus if found[state] or state in wanted.states]
+    label = "By state; press to filter"
+    return switches(found, shown, wanted.states, act="step-state", ids="step-state", label=label)
 
 
 def step_rows(

@@ -9,9 +9,9 @@ from tasker_kafka.schemas.identity import format_id
 from tasker_kafka.schemas.words import TaskStatus
 from tasker_kafka.streams.projection import TaskRow
 
-from .markup import Markup, chip, cut, join, table, tag, took_text, when, words
+from .markup import Markup, chip, cut, join, switches, table, tag, took_text, when
 from .tasks_filter import Filter
-from .theme import sign_of, state_class
+from .theme import state_class
 
 __all__ = ["COLUMNS", "counts", "pager", "row_id", "rows", "task_table"]
 
@@ -23,29 +23,9 @@ UNKNOWN: Final = "unknown"
 
 def counts(found: Mapping[TaskStatus, int], chosen: Filter) -> Markup:
     """How many tasks are in each state; each is a switch of the filter."""
-    return tag(
-        "div",
-        tag("span", tag("b", f"{sum(found.values()):,}"), " tasks", class_="count-all"),
-        *(
-            tag(
-                "button",
-                tag("span", sign_of(state), class_="sign", aria_hidden="true"),
-                words(state),
-                " ",
-                tag("b", f"{found.get(state, 0):,}"),
-                type="button",
-                id=f"count-{state}",
-                class_=f"count {state_class(state)}{'' if found.get(state) else ' is-none'}",
-                data_act="state",
-                data_value=state,
-                aria_pressed="true" if state in chosen.states else "false",
-            )
-            for state in TaskStatus
-        ),
-        class_="count-row line",
-        role="group",
-        aria_label="Tasks by state; press to filter",
-    )
+    every = tag("span", tag("b", f"{sum(found.values()):,}"), " tasks", class_="count-all")
+    label = "Tasks by state; press to filter"
+    return switches(found, TaskStatus, chosen.states, act="state", ids="count", label=label, lead=every)
 
 
 def row_id(row: TaskRow) -> str:
