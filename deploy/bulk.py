@@ -12,19 +12,16 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable
 from enum import StrEnum
-from typing import Any, Final
+from typing import Any
 
 import msgspec
 
 from tasker_kafka.schemas.errors import CommandRejected, TaskerError
 from tasker_kafka.schemas.identity import bulk_command_id
-from tasker_kafka.schemas.plan import Plan
-from tasker_kafka.schemas.records import Answer, Command, OperatorCommand
-from tasker_kafka.schemas.state import Stub, TaskState
-from tasker_kafka.schemas.words import FINAL_TASK_STATES, AnswerCode, OperatorAction
-from tasker_kafka.streams.domain import Decision, Moment, decide
+from tasker_kafka.schemas.records import Answer, OperatorCommand
+from tasker_kafka.schemas.words import AnswerCode, OperatorAction, is_obeyed
+from tasker_kafka.streams.domain.allowing import TaskNow, forecast
 from tasker_kafka.streams.domain.operators import malformed
-from tasker_kafka.streams.domain.retention import stub_of
 from tasker_kafka.topics.operators import CommandDetails, CommandMethods
 
 __all__ = [
@@ -32,9 +29,7 @@ __all__ = [
     "BulkOutcome",
     "BulkReport",
     "BulkRow",
-    "TaskNow",
     "Tasks",
-    "forecast",
     "rehearse_bulk",
     "run_bulk",
 ]
@@ -115,32 +110,7 @@ class BulkReport(msgspec.Struct, frozen=True, kw_only=True):
     rows: tuple[BulkRow, ...]
 
 
-class TaskNow(msgspec.Struct, frozen=True):
-    """What is known of a task: its state (None: there is no such task) and the plan that it runs on."""
-
-    state: TaskState | Stub | None
-    plan: Plan | None
-
-
 OnRow = Callable[[BulkRow], None]
-_DONE_BEFORE: Final = "already_"
-
-
-def forecast(now: TaskNow, task_id: bytes, body: OperatorCommand) -> Answer | None:
-    """What the engine would answer if the task stood so when the command came. Pure.
-
-    None: it cannot be said, because the plan that the task runs on is not at hand.
-    """
-    state = now.state
-    if isinstance(state, TaskState):
-        if now.plan is None or now.plan.hash != state.plan_hash:
-            return None
-        if state.state in FINAL_TASK_STATES:
-            state = stub_of(state, now.plan)  # read models keep final tasks whole; the engine does not
-    timestamp = 0 if state is None or isinstance(state, Stub) else state.now
-    decision = decide(state, Command(task_id, body), Moment(0, 0, timestamp, now.plan))
-    assert isinstance(decision, Decision), "an operator's command is always answered"
-    return decision.record.answer
 
 
 async def run_bulk(
@@ -302,7 +272,7 @@ def _row(task_id: bytes, answer: Answer) -> BulkRow:
     outcome = BulkOutcome.REJECTED
     if answer.code == AnswerCode.ACCEPTED:
         outcome = BulkOutcome.ACCEPTED
-    elif answer.code == AnswerCode.REPEATED or answer.code.startswith(_DONE_BEFORE):
+    elif is_obeyed(answer.code):
         outcome = BulkOutcome.ALREADY
     return BulkRow(
         task_id=task_id,

@@ -13,7 +13,10 @@ __all__ = [
     "CLOSED_TASK_STATES",
     "DONE_STEP_STATES",
     "FINAL_TASK_STATES",
+    "GRANTED_STEP_STATES",
     "RESERVED_EVENT_PREFIXES",
+    "STOPPED_STEP_STATES",
+    "STUCK_TASK_STATES",
     "AnswerCode",
     "Cause",
     "DeadLetterAction",
@@ -28,6 +31,7 @@ __all__ = [
     "TaskStatus",
     "TimerKind",
     "TransitionEvent",
+    "is_obeyed",
 ]
 
 
@@ -62,7 +66,13 @@ FINAL_TASK_STATES: Final = frozenset(
     {TaskStatus.COMPLETE, TaskStatus.CANCELLED, TaskStatus.RESOLVED_MANUALLY}
 )
 CLOSED_TASK_STATES: Final = FINAL_TASK_STATES | {TaskStatus.ERROR}
+STUCK_TASK_STATES: Final = frozenset({TaskStatus.BLOCKED_BY_FAILURES, TaskStatus.ERROR})
+"""Something has failed: the task as a whole can be retried or resolved."""
 DONE_STEP_STATES: Final = frozenset({StepStatus.COMPLETE, StepStatus.RESOLVED_MANUALLY})
+GRANTED_STEP_STATES: Final = frozenset({StepStatus.ENQUEUED, StepStatus.IN_PROGRESS})
+"""An attempt is granted and has not ended."""
+STOPPED_STEP_STATES: Final = frozenset({StepStatus.ERROR, StepStatus.CANCELLED})
+"""It will not run again by itself."""
 
 
 class TransitionEvent(StrEnum):
@@ -242,3 +252,11 @@ class AnswerCode(StrEnum):
     DUPLICATE = "duplicate"
     EXPIRED = "expired"
     INTERNAL = "internal"
+
+
+def is_obeyed(code: str) -> bool:
+    """Whether an answer's code says that what was asked for holds now: accepted, repeated or `already_<state>`."""
+    return code in _OBEYED or code.startswith("already_")
+
+
+_OBEYED: Final = frozenset({AnswerCode.ACCEPTED, AnswerCode.REPEATED})

@@ -29,7 +29,7 @@ from tasker_kafka.schemas.identity import format_id, new_request_id, parse_id, t
 from tasker_kafka.schemas.limits import CONTEXT_BYTES, MIN_INLINE_BYTES, RESULT_BYTES
 from tasker_kafka.schemas.plan import Plan
 from tasker_kafka.schemas.records import Answer, Command, OperatorCommand, TaskRequest
-from tasker_kafka.schemas.words import AnswerCode, Identity, OperatorAction, RejectionCode
+from tasker_kafka.schemas.words import Identity, OperatorAction, RejectionCode, is_obeyed
 
 from .connecting import log_at, names_under
 from .crash_points import NO_CRASH_POINTS, ClientCrashPoint, CrashPoints
@@ -46,7 +46,6 @@ from .progress import AnswerProgress, TaskProgress
 __all__ = ["RequestOptions", "TaskClient"]
 
 ANSWER_SECONDS: Final = 30.0
-_DONE: Final = frozenset({AnswerCode.ACCEPTED, AnswerCode.REPEATED})
 _MANY_AT_ONCE: Final = 5000
 
 
@@ -282,7 +281,7 @@ class TaskClient(CommandMethods):
             raise progress.failure
         answer = progress.answer()
         assert answer is not None, "it has ended without failure"
-        if answer.code in _DONE or answer.code.startswith("already_"):
+        if is_obeyed(answer.code):
             return answer
         raise CommandRejected(f"{what} was refused: {answer.message}", code=answer.code)
 

@@ -149,9 +149,10 @@ async def act(session: Session, ids: list[bytes], order: BulkOrder, progress: Pr
 
 async def rehearse(session: Session, ids: list[bytes], order: BulkOrder, progress: Progress) -> BulkReport:
     """Say what each would be answered, as of the last checkpoints."""
-    from tasker_kafka.deploy.bulk import TaskNow, rehearse_bulk
+    from tasker_kafka.deploy.bulk import rehearse_bulk
     from tasker_kafka.deploy.reading.heads import saved_states
     from tasker_kafka.schemas.state import TaskState
+    from tasker_kafka.streams.domain.allowing import TaskNow
 
     states = await saved_states(session.log, session.names, frozenset(ids))
     count = Counted(progress, len(ids))

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from tasker_kafka.schemas.words import is_obeyed
+
 from .console import print_json, print_text
 from .exits import CommandExit
 from .guard import run
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
     from tasker_kafka.schemas.words import OperatorAction
     from tasker_kafka.topics.operators import CommandDetails, CommandOptions
 
-__all__ = ["Orders", "is_done", "operate"]
+__all__ = ["Orders", "operate"]
 
 ExpectedSeq = Annotated[
     int | None,
@@ -74,7 +76,7 @@ def operate(task: str, action: OperatorAction, details: CommandDetails, orders: 
         return (None, "sent; not waited for") if answer is None else (answer.code, answer.message)
 
     code, message = run(in_session(work))
-    is_refused = code is not None and not is_done(code)
+    is_refused = code is not None and not is_obeyed(code)
     if orders.as_json:
         print_json(
             {
@@ -89,8 +91,3 @@ def operate(task: str, action: OperatorAction, details: CommandDetails, orders: 
         print_text(": ".join(part for part in (code, message) if part))
     if is_refused:
         raise typer.Exit(CommandExit.REFUSED)
-
-
-def is_done(code: str) -> bool:
-    """Whether an answer says that what was asked for holds now."""
-    return code in ("accepted", "repeated") or code.startswith("already_")

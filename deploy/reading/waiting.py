@@ -5,7 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from tasker_kafka.schemas.plan import Plan
-from tasker_kafka.schemas.words import CLOSED_TASK_STATES, DONE_STEP_STATES, Outcome, StepStatus, TaskStatus
+from tasker_kafka.schemas.words import (
+    DONE_STEP_STATES,
+    FINAL_TASK_STATES,
+    GRANTED_STEP_STATES,
+    STOPPED_STEP_STATES,
+    Outcome,
+    StepStatus,
+    TaskStatus,
+)
 
 from .report import StepReport, TaskReport, WaitReport
 from .workers import Workforce
@@ -20,7 +28,7 @@ def find_waits(
 
     workforce: None where the workers of `now` (ms) are not known, because it is past
     """
-    if report.state in CLOSED_TASK_STATES - {TaskStatus.ERROR}:
+    if report.state in FINAL_TASK_STATES:
         return ()
     return tuple(_waits(report, plan, workforce, now))
 
@@ -52,7 +60,7 @@ def _waits(report: TaskReport, plan: Plan, workforce: Workforce | None, now: int
         due = duration_text(report.next_due_at - now)
         yield WaitReport(step=None, waits_for="not_before", message=f"starts in {due}, as the request asked")
     steps = {step.name: step for step in report.steps}
-    running = sum(step.state in (StepStatus.ENQUEUED, StepStatus.IN_PROGRESS) for step in report.steps)
+    running = sum(step.state in GRANTED_STEP_STATES for step in report.steps)
     is_full = plan.max_parallel_steps is not None and running >= plan.max_parallel_steps
     is_open = report.state is not TaskStatus.ERROR
     for step in report.steps:
@@ -74,7 +82,7 @@ def _step_wait(
         return _enqueued(step, workforce, now)
     if step.state is StepStatus.WAITING_FOR_RETRY:
         return _retrying(step, workforce, now)
-    if step.state in (StepStatus.ERROR, StepStatus.CANCELLED):
+    if step.state in STOPPED_STEP_STATES:
         return _stopped(step)
     if step.state is not StepStatus.PENDING:
         return None

@@ -32,7 +32,8 @@ from tasker_kafka.schemas.records import (
     Transitions,
 )
 from tasker_kafka.schemas.state import StepState, TaskState
-from tasker_kafka.schemas.words import Cause, OperatorAction, TimerKind, TransitionEvent
+from tasker_kafka.schemas.words import Cause, TimerKind, TransitionEvent
+from tasker_kafka.streams.domain.allowing import STEP_ACTIONS
 from tasker_kafka.streams.domain.reconcile import EVALUATE, REDISPATCH
 from tasker_kafka.streams.domain.retry import DEADLINE_EXCEEDED, delay_ms
 
@@ -54,15 +55,6 @@ _STEP_TIMERS: Final = {
     _E.RETRY_BACKOFF_STARTED: TimerKind.RUN_TIMEOUT,
     _E.LOST: TimerKind.HEARTBEAT,
 }
-_STEP_ACTIONS: Final = frozenset(
-    {
-        OperatorAction.RETRY_STEP,
-        OperatorAction.RESOLVE_STEP,
-        OperatorAction.COMPLETE_STEP,
-        OperatorAction.CANCEL_STEP,
-        OperatorAction.SET_MAX_ATTEMPTS,
-    }
-)
 _PAST_DEADLINE: Final = re.compile(
     r"a retry at (\d+) would be after the task's deadline at \d+; the attempt failed with ([^:]*): (.*)",
     re.DOTALL,
@@ -223,7 +215,7 @@ def _order(told: Sequence[Transition]) -> OperatorCommand:
         action=audit.action,
         actor=audit.actor,
         reason=audit.reason,
-        steps=steps if audit.action in _STEP_ACTIONS else (),
+        steps=steps if audit.action in STEP_ACTIONS else (),
         result=results[0] if results else None,
         max_attempts=limits[0] if limits else None,
         text=next((data.text for _, data in audits if data.text is not None), None),

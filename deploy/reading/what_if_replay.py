@@ -30,7 +30,14 @@ from tasker_kafka.schemas.records import (
     Transitions,
 )
 from tasker_kafka.schemas.state import Stub, TaskState
-from tasker_kafka.schemas.words import CLOSED_TASK_STATES, AnswerCode, StepStatus, TaskStatus, TimerKind
+from tasker_kafka.schemas.words import (
+    CLOSED_TASK_STATES,
+    GRANTED_STEP_STATES,
+    AnswerCode,
+    StepStatus,
+    TaskStatus,
+    TimerKind,
+)
 from tasker_kafka.streams.domain import Decision, Ignored, Moment, decide
 from tasker_kafka.streams.domain.timers import deadline_of, stale_at
 
@@ -44,7 +51,6 @@ MOST_DECISIONS: Final = 200_000
 """A replay that decides more often than this has no end."""
 _TIMER_ORDER: Final = NOT_RECORDED - 1
 """At the same time what was recorded comes before a timer."""
-_RUNNING: Final = frozenset({StepStatus.ENQUEUED, StepStatus.IN_PROGRESS})
 
 
 class ReplayFault(Exception):
@@ -204,7 +210,11 @@ class Replay:
         """Whether an attempt runs, or waits for a worker, where the record ends: its end is still to come."""
         final, position = self.life.final, self.life.plan.index[key[0]]
         step = final.steps[position]
-        return final.state not in CLOSED_TASK_STATES and step.attempt == key[1] and step.state in _RUNNING
+        return (
+            final.state not in CLOSED_TASK_STATES
+            and step.attempt == key[1]
+            and step.state in GRANTED_STEP_STATES
+        )
 
     def _push(self, at: int, order: int, body: Body, key: Attempt | None = None) -> None:
         self._pushed += 1

@@ -4,8 +4,8 @@
 - `fold(state, record, plan)` gives the same task from the record alone; `evolve` takes one transition.
 - `outputs(before, after, command, record, plan)` gives what is sent beside the record.
 
-The rest of the package is for readers: `readiness` and `views`, `timers`, `retention`, `reconcile`, and the edges
-themselves in `transitions`.
+The rest of the package is for readers: `readiness` and `views`, `allowing` (what an operator may ask), `timers`,
+`retention`, `reconcile`, and the edges themselves in `transitions`.
 """
 
 from __future__ import annotations

@@ -26,7 +26,14 @@ from tasker_kafka.schemas.records import (
     Transitions,
 )
 from tasker_kafka.schemas.state import StepState
-from tasker_kafka.schemas.words import Cause, EventCondition, Outcome, StepStatus, TransitionEvent
+from tasker_kafka.schemas.words import (
+    GRANTED_STEP_STATES,
+    Cause,
+    EventCondition,
+    Outcome,
+    StepStatus,
+    TransitionEvent,
+)
 
 from .results import MESSAGE_LENGTH
 
@@ -38,7 +45,6 @@ _SUCCEEDED: Final = frozenset({_C.SUCCESS, _C.ALWAYS})
 _RETRIED: Final = frozenset({_C.FAILURE, _C.ALWAYS, _C.RETRYABLE_FAILURE})
 _PERMANENT: Final = frozenset({_C.FAILURE, _C.ALWAYS, _C.PERMANENT_FAILURE})
 _ONLY_PERMANENT: Final = frozenset({_C.PERMANENT_FAILURE})
-_DISPATCHED: Final = frozenset({StepStatus.ENQUEUED, StepStatus.IN_PROGRESS})
 _CLOSING: Final = frozenset({Cause.TIMER, Cause.INTERNAL})
 """Deadline, staleness, quarantine."""
 _WAITING: Final = frozenset({StepStatus.PENDING, StepStatus.WAITING_FOR_RETRY})
@@ -105,7 +111,7 @@ def failed_attempt(known: StepState, ends: StepEnds, record: Transitions) -> Fai
         return FailedAttempt(ends.conditions(), data.failure, data.attempt)
     if cancelled is None:
         return None
-    if ended is None and known.state in _DISPATCHED:
+    if ended is None and known.state in GRANTED_STEP_STATES:
         return FailedAttempt(_PERMANENT, _stopped(cancelled, record), known.attempt)
     if known.state not in _WAITING and ended is None:
         return None

@@ -18,6 +18,7 @@ from tasker_kafka.schemas.records import Answer, OperatorCommand
 from tasker_kafka.schemas.state import Stub, TaskState
 from tasker_kafka.schemas.words import (
     CLOSED_TASK_STATES,
+    STUCK_TASK_STATES,
     AnswerCode,
     Cause,
     OperatorAction,
@@ -39,7 +40,6 @@ _TARGETS: Final[Mapping[OperatorAction, TaskStatus]] = {
     OperatorAction.CANCEL_TASK: TaskStatus.CANCELLED,
     OperatorAction.RESOLVE_TASK: TaskStatus.RESOLVED_MANUALLY,
 }
-_STUCK: Final = frozenset({TaskStatus.BLOCKED_BY_FAILURES, TaskStatus.ERROR})
 _UNFINISHED: Final = frozenset(
     {StepStatus.PENDING, StepStatus.ENQUEUED, StepStatus.IN_PROGRESS, StepStatus.WAITING_FOR_RETRY}
 )
@@ -127,7 +127,7 @@ def _cancel_task(order: Order) -> Answer:
 
 def _retry_task(order: Order) -> Answer:
     draft = order.draft
-    if draft.status in _STUCK:
+    if draft.status in STUCK_TASK_STATES:
         order.reopen()
         count = retry_failed(order)
         return order.accepted(f"the task is reopened; {count} steps are retried")
@@ -139,7 +139,7 @@ def _retry_task(order: Order) -> Answer:
 
 def _resolve_task(order: Order) -> Answer:
     draft = order.draft
-    if draft.status not in _STUCK:
+    if draft.status not in STUCK_TASK_STATES:
         return order.forbidden(
             f"the task is {draft.status}; it can be resolved when it is blocked_by_failures or error; "
             "allowed now: cancel_task and step commands"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from tasker_kafka.schemas.records import Answer, Audit, OperatorCommand, Value
-from tasker_kafka.schemas.words import AnswerCode, Cause, TaskStatus, TransitionEvent
+from tasker_kafka.schemas.words import STUCK_TASK_STATES, AnswerCode, Cause, TaskStatus, TransitionEvent
 
 from .draft import Draft
 
@@ -16,7 +16,6 @@ TEXT_BYTES: Final = 4096
 """The longest reason of a command, and the longest new reason of a task."""
 _BRIEF_LENGTH: Final = 60
 """Characters of the reason on a command's further transitions: a thousand of them must fit one record."""
-_REOPENABLE: Final = frozenset({TaskStatus.BLOCKED_BY_FAILURES, TaskStatus.ERROR})
 
 
 class Order:
@@ -59,7 +58,7 @@ class Order:
     def reopen(self) -> None:
         """For a retry: a blocked or failed task begins again, a waiting one goes on."""
         draft = self.draft
-        if draft.status in _REOPENABLE:
+        if draft.status in STUCK_TASK_STATES:
             draft.task(TransitionEvent.RETRY_REQUESTED, TaskStatus.PENDING, Cause.OPERATOR, self.audit())
             draft.task(TransitionEvent.START_REQUESTED, TaskStatus.IN_PROGRESS, Cause.OPERATOR)
         else:
@@ -68,7 +67,7 @@ class Order:
     def resume(self) -> None:
         """For a step that an operator put in order: a blocked or failed task, or a waiting one, goes on."""
         draft = self.draft
-        if draft.status in _REOPENABLE:
+        if draft.status in STUCK_TASK_STATES:
             draft.task(TransitionEvent.RESUMED, TaskStatus.IN_PROGRESS, Cause.OPERATOR, self.audit())
         else:
             draft.wake()

@@ -25,12 +25,7 @@ from tasker_kafka.schemas.records import (
     Transitions,
 )
 from tasker_kafka.schemas.state import Stub, TaskState
-from tasker_kafka.schemas.words import (
-    Outcome,
-    StepStatus,
-    TaskStatus,
-    TransitionEvent,
-)
+from tasker_kafka.schemas.words import GRANTED_STEP_STATES, Outcome, TaskStatus, TransitionEvent
 
 from .events import DomainEvents, domain_events
 from .ledger import entries
@@ -42,7 +37,6 @@ _ENQUEUED: Final = TransitionEvent.ENQUEUE_REQUESTED
 _REDISPATCHED: Final = TransitionEvent.REDISPATCHED
 _CANCELLED: Final = TransitionEvent.CANCELLED
 _SENDING: Final = frozenset({_ENQUEUED, _REDISPATCHED, _CANCELLED})
-_RUNNING: Final = frozenset({StepStatus.ENQUEUED, StepStatus.IN_PROGRESS})
 _UNREPEATED: Final = frozenset({Outcome.SUCCESS, Outcome.FAILURE})
 _ERROR: Final = TaskStatus.ERROR
 
@@ -142,7 +136,7 @@ def _dispatch(task: TaskState, transition: Transition, plan: Plan) -> Dispatch:
 
 
 def _was_dispatched(transition: Transition) -> bool:
-    return transition.step is not None and transition.from_state in _RUNNING
+    return transition.step is not None and transition.from_state in GRANTED_STEP_STATES
 
 
 def _cancellation(

@@ -17,7 +17,14 @@ from tasker_kafka.schemas.records import (
     Transitions,
 )
 from tasker_kafka.schemas.state import TaskState
-from tasker_kafka.schemas.words import AnswerCode, Cause, StepStatus, TaskStatus, TransitionEvent
+from tasker_kafka.schemas.words import (
+    GRANTED_STEP_STATES,
+    AnswerCode,
+    Cause,
+    StepStatus,
+    TaskStatus,
+    TransitionEvent,
+)
 
 from .decision import Decision, Moment
 from .fold import fold
@@ -25,7 +32,7 @@ from .fold import fold
 __all__ = ["QUARANTINED", "quarantine"]
 
 QUARANTINED: Final = "quarantined"
-_STOPPED: Final = frozenset({StepStatus.ENQUEUED, StepStatus.IN_PROGRESS, StepStatus.WAITING_FOR_RETRY})
+_STOPPED: Final = GRANTED_STEP_STATES | {StepStatus.WAITING_FOR_RETRY}
 
 
 def quarantine(state: TaskState, command: Command, moment: Moment, fault: Exception) -> Decision:

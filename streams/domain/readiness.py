@@ -7,13 +7,12 @@ first Tasker's view had. `next_retry_at` is the one value that decides when a wa
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Final
 
 import msgspec
 
 from tasker_kafka.schemas.plan import Plan, RetryPolicy
 from tasker_kafka.schemas.state import StepState, TaskState
-from tasker_kafka.schemas.words import CLOSED_TASK_STATES, DONE_STEP_STATES, StepStatus
+from tasker_kafka.schemas.words import CLOSED_TASK_STATES, DONE_STEP_STATES, STOPPED_STEP_STATES, StepStatus
 
 from .retry import attempts_used, budget
 
@@ -28,7 +27,6 @@ __all__ = [
 ]
 
 _S = StepStatus
-_STUCK: Final = frozenset({_S.ERROR, _S.CANCELLED})
 
 
 class ExecutionStatus(StrEnum):
@@ -146,7 +144,7 @@ def execution_status(state: TaskState) -> ExecutionStatus:
 
 
 def _is_retry_eligible(step: StepState, policy: RetryPolicy) -> bool:
-    if step.state in _STUCK:
+    if step.state in STOPPED_STEP_STATES:
         return False
     used = attempts_used(step)
     return not used or (policy.retryable and used < budget(policy, step.max_attempts))
@@ -155,7 +153,7 @@ def _is_retry_eligible(step: StepState, policy: RetryPolicy) -> bool:
 def _blocking_reason(step: StepState, *, satisfied: bool, eligible: bool) -> BlockingReason:
     if not satisfied:
         return BlockingReason.DEPENDENCIES_NOT_SATISFIED
-    if step.state in _STUCK or (not eligible and step.state is _S.PENDING):
+    if step.state in STOPPED_STEP_STATES or (not eligible and step.state is _S.PENDING):
         return BlockingReason.RETRY_NOT_ELIGIBLE
     return BlockingReason.UNKNOWN if step.state is _S.PENDING else BlockingReason.INVALID_STATE
 

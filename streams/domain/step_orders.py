@@ -14,6 +14,8 @@ from tasker_kafka.schemas.records import Answer
 from tasker_kafka.schemas.state import StepState
 from tasker_kafka.schemas.words import (
     CLOSED_TASK_STATES,
+    GRANTED_STEP_STATES,
+    STOPPED_STEP_STATES,
     AnswerCode,
     Cause,
     OperatorAction,
@@ -26,42 +28,39 @@ from .order import Order
 from .retry import attempts_used
 from .transitions import STEP_EDGES, STEP_NOTES
 
-__all__ = ["STEP_ORDERS", "retry_failed"]
-
-_FAILED: Final = frozenset({StepStatus.ERROR, StepStatus.CANCELLED})
-_RUNNING: Final = frozenset({StepStatus.ENQUEUED, StepStatus.IN_PROGRESS})
+__all__ = ["STEP_ORDERS", "STEP_SOURCES", "retry_failed"]
 
 
 def _sources(event: TransitionEvent) -> frozenset[StepStatus]:
     return frozenset(before for before, each, _ in STEP_EDGES if each is event and before is not None)
 
 
-_EDGES: Final[Mapping[OperatorAction, tuple[TransitionEvent, StepStatus, frozenset[StepStatus]]]] = {
-    OperatorAction.RETRY_STEP: (TransitionEvent.RETRY_REQUESTED, StepStatus.PENDING, _FAILED),
-    OperatorAction.RESOLVE_STEP: (
-        TransitionEvent.RESOLVED_MANUALLY,
-        StepStatus.RESOLVED_MANUALLY,
-        _sources(TransitionEvent.RESOLVED_MANUALLY),
-    ),
-    OperatorAction.COMPLETE_STEP: (
-        TransitionEvent.COMPLETED_MANUALLY,
-        StepStatus.COMPLETE,
-        _sources(TransitionEvent.COMPLETED_MANUALLY),
-    ),
-    OperatorAction.CANCEL_STEP: (
-        TransitionEvent.CANCELLED,
-        StepStatus.CANCELLED,
-        _sources(TransitionEvent.CANCELLED),
+STEP_SOURCES: Final[Mapping[OperatorAction, frozenset[StepStatus]]] = {
+    OperatorAction.RETRY_STEP: STOPPED_STEP_STATES,
+    OperatorAction.RESOLVE_STEP: _sources(TransitionEvent.RESOLVED_MANUALLY),
+    OperatorAction.COMPLETE_STEP: _sources(TransitionEvent.COMPLETED_MANUALLY),
+    OperatorAction.CANCEL_STEP: _sources(TransitionEvent.CANCELLED),
+    OperatorAction.SET_MAX_ATTEMPTS: frozenset(
+        state for state, event in STEP_NOTES if event is TransitionEvent.CHANGED
     ),
 }
-"""Action → its event, where it leads, and from where."""
+"""Action → the states of a step in which it changes something."""
+_EDGES: Final[Mapping[OperatorAction, tuple[TransitionEvent, StepStatus]]] = {
+    OperatorAction.RETRY_STEP: (TransitionEvent.RETRY_REQUESTED, StepStatus.PENDING),
+    OperatorAction.RESOLVE_STEP: (TransitionEvent.RESOLVED_MANUALLY, StepStatus.RESOLVED_MANUALLY),
+    OperatorAction.COMPLETE_STEP: (TransitionEvent.COMPLETED_MANUALLY, StepStatus.COMPLETE),
+    OperatorAction.CANCEL_STEP: (TransitionEvent.CANCELLED, StepStatus.CANCELLED),
+}
+"""Action → its event, and where it leads."""
 
 
 def retry_failed(order: Order) -> int:
     """Retry every step that has failed or was cancelled by somebody; how many. What fail_fast cancelled returns
     by itself, with the budget it had."""
     draft = order.draft
-    chosen = [at for at, step in enumerate(draft.steps) if step.state in _FAILED and not step.marked]
+    chosen = [
+        at for at, step in enumerate(draft.steps) if step.state in STOPPED_STEP_STATES and not step.marked
+    ]
     if chosen:
         _retry(order, chosen)
     return len(chosen)
@@ -101,7 +100,7 @@ def _take_over(order: Order) -> Answer:
     if isinstance(chosen, Answer):
         return chosen
     order.resume()
-    event, to, _ = _EDGES[body.action]
+    event, to = _EDGES[body.action]
     for position in chosen:
         draft.step(position, event, to, Cause.OPERATOR, order.audit(result=result))
     return order.accepted(_said(order, chosen, str(to)))
@@ -125,7 +124,7 @@ def _cancel_step(order: Order) -> Answer:
 
 def _set_max_attempts(order: Order) -> Answer:
     draft, wanted = order.draft, order.body.max_attempts
-    changeable = {state for state, event in STEP_NOTES if event is TransitionEvent.CHANGED}
+    changeable = STEP_SOURCES[OperatorAction.SET_MAX_ATTEMPTS]
     positions = _positions(order)
     if draft.status in CLOSED_TASK_STATES and not _is_unknown(positions):
         return order.forbidden(f"the task is {draft.status}; allowed: {order.ways_out}")
@@ -151,9 +150,9 @@ def _set_max_attempts(order: Order) -> Answer:
 
 def _promised(step: StepState) -> int:
     """Attempts of the budget that are granted or will be without another decision: no less may be allowed."""
-    if step.state in _RUNNING:
+    if step.state in GRANTED_STEP_STATES:
         return attempts_used(step)
-    return 0 if step.state in _FAILED and not step.marked else attempts_used(step) + 1
+    return 0 if step.state in STOPPED_STEP_STATES and not step.marked else attempts_used(step) + 1
 
 
 def _positions(order: Order) -> list[int] | Answer:
@@ -180,7 +179,8 @@ def _choose(order: Order) -> list[int] | Answer:
     if isinstance(positions, Answer):
         return positions
     steps = order.draft.steps
-    _, target, sources = _EDGES[order.body.action]
+    action = order.body.action
+    (_, target), sources = _EDGES[action], STEP_SOURCES[action]
     for position in positions:
         step = steps[position]
         if step.state not in sources and step.state is not target:
@@ -192,8 +192,8 @@ def _choose(order: Order) -> list[int] | Answer:
 
 
 def _allowed(state: StepStatus) -> str:
-    actions = [str(action) for action, (_, _, sources) in _EDGES.items() if state in sources]
-    if state in {StepStatus.ENQUEUED, StepStatus.IN_PROGRESS}:
+    actions = [str(action) for action in _EDGES if state in STEP_SOURCES[action]]
+    if state in GRANTED_STEP_STATES:
         return f"{', '.join(actions)} (then resolve_step or complete_step)"
     return ", ".join(actions) or "nothing, it is done"
 

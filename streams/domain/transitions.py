@@ -18,7 +18,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Final
 
-from tasker_kafka.schemas.words import CLOSED_TASK_STATES, StepStatus, TaskStatus, TransitionEvent
+from tasker_kafka.schemas.words import (
+    CLOSED_TASK_STATES,
+    STUCK_TASK_STATES,
+    StepStatus,
+    TaskStatus,
+    TransitionEvent,
+)
 
 from .errors import IllegalEdge
 
@@ -40,7 +46,7 @@ _E = TransitionEvent
 
 _LIVE: Final = tuple(each for each in TaskStatus if each not in CLOSED_TASK_STATES)
 _WAITING: Final = (_T.WAITING_FOR_DEPENDENCIES, _T.WAITING_FOR_RETRY)
-_REOPENABLE: Final = (_T.BLOCKED_BY_FAILURES, _T.ERROR)
+_STUCK: Final = tuple(each for each in TaskStatus if each in STUCK_TASK_STATES)
 
 TASK_EDGES: Final[tuple[tuple[TaskStatus | None, TransitionEvent, TaskStatus], ...]] = (
     (None, _E.INITIALIZE_REQUESTED, _T.PENDING),
@@ -51,9 +57,9 @@ TASK_EDGES: Final[tuple[tuple[TaskStatus | None, TransitionEvent, TaskStatus], .
     (_T.IN_PROGRESS, _E.BLOCKED, _T.BLOCKED_BY_FAILURES),
     *((each, _E.STEPS_READY, _T.IN_PROGRESS) for each in _WAITING),
     (_T.BLOCKED_BY_FAILURES, _E.GIVE_UP, _T.ERROR),
-    *((each, _E.RETRY_REQUESTED, _T.PENDING) for each in _REOPENABLE),
-    *((each, _E.RESUMED, _T.IN_PROGRESS) for each in _REOPENABLE),
-    *((each, _E.RESOLVED_MANUALLY, _T.RESOLVED_MANUALLY) for each in _REOPENABLE),
+    *((each, _E.RETRY_REQUESTED, _T.PENDING) for each in _STUCK),
+    *((each, _E.RESUMED, _T.IN_PROGRESS) for each in _STUCK),
+    *((each, _E.RESOLVED_MANUALLY, _T.RESOLVED_MANUALLY) for each in _STUCK),
     *((each, _E.DEADLINE_EXCEEDED, _T.ERROR) for each in _LIVE),
     *((each, _E.STALE, _T.ERROR) for each in _LIVE),
     *((each, _E.QUARANTINED, _T.ERROR) for each in _LIVE),

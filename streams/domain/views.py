@@ -14,7 +14,7 @@ import msgspec
 
 from tasker_kafka.schemas.plan import Plan
 from tasker_kafka.schemas.state import StepState, TaskState
-from tasker_kafka.schemas.words import StepStatus, TaskStatus
+from tasker_kafka.schemas.words import STOPPED_STEP_STATES, STUCK_TASK_STATES, StepStatus, TaskStatus
 
 from .readiness import ExecutionStatus, StepReadiness, execution_status, is_ready, readiness, ready_steps
 
@@ -233,7 +233,7 @@ def _percentage(done: int, total: int) -> float:
 
 
 def _health(state: TaskState) -> Health:
-    if state.state in {TaskStatus.BLOCKED_BY_FAILURES, TaskStatus.ERROR}:
+    if state.state in STUCK_TASK_STATES:
         return Health.BLOCKED
     return Health.RECOVERING if state.failed + state.waiting_for_retry else Health.HEALTHY
 
@@ -245,7 +245,7 @@ def _reason(state: TaskState, step: StepState) -> str | None:
         return None if is_ready(state, step) else "dependencies_not_satisfied"
     if status is _S.WAITING_FOR_RETRY:
         return "retry_backoff"
-    return "retry_not_eligible" if status in {_S.ERROR, _S.CANCELLED} else None
+    return "retry_not_eligible" if status in STOPPED_STEP_STATES else None
 
 
 def _strategy(ready: int) -> tuple[str, int, str]:

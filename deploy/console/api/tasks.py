@@ -14,11 +14,11 @@ from sse_starlette import EventSourceResponse, ServerSentEvent
 from starlette.responses import PlainTextResponse, Response
 
 from tasker_kafka.deploy.console.backend import InvalidInput, RecordEvent, Submitted
-from tasker_kafka.deploy.console.backend.allowing import step_actions
 from tasker_kafka.deploy.reading import mermaid
 from tasker_kafka.schemas.plan import Plan
 from tasker_kafka.schemas.records import TaskRequest
 from tasker_kafka.schemas.words import CLOSED_TASK_STATES, StepStatus
+from tasker_kafka.streams.domain.allowing import step_actions
 from tasker_kafka.streams.domain.views import StepRelations, dag
 
 from .answering import SCHEMAS, Operator, TheBackend, answer, answers

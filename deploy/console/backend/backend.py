@@ -15,7 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self, TypeVar, Unpack
 
-from tasker_kafka.deploy.bulk import BulkOrder, BulkReport, TaskNow, rehearse_bulk, run_bulk
+from tasker_kafka.deploy.bulk import BulkOrder, BulkReport, rehearse_bulk, run_bulk
 from tasker_kafka.deploy.catalog import DomainEventEntry, SystemEventEntry, domain_events, system_events
 from tasker_kafka.deploy.reading import (
     WorkerRow,
@@ -27,6 +27,7 @@ from tasker_kafka.schemas.plan import Plan
 from tasker_kafka.schemas.records import TaskRequest
 from tasker_kafka.schemas.settings import Settings
 from tasker_kafka.schemas.words import OperatorAction, TaskStatus
+from tasker_kafka.streams.domain.allowing import TaskNow
 from tasker_kafka.streams.projection import (
     BottleneckRow,
     Changes,

@@ -17,13 +17,13 @@ from tasker_kafka.schemas.errors import LogError, NotFoundError
 from tasker_kafka.schemas.identity import format_id
 from tasker_kafka.schemas.plan import Plan
 from tasker_kafka.schemas.records import PayloadRef
+from tasker_kafka.streams.domain.allowing import task_actions
 from tasker_kafka.streams.domain.views import dag, step_readiness, workflow_summary
 from tasker_kafka.streams.projection import StoreUnavailable
 from tasker_kafka.topics.history import AcceptedRecord
 from tasker_kafka.topics.names import TopicNames
 from tasker_kafka.topics.payloads import Payloads
 
-from .allowing import task_actions
 from .broker import Broker, Live
 from .hiding import hidden
 from .reach import Reach

@@ -11,10 +11,10 @@ import msgspec
 from tasker_kafka.schemas.errors import CommandRejected, NotFoundError, TaskerError, WaitTimeout
 from tasker_kafka.schemas.identity import new_request_id
 from tasker_kafka.schemas.words import AnswerCode, OperatorAction
+from tasker_kafka.streams.domain.allowing import STEP_ACTIONS, step_actions
 from tasker_kafka.topics.log import TopicPartitionOffset
 from tasker_kafka.topics.operators import CommandDetails, CommandOptions
 
-from .allowing import step_actions
 from .broker import Broker, Live
 from .details import TaskReader
 from .errors import CommandRefused
@@ -24,15 +24,6 @@ __all__ = ["Asked", "Operation", "id_of_key", "operate"]
 
 _KEYS: Final = UUID("6b0f2a52-6a0b-5d7e-9a46-3f0c1f6c2a11")
 """Namespace of the ids that are made of callers' keys; never changes."""
-_STEP_ACTIONS: Final = frozenset(
-    {
-        OperatorAction.RETRY_STEP,
-        OperatorAction.RESOLVE_STEP,
-        OperatorAction.COMPLETE_STEP,
-        OperatorAction.CANCEL_STEP,
-        OperatorAction.SET_MAX_ATTEMPTS,
-    }
-)
 
 
 class Asked(TypedDict, total=False):
@@ -147,7 +138,7 @@ async def _refused(
 
 
 def _allowed(details: TaskDetails, operation: Operation) -> tuple[str, ...]:
-    if operation.action not in _STEP_ACTIONS or not operation.steps:
+    if operation.action not in STEP_ACTIONS or not operation.steps:
         return details.allowed
     known = [step for name in operation.steps if (step := details.step(name)) is not None]
     return _common(step_actions(details.report.state, step.state) for step in known)

@@ -1,7 +1,7 @@
 """What an operator can ask of a task or a step here: buttons, why one is closed, and the dialogs behind them.
 
-Which commands a state allows is the backend's knowledge (`backend.allowing`), read off the table of edges; this module
-says it in words and sends what was confirmed.
+Which commands a state allows is a rule of the domain (`streams.domain.allowing`), read off the table of edges; this
+module says it in words and sends what was confirmed.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from typing import Any, Final, NamedTuple
 from nicegui import ui
 
 from tasker_kafka.deploy.console.backend import TaskDetails
-from tasker_kafka.deploy.console.backend.allowing import step_actions
 from tasker_kafka.deploy.reading import StepReport
 from tasker_kafka.schemas.identity import format_id
 from tasker_kafka.schemas.words import FINAL_TASK_STATES, OperatorAction
+from tasker_kafka.streams.domain.allowing import step_actions
 
 from . import context
 from .dialogs import Order, Said, ask, json_field, parse_json, text_field

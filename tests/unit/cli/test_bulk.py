@@ -14,8 +14,6 @@ from tasker_kafka.deploy.bulk import (
     BulkOutcome,
     BulkReport,
     BulkRow,
-    TaskNow,
-    forecast,
     rehearse_bulk,
     run_bulk,
 )
@@ -23,6 +21,7 @@ from tasker_kafka.schemas.errors import BrokerUnavailable, CommandRejected, NotF
 from tasker_kafka.schemas.identity import bulk_command_id
 from tasker_kafka.schemas.records import Answer
 from tasker_kafka.schemas.words import OperatorAction, TaskStatus
+from tasker_kafka.streams.domain.allowing import TaskNow, forecast
 from tasker_kafka.topics.memory import run_virtual
 from tasker_kafka.topics.operators import CommandDetails, CommandMethods, CommandOptions, TaskReference
 from tests.support.tasks import PAIR, TASK_ID, Rig, plan_of

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from tasker_kafka.deploy.console.backend.allowing import step_actions
 from tasker_kafka.deploy.console.pages.task_commands import COMMANDS, closed_why, step_buttons, task_buttons
 from tasker_kafka.schemas.words import FINAL_TASK_STATES, OperatorAction, StepStatus, TaskStatus
+from tasker_kafka.streams.domain.allowing import step_actions
 from tests.support.page_world import details_of_rig, step_in
 from tests.support.tasks import reach_task
 
