@@ -9,21 +9,29 @@ from __future__ import annotations
 
 import hashlib
 import sqlite3
+import time
+from collections.abc import Callable
 from contextlib import closing, suppress
 from pathlib import Path
 from typing import Final
 
-from sqlalchemy import MetaData, text
+from sqlalchemy import Connection, MetaData, text
 
-from tasker_kafka.schemas.errors import ConfigurationError
+from tasker_kafka.schemas.errors import ConfigurationError, TaskerError
 
 from . import tables
-from .store import Store, StoreUnavailable, database_url, make_engine, make_file, schema_name
+from .engines import database_url, make_engine, make_file
+from .store import Store, StoreUnavailable, schema_name
 
 __all__ = ["emptied", "stage", "swap_in"]
 
 _SUFFIX: Final = ".rebuild"
 _WAIT_SECONDS: Final = 60.0
+"""For those who use the store to let it go."""
+_DOOR_MS: Final = 1_000
+"""So long the door is waited for at a time, and who comes meanwhile waits behind us."""
+_PAUSE_SECONDS: Final = 0.25
+"""Between two attempts, in which everybody who waited gets in."""
 
 
 def stage(url_or_path: str | Path, prefix: str) -> Store:
@@ -35,7 +43,7 @@ def stage(url_or_path: str | Path, prefix: str) -> Store:
         staged = Store(make_engine(database_url(path), ""), prefix, "")
     else:
         name = f"tasker_REBUILD_{hashlib.sha256(prefix.encode()).hexdigest()[:16]}"
-        with target.writing() as connection:
+        with target.making() as connection:
             connection.execute(text(f'DROP SCHEMA IF EXISTS "{name}" CASCADE'))
         staged = Store(make_engine(target.engine.url, name), prefix, name)
     staged.store_id = target.store_id
@@ -54,9 +62,12 @@ def swap_in(staged: Store, url_or_path: str | Path) -> None:
             _remove(f"{target.place}{_SUFFIX}")
             return
         staged.close()
-        with target.writing() as connection:
+
+        def exchange(connection: Connection) -> None:
             connection.execute(text(f'DROP SCHEMA IF EXISTS "{target.schema}" CASCADE'))
             connection.execute(text(f'ALTER SCHEMA "{staged.schema}" RENAME TO "{target.schema}"'))
+
+        _alone(target, exchange)
     finally:
         target.close()
 
@@ -64,15 +75,51 @@ def swap_in(staged: Store, url_or_path: str | Path) -> None:
 def emptied(url_or_path: str | Path, prefix: str) -> Store:
     """The store at this place with nothing in it, of this release's tables."""
     target = _target(url_or_path, prefix)
-    with target.writing() as connection:
+
+    def empty(connection: Connection) -> None:
         if target.is_sqlite:
             found = MetaData()
             found.reflect(connection)
             found.drop_all(connection)
         else:
             connection.execute(text(f'DROP SCHEMA IF EXISTS "{target.schema}" CASCADE'))
+
+    _alone(target, empty)
     target.check(create=True)
     return target
+
+
+def _alone(target: Store, work: Callable[[Connection], None]) -> None:
+    """Do this in one transaction, with nobody else in the store. StoreUnavailable when somebody stays in it.
+
+    In PostgreSQL the door is closed first, while nothing is held; what is waited for is given up after a moment and
+    tried again, so that who waits behind us gets on, and one of a release without a door does, too.
+    """
+    until = time.monotonic() + _WAIT_SECONDS
+    while True:
+        try:
+            with target.making() as connection:
+                if not target.is_sqlite:
+                    connection.execute(text(f"SET LOCAL lock_timeout = {_DOOR_MS}"))
+                    if target.store_id:
+                        connection.execute(text(f"LOCK TABLE {tables.meta.name} IN ACCESS EXCLUSIVE MODE"))
+                work(connection)
+                return
+        except StoreUnavailable as error:
+            if not error.is_busy:
+                raise
+            if time.monotonic() > until:
+                raise _still_used(target.place, error) from error
+        time.sleep(_PAUSE_SECONDS)
+
+
+def _still_used(place: str, error: TaskerError | sqlite3.Error) -> StoreUnavailable:
+    why = error.message if isinstance(error, TaskerError) else str(error)
+    return StoreUnavailable(
+        f"the new store cannot be put in place of {place}, which somebody held for {_WAIT_SECONDS:g} s: {why}",
+        next_step="end who holds it for long (a `tasker verify-rebuild --projection`, a backup, a person with psql or"
+        " sqlite3), and start again; the old store is as it was",
+    )
 
 
 def _target(url_or_path: str | Path, prefix: str) -> Store:

@@ -15,39 +15,38 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, Self
 
-from sqlalchemy import Connection, Engine, create_engine, event, inspect, select, text
-from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, OperationalError, SQLAlchemyError
+from sqlalchemy import Connection, Engine, inspect, select, text
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as NoFreeConnection
-from sqlalchemy.pool import QueuePool
 
 from tasker_kafka.schemas.errors import ConfigurationError, TaskerError
 
 from . import tables
+from .engines import Use, database_url, make_engine, make_file, used_for
 
-__all__ = ["Store", "StoreUnavailable", "database_url", "make_engine", "make_file", "schema_name"]
+__all__ = ["Store", "StoreUnavailable", "schema_name"]
 
 _REBUILD: Final = "make it anew from the log: tasker projection rebuild"
-_BUSY_SECONDS: Final = 30.0
 _LONGEST_NAME: Final = 63
 """Of a schema in PostgreSQL, bytes."""
 _OVER_LIMIT: Final = "54"
 """Class of PostgreSQL's errors for what is too large or too much: the driver files them under those of operation."""
-_PRAGMAS: Final = (
-    "PRAGMA journal_mode=WAL",
-    "PRAGMA synchronous=NORMAL",
-    f"PRAGMA busy_timeout={int(_BUSY_SECONDS * 1000)}",
-    "PRAGMA cache_size=-65536",
-    "PRAGMA wal_autocheckpoint=4000",
-    "PRAGMA journal_size_limit=67108864",
-    "PRAGMA temp_store=MEMORY",
-)
+
+
+_BUSY: Final = frozenset({"55P03", "40P01", "40001"})
+"""PostgreSQL's states of those who had to let others go first: no lock in time, a deadlock, a conflict of views."""
 
 
 class StoreUnavailable(TaskerError):
     """The projection's database does not answer."""
 
     retryable = True
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether it is only that others are using it."""
+        cause = self.__cause__
+        return isinstance(cause, DBAPIError) and getattr(cause.orig, "sqlstate", None) in _BUSY
 
 
 class Store:
@@ -62,8 +61,10 @@ class Store:
         one_moment = (
             {} if self.is_sqlite else {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
         )
-        self._reader = engine.execution_options(**one_moment)
-        self._writer = engine.execution_options(tasker_writes=True)
+        self._reader = used_for(engine, Use(), **one_moment)
+        self._writer = used_for(engine, Use(writes=True))
+        self._maker = used_for(engine, Use(writes=True, by_door=False))
+        self._looker = used_for(engine, Use(by_door=False), **one_moment)
         self._file: tuple[int, int] | None = None
         self.store_id = ""
         """Its own name: those who write to the same store share its partitions, and nobody else does."""
@@ -107,6 +108,18 @@ class Store:
             yield connection
 
     @contextmanager
+    def making(self) -> Iterator[Connection]:
+        """As `writing`, where the tables may not be there, or are exchanged: see `engines` about the door."""
+        with self._guarded(), self._maker.begin() as connection:
+            yield connection
+
+    @contextmanager
+    def _looking(self) -> Iterator[Connection]:
+        """As `reading`, where the tables may not be there."""
+        with self._guarded(), self._looker.begin() as connection:
+            yield connection
+
+    @contextmanager
     def _guarded(self) -> Iterator[None]:
         try:
             yield
@@ -135,12 +148,12 @@ class Store:
 
     def tables(self) -> set[str]:
         """Names of the tables there are, whosever."""
-        with self.reading() as connection:
+        with self._looking() as connection:
             return _tables_in(connection, self.schema)
 
     def meta(self) -> dict[str, str]:
         """What the store says of itself."""
-        with self.reading() as connection:
+        with self._looking() as connection:
             return _meta_in(connection)
 
     # -------------------------------------------------------------------------------- made and checked
@@ -151,7 +164,7 @@ class Store:
             make_file(Path(self.place))
         elif self.is_sqlite and not Path(self.place).is_file():
             raise self._missing()
-        with self.writing() if create else self.reading() as connection:
+        with self.making() if create else self._looking() as connection:
             if not self.is_sqlite and create:
                 # Two that start at once must not both make it.
                 connection.execute(
@@ -220,21 +233,6 @@ class Store:
         )
 
 
-def make_file(path: Path) -> None:
-    """An empty database for its owner's eyes only, if there is none: it will hold what the log holds.
-
-    ConfigurationError when it cannot be made.
-    """
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        path.touch(mode=0o600)
-    except OSError as error:
-        raise ConfigurationError(
-            f"the projection cannot be written to {path}: {error.strerror}",
-            next_step="name a place in projection.url that this user may write",
-        ) from None
-
-
 def schema_name(prefix: str) -> str:
     """The schema of a prefix in PostgreSQL."""
     name = f"tasker_{prefix}"
@@ -253,70 +251,3 @@ def _tables_in(connection: Connection, schema: str) -> set[str]:
     inspector: Any = inspect(connection)
     is_sqlite = connection.dialect.name == "sqlite"
     return set(inspector.get_table_names(schema=None if is_sqlite else schema))
-
-
-def database_url(url_or_path: str | Path) -> URL:
-    """The address of a database that can hold a store. ConfigurationError for any other."""
-    place = str(url_or_path)
-    if "://" not in place:
-        return URL.create("sqlite", database=str(Path(place).expanduser().absolute()))
-    try:
-        url = make_url(place)
-    except ArgumentError:
-        raise _bad_url("it cannot be read as one") from None
-    kind = url.get_backend_name()
-    if kind == "sqlite":
-        if not url.database or url.database == ":memory:":
-            raise _bad_url("SQLite needs a file here, because several processes share it")
-        return url.set(drivername="sqlite")
-    if kind in {"postgresql", "postgres"}:
-        return url.set(drivername="postgresql+psycopg")
-    raise _bad_url(f"{kind!r} is not supported")
-
-
-def _bad_url(why: str) -> ConfigurationError:
-    return ConfigurationError(
-        f"projection.url is no address of a database that can be used: {why}",
-        next_step="write a path, sqlite:////absolute/path, or postgresql://user@host/database",
-    )
-
-
-def make_engine(url: URL, schema: str) -> Engine:
-    """Connections to it, prepared as the store needs them."""
-    if url.get_backend_name() == "sqlite":
-        engine = create_engine(
-            url,
-            poolclass=QueuePool,
-            pool_size=8,
-            connect_args={"timeout": _BUSY_SECONDS, "check_same_thread": False},
-        )
-        event.listen(engine, "connect", _prepare_sqlite)
-        event.listen(engine, "begin", _begin_sqlite)
-        return engine
-    try:
-        return create_engine(
-            url,
-            pool_size=8,
-            pool_pre_ping=True,
-            paramstyle="format",
-            connect_args={"options": f'-csearch_path="{schema}"', "connect_timeout": 10},
-        )
-    except ModuleNotFoundError as error:
-        raise ConfigurationError(
-            f"PostgreSQL needs the driver {error.name}, which is not installed",
-            next_step="pip install 'tasker-kafka[console,postgres]'",
-        ) from None
-
-
-def _prepare_sqlite(connection: Any, _: object) -> None:
-    connection.isolation_level = None  # the driver begins nothing by itself
-    cursor = connection.cursor()
-    for pragma in _PRAGMAS:
-        cursor.execute(pragma)
-    cursor.close()
-
-
-def _begin_sqlite(connection: Connection) -> None:
-    """A writer takes its lock at the beginning: one that has read before could not wait for it."""
-    writes = connection.get_execution_options().get("tasker_writes", False)
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
