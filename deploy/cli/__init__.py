@@ -15,8 +15,10 @@ def main() -> None:
     import traceback
 
     from .app import app
+    from .console import take_any_terminal
     from .exits import CommandExit
 
+    take_any_terminal()
     try:
         app(prog_name="tasker")
     except Exception:  # a defect: errors that users can mend have been printed and turned into codes

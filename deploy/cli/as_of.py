@@ -107,7 +107,7 @@ def _all(
         )
         return
     print_cut(found.cut)
-    print_table(task_views.LIST_COLUMNS, map(task_views.list_row, found.rows), empty="no tasks")
+    print_table(task_views.LIST_COLUMNS, map(task_views.list_row, found.rows), title="", empty="no tasks")
     _print_counts(found)
 
 
@@ -126,7 +126,7 @@ async def _listed(
 
 def _print_counts(found: TasksAsOf) -> None:
     by_state = ", ".join(f"{count} {state}" for state, count in found.counts.items())
-    print_text(f"{found.total} tasks" + (f": {by_state}" if by_state else ""))
+    print_text(f"\n{found.total} tasks" + (f": {by_state}" if by_state else ""))
     left = sum(each.not_covered for each in found.partitions)
     broken = sum(each.unfoldable for each in found.partitions)
     if left:

@@ -48,11 +48,11 @@ def events(
         print_table(
             ("event", "version", "published by", "when", "delivery", "what it says"),
             map(domain_row, declared),
-            title="templates",
+            title="\ntemplates" if own else "templates",
             empty="no published template declares events",
         )
     if own:
-        print_text("Edges and fields of each: --json.")
+        print_text("\nEdges and fields of each: --json.")
 
 
 async def read(session: Session, namespace: str | None) -> tuple[DomainEventEntry, ...]:

@@ -5,21 +5,51 @@ Rich is loaded when something is printed with it, not before.
 
 from __future__ import annotations
 
+import codecs
 import json
 import sys
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from io import TextIOWrapper
+from typing import TYPE_CHECKING, Any, Final
 
 from tasker_kafka.schemas.errors import TaskerError
 
 if TYPE_CHECKING:
     from rich.console import Console
-    from rich.table import Table
 
-__all__ = ["console", "note", "print_error", "print_json", "print_table", "print_text", "table_of"]
+__all__ = [
+    "console",
+    "moment",
+    "note",
+    "print_error",
+    "print_json",
+    "print_table",
+    "print_text",
+    "take_any_terminal",
+]
 
-PIPED_WIDTH = 200
-"""Columns of a table that goes into a file or a pipe, where no terminal says its width."""
+PIPED_WIDTH = 100_000
+"""Columns in a file or a pipe, where no terminal says its width: a row is one line."""
+
+
+PLAIN: Final = {"→": "->", "…": "...", "×": "x", "·": "-", "└": "`", "├": "+", "│": "|", "–": "-", "─": "-"}
+"""What is said for letters that a terminal without Unicode does not have; "-" for the others of theirs."""
+
+
+def plain_letters(error: UnicodeError) -> tuple[str, int]:
+    """An error handler of encoders: letters of ours as plain ones, those of others as question marks."""
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    letters = error.object[error.start : error.end]
+    return "".join(PLAIN.get(each, "?") for each in letters), error.end
+
+
+def take_any_terminal() -> None:
+    """Let standard output and standard error say what they can, instead of failing at a letter they do not have."""
+    codecs.register_error("tasker-plain", plain_letters)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="tasker-plain")
 
 
 def print_json(value: Any) -> None:
@@ -35,26 +65,19 @@ def print_text(text: str) -> None:
 def print_table(
     columns: Sequence[str], rows: Iterable[Sequence[str]], *, title: str | None = None, empty: str = "none"
 ) -> None:
-    """A table; `empty` instead when there are no rows."""
+    """A table; `empty` instead when there are no rows. A title is said above it."""
+    from .tables import table_of
+
     held = [tuple(row) for row in rows]
     if not held:
         print_text(empty)
         return
-    console().print(table_of(columns, held, title=title))
-
-
-def table_of(columns: Sequence[str], rows: Iterable[Sequence[str]], *, title: str | None = None) -> Table:
-    """A rich table of plain texts. The first column (ids and names) is never broken."""
-    from rich import box
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
-    for position, column in enumerate(columns):
-        table.add_column(column, no_wrap=position == 0, overflow="fold")
-    for row in rows:
-        table.add_row(*(Text(each) for each in row))
-    return table
+    if title is not None:
+        print_text(title)
+    screen = console()
+    with screen.capture() as drawn:
+        screen.print(table_of(columns, held, width=screen.width if screen.is_terminal else None))
+    print_text(drawn.get())
 
 
 def console() -> Console:
@@ -64,6 +87,14 @@ def console() -> Console:
     if sys.stdout.isatty():
         return Console(highlight=False)
     return Console(file=sys.stdout, width=PIPED_WIDTH, highlight=False)
+
+
+def moment(at: int | None) -> str:
+    """A time in UTC with its zone, as `--since` takes it; a dash for none."""
+    from tasker_kafka.deploy.reading import time_text
+
+    # A blank, not a T: there a narrow table may break it.
+    return "–" if at is None else time_text(at).replace("T", " ")
 
 
 def note(text: str) -> None:

@@ -118,7 +118,7 @@ def print_found(found: Differences, *, in_full: bool) -> None:
         text = ", ".join(f"{count} {what}" for what, count in counts.items())
         print_text(f"{name:<9} {text or 'none'}")
     print_text(f"attempts  {found.attempts} granted, in {found.records} records")
-    print_table(TASK_COLUMNS, map(task_row, found.tasks))
+    print_table(TASK_COLUMNS, map(task_row, found.tasks), title="")
     for each in found.tasks if in_full else ():
         print_task(each)
     if found.total > len(found.tasks):
@@ -143,10 +143,10 @@ def task_row(each: TaskChange) -> tuple[str, ...]:
 
 def print_task(each: TaskChange) -> None:
     """Every step and field of a task that differs."""
-    print_table(STEP_COLUMNS, map(step_row, each.steps), empty="no step differs")
+    print_table(STEP_COLUMNS, map(step_row, each.steps), title="", empty="no step differs")
     rows = [(change.field, change.before, change.after) for change in each.fields]
     if rows:
-        print_table(FIELD_COLUMNS, rows)
+        print_table(FIELD_COLUMNS, rows, title="")
 
 
 def step_row(step: StepChange) -> tuple[str, ...]:

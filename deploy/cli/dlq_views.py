@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .console import print_json, print_text
+from .console import moment, print_json, print_text
 
 if TYPE_CHECKING:
     from tasker_kafka.deploy.reading.dead_letters import LetterReport, LetterRow
@@ -30,11 +30,9 @@ COLUMNS = ("place", "died", "group", "event", "key", "class", "error", "")
 
 def columns(row: LetterRow) -> tuple[str, ...]:
     """A letter's line in the table."""
-    from tasker_kafka.deploy.reading import time_text
-
     return (
         row.place,
-        time_text(row.died_at),
+        moment(row.died_at),
         f"{row.group}/{row.subscription}" if row.subscription else row.group,
         visible(row.event or "–"),
         visible(row.key or "–"),

@@ -39,12 +39,16 @@ class CommandExit(IntEnum):
     """A setting, a topic or the release does not fit; mend that first."""
     INTERRUPTED = 130
     """Ctrl-C."""
+    CLOSED_PIPE = 141
+    """Whoever read the output went away before its end, as of `| head`."""
 
 
 def code_of(error: BaseException) -> CommandExit:
     """The exit code of a command that `error` ended."""
     if isinstance(error, KeyboardInterrupt):
         return CommandExit.INTERRUPTED
+    if isinstance(error, BrokenPipeError):
+        return CommandExit.CLOSED_PIPE
     if isinstance(error, NotFoundError):
         return CommandExit.NOT_FOUND
     if isinstance(error, WaitTimeout):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
+import sys
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
@@ -26,7 +28,14 @@ class GuardedGroup(TyperGroup):
     def invoke(self, ctx: Any) -> Any:
         """Run the command."""
         try:
-            return super().invoke(ctx)
+            try:
+                return super().invoke(ctx)
+            finally:
+                # Here, where a closed pipe can be answered: at the interpreter's end it would print a traceback.
+                sys.stdout.flush()
+        except BrokenPipeError as error:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise typer.Exit(code_of(error)) from None
         except TaskerError as error:
             print_error(error)
             raise typer.Exit(code_of(error)) from error

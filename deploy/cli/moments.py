@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import typer
 
-from .console import print_text
+from .console import moment, print_text
 from .guard import run
 from .session import Session, in_session
 
@@ -60,9 +60,7 @@ def print_cut(cut: Cut, name: str = "as of") -> None:
     """The moment, its positions, and what retention has taken."""
     from tasker_kafka.deploy.reading.as_of_moments import vector_text
 
-    from .task_views import moment
-
-    at = "" if cut.at is None else f"{moment(cut.at)} UTC, "
+    at = "" if cut.at is None else f"{moment(cut.at)}, "
     print_text(f"{name:<9} {at}positions {vector_text(cut.offsets)}")
     for each in cut.partitions:
         if each.is_partial:
@@ -71,8 +69,6 @@ def print_cut(cut: Cut, name: str = "as of") -> None:
 
 def retained_text(cut: PartitionCut) -> str:
     """What is missing of a partition."""
-    from .task_views import moment
-
     since = "" if cut.begin_at is None else f" ({moment(cut.begin_at)})"
     what = "nothing before it is known" if cut.is_lost else "tasks that began before it are not shown"
     return f"partition {cut.partition}: the retained log begins at offset {cut.begin}{since}; {what}"

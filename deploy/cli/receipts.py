@@ -9,7 +9,7 @@ import typer
 from tasker_kafka.schemas.words import ReceiptOutcome
 
 from . import session
-from .console import note, print_json, print_table, print_text
+from .console import moment, note, print_json, print_table, print_text
 from .guard import run
 from .options import AsJson, Limit, parse_moment
 from .run_roles import LogLevel, start
@@ -46,7 +46,7 @@ def list_receipts(
         return await read(session.log, session.names, limit=limit, group=group, outcome=outcome)
 
     rows = run(in_session(work))
-    from tasker_kafka.deploy.reading import jsonable, time_text
+    from tasker_kafka.deploy.reading import jsonable
 
     if as_json:
         print_json({"receipts": jsonable(rows)})
@@ -55,7 +55,7 @@ def list_receipts(
         ("at", "event", "id", "group", "subscription", "outcome", "deliveries"),
         [
             (
-                "–" if row.at is None else time_text(row.at),
+                moment(row.at),
                 row.event_name,
                 row.event_id,
                 row.group,
@@ -99,9 +99,7 @@ def show(
 
 
 def _print(found: EventReceipts) -> None:
-    from tasker_kafka.deploy.reading import time_text
-
-    published = "no longer kept" if found.published_at is None else time_text(found.published_at)
+    published = "no longer kept" if found.published_at is None else moment(found.published_at)
     print_text(f"event      {found.event_name}\nsource     {found.source}\npublished  {published}")
     print_table(
         ("group", "subscription", "outcome", "at", "deliveries", "by", ""),
@@ -110,7 +108,7 @@ def _print(found: EventReceipts) -> None:
                 row.group,
                 row.subscription,
                 row.outcome,
-                "–" if row.at is None else time_text(row.at),
+                moment(row.at),
                 str(row.deliveries),
                 row.written_by or "–",
                 "late" if row.was_missing else "",

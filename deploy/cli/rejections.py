@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .console import print_json, print_table, print_text
+from .console import moment, print_json, print_table, print_text
 from .guard import run
 from .options import AsJson, Limit
 from .session import Session, in_session
@@ -33,14 +33,14 @@ def list_rejections(
         return await read(session.log, session.names, limit=limit, code=code)
 
     rows = run(in_session(work))
-    from tasker_kafka.deploy.reading import jsonable, time_text
+    from tasker_kafka.deploy.reading import jsonable
 
     if as_json:
         print_json({"rejections": jsonable(rows)})
         return
     print_table(
         ("place", "rejected", "code", "template", "message"),
-        [(row.place, time_text(row.rejected_at), row.code, row.template or "–", row.message) for row in rows],
+        [(row.place, moment(row.rejected_at), row.code, row.template or "–", row.message) for row in rows],
         empty="no rejections",
     )
 

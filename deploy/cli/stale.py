@@ -9,7 +9,7 @@ import typer
 
 from tasker_kafka.schemas.words import OperatorAction
 
-from .console import note, print_json, print_table, print_text
+from .console import moment, note, print_json, print_table, print_text
 from .guard import run
 from .operate import Orders, operate
 from .options import AsJson, Limit, TaskId
@@ -65,7 +65,7 @@ def list_stale(
         return await list_ledger(session.log, session.names, status=None if every else status.value)
 
     rows = run(in_session(work))
-    from tasker_kafka.deploy.reading import jsonable, time_text
+    from tasker_kafka.deploy.reading import jsonable
 
     if as_json:
         print_json({"entries": jsonable(rows[:limit]), "total": len(rows)})
@@ -73,7 +73,7 @@ def list_stale(
     print_table(
         ("task", "since", "why", "status", "message"),
         [
-            (jsonable(row.task_id), time_text(row.at), row.reason, row.status, row.message)
+            (jsonable(row.task_id), moment(row.at), row.reason, row.status, row.message)
             for row in rows[:limit]
         ],
         empty="nothing waits for anybody",

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .console import note, print_json, print_table, print_text
+from .console import moment, note, print_json, print_table, print_text
 from .guard import run
 from .options import AsJson
 from .session import Session, in_session
@@ -112,6 +112,7 @@ def print_group(report: GroupReport) -> None:
                 (each.name, ", ".join(each.patterns), each.delivery or "as published", moment(each.since))
                 for each in report.subscriptions
             ],
+            title="",
         )
     print_table(
         ("member", "client", "host", "partitions"),
@@ -119,6 +120,7 @@ def print_group(report: GroupReport) -> None:
             (each.member_id, each.client_id, each.host, ", ".join(map(str, each.partitions)))
             for each in report.members
         ],
+        title="",
         empty="no member: nobody serves this group",
     )
     print_partitions(report)
@@ -141,6 +143,7 @@ def print_partitions(report: GroupReport) -> None:
                 )
                 for each in report.partitions
             ],
+            title="",
         )
     if report.retries:
         print_table(
@@ -149,11 +152,13 @@ def print_partitions(report: GroupReport) -> None:
                 (each.tier, str(each.depth), moment(each.oldest_at), moment(each.next_due_at))
                 for each in report.retries
             ],
+            title="",
         )
     if report.dead_letters:
         print_table(
             ("dead letters", "open", "oldest"),
             [(each.failure_class, str(each.letters), moment(each.oldest_at)) for each in report.dead_letters],
+            title="",
         )
 
 
@@ -173,10 +178,3 @@ def remark(row: GroupRow) -> str:
     if not row.is_announced:
         found.append("not in the registry")
     return "; ".join(found)
-
-
-def moment(at: int | None) -> str:
-    """A time, or a dash."""
-    from tasker_kafka.deploy.reading import time_text
-
-    return "–" if at is None else time_text(at)

@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from .console import console, print_table, print_text, table_of
+from .console import console, moment, print_table, print_text
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -44,12 +44,11 @@ def list_row(row: TaskRow) -> tuple[str, ...]:
 def print_report(report: TaskReport, *, with_transitions: bool) -> None:
     """The whole report."""
     print_text("\n".join(head_lines(report)))
-    print_table(STEP_COLUMNS, [step_row(step) for step in report.steps], empty="no steps")
-    for line in waiting_lines(report):
-        print_text(line)
+    print_table(STEP_COLUMNS, [step_row(step) for step in report.steps], title="", empty="no steps")
+    if report.waiting:
+        print_text("\n" + "\n".join(waiting_lines(report)))
     retried = [step for step in report.steps if len(step.history) > 1]
     for step in retried:
-        print_text(f"\nattempts of {step.name}")
         rows = [
             (
                 str(each.attempt),
@@ -61,9 +60,10 @@ def print_report(report: TaskReport, *, with_transitions: bool) -> None:
             )
             for each in step.history
         ]
-        print_table(("attempt", "outcome", "worker", "started", "", "error"), rows)
+        columns = ("attempt", "outcome", "worker", "started", "", "error")
+        print_table(columns, rows, title=f"\nattempts of {step.name}")
     if with_transitions:
-        print_table(TRANSITION_COLUMNS, transition_rows(report))
+        print_table(TRANSITION_COLUMNS, transition_rows(report), title="\ntransitions")
 
 
 def head_lines(report: TaskReport) -> Iterator[str]:
@@ -120,13 +120,6 @@ def transition_rows(report: TaskReport) -> Iterator[tuple[str, ...]]:
         )
 
 
-def moment(at: int | None) -> str:
-    """A time in UTC, or a dash."""
-    from tasker_kafka.deploy.reading import time_text
-
-    return "–" if at is None else time_text(at).replace("T", " ").replace("Z", "")
-
-
 def shortened(value: Any) -> str:
     """A value as JSON, cut to what a line holds."""
     text = json.dumps(value, ensure_ascii=False)
@@ -170,6 +163,9 @@ class Screen(AbstractContextManager["Screen"]):
         from rich.console import Group
         from rich.text import Text
 
+        from .tables import table_of
+
         head = Text("\n".join(head_lines(report)))
         waits = Text("\n".join(waiting_lines(report)))
-        return Group(head, table_of(STEP_COLUMNS, [step_row(step) for step in report.steps]), waits)
+        steps = table_of(STEP_COLUMNS, [step_row(step) for step in report.steps], width=console().width)
+        return Group(head, "", steps, waits)

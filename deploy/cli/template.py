@@ -111,7 +111,9 @@ def show(template: Reference, as_json: AsJson = False) -> None:
         )
         for step in plan.steps
     ]
-    print_table(("step", "handler", "queue", "after", "attempts", "timeout"), rows, empty="no steps")
+    print_table(
+        ("step", "handler", "queue", "after", "attempts", "timeout"), rows, title="", empty="no steps"
+    )
 
 
 @app.command()

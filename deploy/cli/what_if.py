@@ -148,7 +148,7 @@ def print_found(found: WhatIf, *, in_full: bool) -> None:
         print_text(f"not judged: {count}, because {why}")
     if found.other:
         print_differences(found)
-        print_table(TASK_COLUMNS, map(task_row, found.tasks))
+        print_table(TASK_COLUMNS, map(task_row, found.tasks), title="")
         for each in found.tasks if in_full else ():
             print_task(each)
         if found.other > len(found.tasks):
@@ -173,7 +173,7 @@ def print_differences(found: WhatIf) -> None:
     print_text(f"duration  {spread_text(found.recorded)} recorded, {spread_text(found.would)} would be")
     rows = [(step, kind, str(count)) for step, kinds in found.steps.items() for kind, count in kinds.items()]
     if rows:
-        print_table(STEP_COLUMNS, rows)
+        print_table(STEP_COLUMNS, rows, title="")
 
 
 def spread_text(spread: Spread) -> str:
@@ -207,7 +207,7 @@ def task_row(each: TaskVerdict) -> tuple[str, ...]:
 def print_task(each: TaskVerdict) -> None:
     """Every step of a task that differs."""
     if each.steps:
-        print_table(DEVIATION_COLUMNS, map(deviation_row, each.steps))
+        print_table(DEVIATION_COLUMNS, map(deviation_row, each.steps), title="")
     print_text(
         f"critical path {seconds(each.recorded_critical_path_ms)} recorded, "
         f"{seconds(each.would_critical_path_ms)} would be; {each.followed} records are the same"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .console import print_json, print_table
+from .console import moment, print_json, print_table
 from .guard import run
 from .options import AsJson
 from .session import Session, in_session
@@ -24,7 +24,7 @@ def list_workers(as_json: AsJson = False) -> None:
         return await read(session.log, session.names)
 
     rows = run(in_session(work))
-    from tasker_kafka.deploy.reading import jsonable, time_text
+    from tasker_kafka.deploy.reading import jsonable
 
     if as_json:
         print_json({"workers": jsonable(rows)})
@@ -37,7 +37,7 @@ def list_workers(as_json: AsJson = False) -> None:
                 ", ".join(row.queues),
                 ", ".join(row.handlers),
                 row.version,
-                time_text(row.seen_at),
+                moment(row.seen_at),
                 "" if row.is_alive else "silent",
             )
             for row in rows

@@ -27,7 +27,7 @@ __all__ = ["TaskFilter", "TaskRow", "list_tasks", "row_of", "saved_states"]
 
 
 class TaskRow(msgspec.Struct, frozen=True, kw_only=True):
-    """One task in a list. Counts are None for a closed task of which only the stub is left."""
+    """One task in a list. Counts that the stub of a final task does not tell are None."""
 
     task_id: bytes
     life: int
@@ -156,6 +156,9 @@ def _head_row(head: TaskHead) -> TaskRow:
 
 def _stub_row(stub: Stub, find_plan: Callable[[bytes], Plan | None]) -> TaskRow:
     plan = find_plan(stub.plan_hash)
+    total = None if plan is None else len(plan.steps)
+    # A complete task has no step that is not; of another end the stub does not tell.
+    is_complete = stub.outcome is TaskStatus.COMPLETE and total is not None
     return TaskRow(
         task_id=stub.task_id,
         life=stub.life,
@@ -166,7 +169,7 @@ def _stub_row(stub: Stub, find_plan: Callable[[bytes], Plan | None]) -> TaskRow:
         status=coarse_task_status(stub.outcome),
         created_at=stub.created_at,
         closed_at=stub.closed_at,
-        total_steps=None if plan is None else len(plan.steps),
-        completed_steps=None,
-        failed_steps=None,
+        total_steps=total,
+        completed_steps=total if is_complete else None,
+        failed_steps=0 if is_complete else None,
     )

@@ -335,7 +335,7 @@ class TestList:
 
     def test_holds_heads_and_stubs_but_no_tombstones(self) -> None:
         assert self.rows() == [
-            ("order", "complete", None),
+            ("order", "complete", 2),
             ("order", "error", 0),
             ("order", "in_progress", 0),
         ]
