@@ -6,6 +6,7 @@ from .backend import Backend
 from .errors import CommandRefused, Forbidden, InvalidInput, Overloaded, RequestRefused
 from .following import RecordEvent
 from .operating import Asked, Operation, id_of_key
+from .overview import Overview
 from .reach import Reach
 from .shapes import (
     BrokerReach,
@@ -40,6 +41,7 @@ __all__ = [
     "Operation",
     "Outcome",
     "Overloaded",
+    "Overview",
     "Reach",
     "Readiness",
     "RecordEvent",

@@ -56,9 +56,11 @@ from .health import health_report
 from .hiding import hidden
 from .log_questions import LogQuestions
 from .operating import Asked, Operation
+from .overview import Overview
 from .reach import Reach
 from .roster import Roster, handler_rows
 from .shapes import HandlerRow, HealthReport, Outcome, Submitted, TaskDetails, TemplateDetails, TemplateRow
+from .sharing import Shared
 from .templates import find_template, template_details, template_rows
 
 __all__ = ["Backend"]
@@ -66,8 +68,9 @@ __all__ = ["Backend"]
 T = TypeVar("T")
 
 BULK_MOST: Final = 10_000
-FAULTS_SHOWN: Final = 20
 PENDING_COUNTED: Final = 500
+OVERVIEW_SECONDS: Final = 1.0
+"""How long one look at the whole serves all who ask for health or metrics."""
 
 
 class Backend(LogQuestions):
@@ -91,6 +94,7 @@ class Backend(LogQuestions):
             self.broker, self.reach, self._roster, self.names, settings.console.stale_seconds
         )
         self._feed = ChangeFeed(self.reach, most_listeners=settings.console.event_streams)
+        self._overview = Shared(self._look_over, OVERVIEW_SECONDS)
         self._running: list[asyncio.Task[None]] = []
 
     @classmethod
@@ -110,6 +114,8 @@ class Backend(LogQuestions):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self._feed.close()
+        await self._overview.close()
+        await self._roster.close()
         for each in self._running:
             each.cancel()
         await asyncio.gather(*self._running, return_exceptions=True)
@@ -308,29 +314,35 @@ class Backend(LogQuestions):
         """How many follow changes now."""
         return self._feed.listeners
 
+    async def overview(self) -> Overview:
+        """The whole, at most a second old: whoever asks within it is answered alike. Never fails."""
+        return await self._overview.get()
+
     async def health(self) -> HealthReport:
         """How the whole is. Never fails for what is away."""
-        counts = await self._or_none(self.counts(TaskQuery()))
-        faults = await self._or_none(self.faults(limit=FAULTS_SHOWN))
-        pending = await self._or_none(self.pending())
-        handlers = await self._or_none(self.handlers())
-        return hidden(
-            health_report(
-                self.reach,
-                prefix=self.settings.prefix,
-                counts=counts,
-                faults=faults or (),
-                workers=await self._roster.workers_or_none(),
-                handlers=handlers or (),
-                pending=pending,
-                now=self.now_ms(),
-            )
-        )
+        seen = await self.overview()
+        return hidden(health_report(self.reach, seen, prefix=self.settings.prefix, now=self.now_ms()))
 
     # ------------------------------------------------------------------------------------------- inside
 
     async def _ask(self, work: Callable[[Reads], Awaitable[T]]) -> T:
         return await self.reach.read(work)
+
+    async def _look_over(self) -> Overview:
+        loads = await self._or_none(self.step_loads())
+        workers = await self._roster.workers_or_none()
+        has_plans = self.broker.plans is not None
+        is_known = has_plans and loads is not None and workers is not None
+        return Overview(
+            counts=await self._or_none(self.counts(TaskQuery())),
+            loads=loads,
+            pending=await self._or_none(self.pending()),
+            faults=await self._or_none(self.faults()),
+            workers=workers,
+            handlers=handler_rows(self._plans(), workers or (), loads or (), self.now_ms())
+            if is_known
+            else None,
+        )
 
     async def _known_task(self, task_id: bytes) -> TaskRow | None:
         with contextlib.suppress(TaskerError):  # intake finds a repeat, too; here it is only told sooner

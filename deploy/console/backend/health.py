@@ -6,14 +6,14 @@ known says so, and is not called down for it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 from tasker_kafka import __version__
 from tasker_kafka.deploy.reading import WorkerRow, duration_text
-from tasker_kafka.schemas.words import TaskStatus
 from tasker_kafka.streams.projection import FaultRow
 
+from .overview import Overview
 from .reach import Reach
 from .shapes import Component, HandlerRow, HealthReport, Level
 
@@ -23,21 +23,9 @@ _ORDER: Final = (Level.OK, Level.DEGRADED, Level.DOWN)
 _LATE_SECONDS: Final = 10.0
 
 
-def health_report(
-    reach: Reach,
-    *,
-    prefix: str,
-    counts: Mapping[TaskStatus, int] | None,
-    faults: Sequence[FaultRow],
-    workers: Sequence[WorkerRow] | None,
-    handlers: Sequence[HandlerRow],
-    pending: int | None,
-    now: int,
-) -> HealthReport:
-    """The whole. counts, workers, pending None: cannot be read."""
-    components = component_levels(
-        reach, faults=faults, workers=workers, handlers=handlers, pending=pending, now=now
-    )
+def health_report(reach: Reach, seen: Overview, *, prefix: str, now: int) -> HealthReport:
+    """The whole."""
+    components = component_levels(reach, seen, now=now)
     return HealthReport(
         level=max((each.level for each in components), key=_ORDER.index),
         version=__version__,
@@ -45,28 +33,20 @@ def health_report(
         broker=reach.broker,
         store=reach.store,
         components=components,
-        tasks={} if counts is None else {str(state): count for state, count in counts.items()},
+        tasks={str(state): count for state, count in (seen.counts or {}).items()},
         at=now,
     )
 
 
-def component_levels(
-    reach: Reach,
-    *,
-    faults: Sequence[FaultRow],
-    workers: Sequence[WorkerRow] | None,
-    handlers: Sequence[HandlerRow],
-    pending: int | None,
-    now: int,
-) -> tuple[Component, ...]:
+def component_levels(reach: Reach, seen: Overview, *, now: int) -> tuple[Component, ...]:
     """Each part: broker, projection, its faults, workers, work that waits for nobody, tasks for a person."""
     return (
         _broker(reach, now),
         _projection(reach, now),
-        _faults(faults),
-        _workers(workers),
-        _handlers(handlers),
-        _ledger(pending),
+        _faults(seen.faults or ()),
+        _workers(seen.workers),
+        _handlers(seen.handlers or ()),
+        _ledger(seen.pending),
     )
 
 

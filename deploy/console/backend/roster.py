@@ -6,7 +6,6 @@ seconds.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterable
 from typing import Final
 
@@ -19,6 +18,7 @@ from tasker_kafka.topics.names import TopicNames
 
 from .broker import Broker
 from .shapes import HandlerRow
+from .sharing import Shared
 from .templates import latest_plans
 
 __all__ = ["Roster", "handler_rows"]
@@ -27,25 +27,16 @@ KEPT_SECONDS: Final = 2.0
 
 
 class Roster:
-    """The workers, read at most every two seconds."""
+    """The workers, read at most every two seconds. A failure is not kept."""
 
     def __init__(self, broker: Broker, names: TopicNames) -> None:
         self._broker = broker
         self._names = names
-        self._workers: tuple[WorkerRow, ...] | None = None
-        self._read_at = float("-inf")
-        self._reading = asyncio.Lock()
+        self._workers = Shared(self._read, KEPT_SECONDS)
 
     async def workers(self) -> tuple[WorkerRow, ...]:
         """Every worker that has announced itself and not signed off, by id. BrokerUnavailable."""
-        async with self._reading:
-            loop = asyncio.get_running_loop()
-            if self._workers is None or loop.time() - self._read_at > KEPT_SECONDS:
-                self._workers = tuple(
-                    await self._broker.use(lambda live: list_workers(live.log, self._names))
-                )
-                self._read_at = loop.time()
-            return self._workers
+        return await self._workers.get()
 
     async def workers_or_none(self) -> tuple[WorkerRow, ...] | None:
         """The same; None when nobody can tell."""
@@ -53,6 +44,13 @@ class Roster:
             return await self.workers()
         except (LogError, TopicsDrifted):
             return None
+
+    async def close(self) -> None:
+        """Stop reading."""
+        await self._workers.close()
+
+    async def _read(self) -> tuple[WorkerRow, ...]:
+        return tuple(await self._broker.use(lambda live: list_workers(live.log, self._names)))
 
 
 def handler_rows(
