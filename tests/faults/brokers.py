@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, Protocol
 
 from tasker_kafka.topics.brokers import EmbeddedBroker, EmbeddedCluster
-from tasker_kafka.topics.brokers.wire import answering_nodes
+from tasker_kafka.topics.brokers.wire import answering_nodes, free_port
+from tests.faults.wires import Wire, listeners_of, open_wires
 
 __all__ = ["Brokers", "open_brokers"]
 
@@ -33,6 +34,10 @@ class Brokers(Protocol):
         """SIGSTOP, wait, SIGCONT."""
         ...
 
+    async def connect(self) -> None:
+        """Let the wires carry."""
+        ...
+
     def close(self) -> None:
         """End it."""
         ...
@@ -43,8 +48,16 @@ class OneBroker:
 
     replication = 1
 
-    def __init__(self, folder: Path) -> None:
-        self._broker = EmbeddedBroker.start(data_dir=folder / "broker")
+    def __init__(self, folder: Path, wires: Mapping[str, Wire]) -> None:
+        port = free_port()
+        listeners, advertised = listeners_of(wires, port)
+        self._broker = EmbeddedBroker.start(
+            data_dir=folder / "broker",
+            port=port,
+            listeners=listeners,
+            settings={"advertised.listeners": advertised},
+        )
+        self._wires = wires
         self.bootstrap = self._broker.bootstrap_servers
 
     async def kill(self, down_seconds: float, node: int | None = None) -> dict[str, object]:
@@ -65,6 +78,10 @@ class OneBroker:
     async def pause(self, seconds: float) -> dict[str, object]:
         """SIGSTOP; nobody answers until it goes on."""
         return await pause(self._broker, seconds)
+
+    async def connect(self) -> None:
+        """Let the wires carry."""
+        await open_wires(self._wires, self._broker)
 
     def close(self) -> None:
         """End it."""
@@ -106,15 +123,18 @@ class ThreeBrokers:
             await asyncio.sleep(POLL_SECONDS)
         return False
 
+    async def connect(self) -> None:
+        """Nothing: there are no wires to three nodes."""
+
     def close(self) -> None:
         """End them."""
         self.cluster.stop()
 
 
 @contextmanager
-def open_brokers(folder: Path, *, cluster: bool) -> Iterator[Brokers]:
-    """One broker or three, ended at the end of the block."""
-    brokers = ThreeBrokers(folder) if cluster else OneBroker(folder)
+def open_brokers(folder: Path, wires: Mapping[str, Wire], *, cluster: bool) -> Iterator[Brokers]:
+    """One broker, with a listener for each wire, or three; ended at the end of the block."""
+    brokers = ThreeBrokers(folder) if cluster else OneBroker(folder, wires)
     try:
         yield brokers
     finally:

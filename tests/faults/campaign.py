@@ -21,7 +21,7 @@ from tasker_kafka.topics.names import TopicNames
 from tasker_kafka.topics.plans import publish
 from tasker_kafka.topics.provision import create, publish_schemas
 from tests.checker import LedgerWriter, read_ledger
-from tests.faults.brokers import Brokers, open_brokers
+from tests.faults.brokers import HOST, Brokers, open_brokers
 from tests.faults.fleet import Fleet, ledger_environment
 from tests.faults.injection import CRASH_POINT_FAULT
 from tests.faults.judging import judge, settle, verify_rebuild
@@ -33,12 +33,19 @@ from tests.faults.projection_faults import caught_up
 from tests.faults.report import Report, machine, rows
 from tests.faults.rig import SESSION_MS, Outcome, Rig, now_ms
 from tests.faults.role_logs import count_ends, unplanned_ends, unplanned_words
-from tests.faults.schedule import Schedule, Slot
+from tests.faults.schedule import NETWORK, Schedule, Slot
+from tests.faults.wires import Wire
 
 __all__ = ["Campaign", "Options"]
 
 PARTITIONS: Final = 4
 ORCHESTRATORS, WORKERS, PROJECTORS = 2, 2, 2
+_ROLES: Final = (
+    *(f"orchestrator-{number}" for number in range(ORCHESTRATORS + 1)),  # the last one is a guest
+    *(f"worker-{number}" for number in range(WORKERS)),
+    *(f"projector-{number}" for number in range(PROJECTORS)),
+    "client-0",
+)
 WARM_TASKS: Final = 60
 """Tasks that have come to rest before the first fault: it must meet a system at work."""
 _SHOWN: Final = 10
@@ -74,6 +81,7 @@ class Campaign:
         self._options = options
         self._folder = folder
         self._store = folder / "projection.sqlite"
+        self._wires = {name: Wire(name) for name in _ROLES} if NETWORK & {*options.kinds} else {}
         self._injected: list[Injected] = []
         self._schedule = Schedule(options.seed, options.kinds, options.points)
         self._wanted_points = sorted(self._schedule.points_left)
@@ -99,8 +107,13 @@ class Campaign:
             },
             machine=machine(),
         )
-        with open_brokers(self._folder, cluster=options.is_cluster) as brokers:
-            await self._on(brokers, report)
+        with open_brokers(self._folder, self._wires, cluster=options.is_cluster) as brokers:
+            try:
+                await brokers.connect()
+                await self._on(brokers, report)
+            finally:
+                for wire in self._wires.values():
+                    await wire.close()
         report.failures = self._failures
         return report
 
@@ -109,6 +122,8 @@ class Campaign:
         log = KafkaLog(brokers.bootstrap)
         environment = self._environment(brokers, names)
         fleet = Fleet(self._folder, {**environment, **self._options.planted})
+        if self._wires:
+            fleet.address_of = lambda name: f"{HOST}:{self._wires[name].port}"
         following: list[asyncio.Task[None]] = []
         try:
             await log.start()
@@ -176,6 +191,7 @@ class Campaign:
             ledger=LedgerWriter(ledger, "faults"),
             ledger_folder=ledger,
             store=self._store,
+            wires=self._wires,
             orchestrators=ORCHESTRATORS,
             workers=WORKERS,
         )

@@ -41,8 +41,8 @@ class End:
     """Who wanted it: `kill`, `term`, `crash`, or nobody ('')."""
     lived: float
     """Seconds from its start."""
-    was_stopped: bool
-    """It had been stopped by SIGSTOP before."""
+    was_away: bool
+    """It had been stopped by SIGSTOP, or cut off from the broker, before."""
 
 
 @dataclass
@@ -59,7 +59,7 @@ class Role:
     wanted: str = ""
     is_held: bool = False
     """Not to be started again by the fleet."""
-    was_stopped: bool = False
+    was_away: bool = False
     ended: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
@@ -81,6 +81,8 @@ class Fleet:
         self.folder = folder
         self.roles: dict[str, Role] = {}
         self.ends: list[End] = []
+        self.address_of: Callable[[str], str] | None = None
+        """Where a role finds the broker, if each has a way of its own."""
         self.on_end: Callable[[End], None] = lambda end: None
         own = {"PYTHONPATH": python_path(), PARENT_VARIABLE: str(os.getpid())}
         self._environment = {**os.environ, **own, **environment}
@@ -120,7 +122,9 @@ class Fleet:
         environment = self._environment | role.environment
         if crash is not None:
             environment[CRASH] = crash
-        role.crash, role.wanted, role.was_stopped = crash, "crash" if crash else "", False
+        if self.address_of is not None:
+            environment["TASKER_BROKER"] = self.address_of(role.name)
+        role.crash, role.wanted, role.was_away = crash, "crash" if crash else "", False
         role.ended = asyncio.Event()
         role.started_at = time.time()
         with (self.folder / f"{role.name}.log").open("ab") as output:
@@ -143,7 +147,7 @@ class Fleet:
         started = role.started_at
         code = await process.wait()
         now = time.time()
-        end = End(role.name, process.pid, code, now, role.wanted, now - started, role.was_stopped)
+        end = End(role.name, process.pid, code, now, role.wanted, now - started, role.was_away)
         self.ends.append(end)
         role.ended.set()
         self.on_end(end)
@@ -189,9 +193,13 @@ class Fleet:
         """Do not start it again when it ends."""
         self.roles[name].is_held = True
 
+    def cut_off(self, name: str) -> None:
+        """Its network is about to be cut: it may be replaced without knowing it."""
+        self.roles[name].was_away = True
+
     def stop(self, name: str) -> None:
         """SIGSTOP."""
-        self.roles[name].was_stopped = True
+        self.roles[name].was_away = True
         self._signal(self.roles[name], signal.SIGSTOP)
 
     def go_on(self, name: str) -> None:

@@ -21,6 +21,8 @@ __all__ = [
     "rebalance",
     "rebalance_storm",
     "short_stop",
+    "until_out",
+    "until_zombie_ended",
     "zombie_orchestrator",
     "zombie_worker",
 ]
@@ -86,27 +88,32 @@ async def zombie_orchestrator(rig: Rig, dice: random.Random) -> Outcome:
     was_stopped = rig.fleet.state_of(name) == "T"
     pid = rig.fleet.roles[name].pid
     rig.fleet.go_on(name)
-    proof: dict[str, Any] = {"role": name, "pid": pid, "partitions": sorted(owned), "new_owners": taken}
-    try:
-        end = await rig.fleet.wait_end(name, ZOMBIE_END_SECONDS)
-        proof["exit"] = end.code
-        said = "a newer owner has taken over" in rig.fleet.log_of(name)
-        proof["said"] = "a newer owner has taken over" if said else ""
-        if end.code == ExitCode.FENCED:  # a supervisor leaves it down; the run goes on with a new process
-            await rig.fleet.start("orchestrator", _number(name))
-    except TimeoutError:
-        proof["exit"] = None  # it had nothing to save and joined again
+    proof = {"role": name, "pid": pid, "partitions": sorted(owned), "new_owners": taken}
+    proof |= await until_zombie_ended(rig, name, pid)
     return Outcome(was_stopped and taken, proof, at, owned, stalled=await rig.stalled(owned, at))
+
+
+async def until_zombie_ended(rig: Rig, name: str, pid: int) -> dict[str, Any]:
+    """Wait until an orchestrator that was replaced has found that out: how it ended."""
+    try:
+        if rig.fleet.roles[name].pid == pid:
+            await rig.fleet.wait_end(name, ZOMBIE_END_SECONDS)
+    except TimeoutError:
+        return {"exit": None}  # it had nothing to save and joined again
+    end = rig.fleet.last_end(name)
+    if end.code == ExitCode.FENCED and not rig.fleet.roles[name].is_running:
+        await rig.fleet.start("orchestrator", _number(name))  # a supervisor leaves it down; the run goes on
+    said = "a newer owner has taken over"
+    return {"exit": end.code, "said": said if said in rig.fleet.log_of(name) else ""}
 
 
 async def zombie_worker(rig: Rig, dice: random.Random) -> Outcome:
     """SIGSTOP until the group has thrown it out, then SIGCONT: what it answers then is answered twice."""
     name = dice.choice(rig.fleet.names("worker"))
     at, pid = now_ms(), rig.fleet.roles[name].pid
-    mine = (f"-{pid}-", f"{name}-")
     rig.fleet.stop(name)
     try:
-        is_out = await _until_out(rig, mine, TAKEOVER_SECONDS)
+        is_out = await until_out(rig, name, pid)
         await asyncio.sleep(dice.uniform(0.0, 2.0))
         was_stopped = rig.fleet.state_of(name) == "T"
     finally:
@@ -115,12 +122,12 @@ async def zombie_worker(rig: Rig, dice: random.Random) -> Outcome:
     return Outcome(was_stopped and is_out, proof, at, workers=(pid,))
 
 
-async def _until_out(rig: Rig, mine: tuple[str, str], seconds: float) -> bool:
+async def until_out(rig: Rig, name: str, pid: int) -> bool:
     """Wait until the queue's group lists no member of that process or instance."""
-    group, until = rig.names.worker_group(QUEUE), time.monotonic() + seconds
+    group, until = rig.names.worker_group(QUEUE), time.monotonic() + TAKEOVER_SECONDS
     while time.monotonic() < until:
         members = await rig.members(group)
-        if not any(mine[0] in each or each.startswith(mine[1]) for each in members):
+        if not any(f"-{pid}-" in each or each.startswith(f"{name}-") for each in members):
             return True
         await asyncio.sleep(0.2)
     return False

@@ -19,7 +19,7 @@ from typing import Final
 from tasker_kafka.topics.log import TopicPartition
 from tests.faults.rig import Outcome, Rig, now_ms
 
-__all__ = ["caught_up", "kill_projector", "zombie_projector"]
+__all__ = ["caught_up", "kill_projector", "until_projected", "zombie_projector"]
 
 SESSION_SECONDS: Final = 10.0
 """Session timeout of a projector's group."""
@@ -70,6 +70,11 @@ async def caught_up(
             return round(time.monotonic() - begun, 2)
         await asyncio.sleep(_LOOK_SECONDS)
     return None
+
+
+async def until_projected(rig: Rig) -> bool:
+    """Wait until the store is where the transitions end now: whether it is."""
+    return await caught_up(rig) is not None
 
 
 async def _ends(rig: Rig) -> dict[int, int]:

@@ -16,6 +16,7 @@ from tests.faults.brokers import Brokers
 from tests.faults.fleet import Fleet
 from tests.faults.load import Load
 from tests.faults.observer import Observer
+from tests.faults.wires import Wire
 
 __all__ = ["QUEUE", "RECOVERY_SECONDS", "SESSION_MS", "Inject", "Outcome", "Rig", "now_ms"]
 
@@ -65,6 +66,8 @@ class Rig:
     ledger_folder: Path
     store: Path
     """The projection's."""
+    wires: Mapping[str, Wire]
+    """Each role's way to the broker; empty: all go straight to it."""
     orchestrators: int
     workers: int
 

@@ -48,7 +48,7 @@ def unplanned_ends(ends: Iterable[End], ledger: Ledger) -> list[str]:
         is_clean = end.code == 0 and end.wanted in ("term", "crash")
         # SIGTERM before it could ask for it: nothing had begun.
         is_clean |= end.code == -signal.SIGTERM and end.wanted == "term" and end.lived < _YOUNG_SECONDS
-        is_fenced = end.code == ExitCode.FENCED and end.was_stopped
+        is_fenced = end.code == ExitCode.FENCED and end.was_away
         if not (is_own_kill or is_clean or is_fenced or end.code in _OF_OTHERS):
             found.append(f"{end.name} ({end.pid}) ended with {end.code}, wanted: {end.wanted or 'nothing'}")
     return found

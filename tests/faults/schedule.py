@@ -12,13 +12,14 @@ from functools import partial
 from typing import Final
 
 from tests.faults import log_faults as log
+from tests.faults import network_faults as network
 from tests.faults import process_faults as process
 from tests.faults import projection_faults as projection
 from tests.faults.injection import CRASH_POINT_FAULT, all_points
 from tests.faults.point_faults import die_at
 from tests.faults.rig import Inject
 
-__all__ = ["CLUSTER_ONLY", "KINDS", "Schedule", "Slot"]
+__all__ = ["CLUSTER_ONLY", "KINDS", "NETWORK", "Schedule", "Slot"]
 
 KINDS: Final[Mapping[str, tuple[Inject | None, int]]] = {
     "kill_orchestrator": (process.kill_orchestrator, 3),
@@ -36,6 +37,12 @@ KINDS: Final[Mapping[str, tuple[Inject | None, int]]] = {
     "kill_broker": (log.kill_broker, 1),
     "pause_broker": (log.pause_broker, 1),
     "kill_leader": (log.kill_leader, 2),
+    "cut_network": (network.cut_network, 1),
+    "deaf_network": (network.deaf_network, 1),
+    "mute_network": (network.mute_network, 1),
+    "short_cut": (network.short_cut, 1),
+    "reset_network": (network.reset_network, 1),
+    "slow_network": (network.slow_network, 1),
     "duplicate_commands": (log.duplicate_commands, 1),
     "duplicate_requests": (log.duplicate_requests, 1),
     "duplicate_dispatches": (log.duplicate_dispatches, 1),
@@ -47,6 +54,10 @@ KINDS: Final[Mapping[str, tuple[Inject | None, int]]] = {
 LONGEST_PAUSE: Final = 1.5
 """Seconds between two faults, at most."""
 CLUSTER_ONLY: Final = frozenset({"kill_leader"})
+NETWORK: Final = frozenset(
+    {"cut_network", "deaf_network", "mute_network", "short_cut", "reset_network", "slow_network"}
+)
+"""With one broker only: every role has a listener of its own there."""
 _ONCE: Final = frozenset({"reset_workers", "reset_orchestrators"})
 """Only in the first bag: they cost as much as all that has happened before them."""
 

@@ -88,9 +88,9 @@ def test_percentiles() -> None:
     assert percentile(list(range(100)), 0.95) == 95
 
 
-def end(code: int, wanted: str = "", *, pid: int = 1, was_stopped: bool = False, lived: float = 60.0) -> End:
+def end(code: int, wanted: str = "", *, pid: int = 1, was_away: bool = False, lived: float = 60.0) -> End:
     """The end of a role."""
-    return End("orchestrator-0", pid, code, 0.0, wanted, lived, was_stopped)
+    return End("orchestrator-0", pid, code, 0.0, wanted, lived, was_away)
 
 
 def test_only_ends_that_nobody_planned_are_findings() -> None:
@@ -102,7 +102,7 @@ def test_only_ends_that_nobody_planned_are_findings() -> None:
         end(0, "term"),
         end(75),
         end(76),
-        end(77, was_stopped=True),
+        end(77, was_away=True),
         end(-15, "term", lived=1.0),
     ]
     assert unplanned_ends(planned, ledger) == []
