@@ -45,7 +45,7 @@ from tasker_kafka.schemas.findings import path_text
 from tasker_kafka.schemas.limits import LimitExceeded
 from tasker_kafka.schemas.redaction import redact_text
 from tasker_kafka.schemas.words import AnswerCode, RejectionCode
-from tasker_kafka.streams.projection import BadCursor, StoreUnavailable
+from tasker_kafka.streams.projection import BadCursor, QuestionTooLarge, StoreUnavailable
 
 from .backend import CommandRefused, Forbidden, InvalidInput, Overloaded, RequestRefused
 
@@ -109,6 +109,7 @@ _KINDS: Final[tuple[tuple[type[TaskerError], int, str], ...]] = (
     (NotFoundError, 404, "not-found"),
     (PlanUnknown, 404, "plan-unknown"),
     (Overloaded, 503, "overloaded"),
+    (QuestionTooLarge, 503, "question-too-large"),
     (StoreUnavailable, 503, "projection-away"),
     (FencedError, 409, "fenced"),
     (LogError, 503, "broker-away"),

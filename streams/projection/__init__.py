@@ -39,7 +39,7 @@ from .shapes import (
     TaskQuery,
     TaskRow,
 )
-from .store import Store, StoreUnavailable
+from .store import QuestionTooLarge, Store, StoreUnavailable
 
 __all__ = [
     "BadCursor",
@@ -58,6 +58,7 @@ __all__ = [
     "Progress",
     "Projector",
     "ProjectorSettings",
+    "QuestionTooLarge",
     "Reads",
     "Rebuilt",
     "ReceiptOfEvent",

@@ -51,7 +51,7 @@ async def check(
     retention_ms: that of the store's projector, ms; 0: nothing is removed
     """
     with ExitStack() as opened:
-        connection = await asyncio.to_thread(opened.enter_context, store.reading())
+        connection = await asyncio.to_thread(opened.enter_context, store.reading_all())
         positions = await asyncio.to_thread(positions_in, connection, names.transitions)
         folder = opened.enter_context(tempfile.TemporaryDirectory(prefix="tasker-check-"))
         scratch = await asyncio.to_thread(
@@ -62,7 +62,7 @@ async def check(
         for number, each in retained.items():
             until = min(each.end, positions.get(number, {}).get("next_offset", 0))
             await filling.fill(number, each, until, progress)
-        own = await asyncio.to_thread(opened.enter_context, scratch.reading())
+        own = await asyncio.to_thread(opened.enter_context, scratch.reading_all())
         before = log.now_ms() - retention_ms if retention_ms else None
         comparing = Comparing(own, connection, retained, before, await log.partition_count(names.transitions))
         return await asyncio.to_thread(comparing.run, positions, names.transitions, task_id)

@@ -1,13 +1,16 @@
 """Connections to a store's database: its address, and what each transaction begins with.
 
 Every ordinary transaction comes in by one door, the table `meta`: in PostgreSQL it takes a shared lock there before
-anything else, its view of the rows included. Who exchanges a whole store closes the door first, while holding nothing.
-So the two can wait for each other but never block each other, and nobody looks with a view from before an exchange at
-tables from after it, where it would find nothing.
+anything else. Who exchanges a whole store closes the door first, while holding nothing. So one may wait for the other,
+and never each for the other.
+
+What is only read has a limit of time, so that a question which is too large fails itself and nothing beside it.
 """
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -25,6 +28,8 @@ __all__ = ["CONNECTIONS", "Use", "database_url", "make_engine", "make_file", "us
 CONNECTIONS: Final = 8
 """Kept open to one database."""
 _BUSY_SECONDS: Final = 30.0
+_LOOK_STEPS: Final = 100_000
+"""Steps of SQLite's machine between two looks at the clock: about a millisecond."""
 _USE: Final = "tasker_use"
 _PRAGMAS: Final = (
     "PRAGMA journal_mode=WAL",
@@ -43,6 +48,8 @@ class Use(NamedTuple):
     writes: bool = False
     by_door: bool = True
     """False: there may be no tables yet, or it exchanges them."""
+    seconds: float | None = None
+    """That a statement of it may take (in SQLite: all of it together); None: as long as it takes."""
 
 
 def used_for(engine: Engine, use: Use, **options: Any) -> Engine:
@@ -135,9 +142,21 @@ def _use_of(connection: Connection) -> Use:
 
 def _begin_sqlite(connection: Connection) -> None:
     """A writer takes its lock at the beginning: one that has read before could not wait for it."""
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if _use_of(connection).writes else "BEGIN")
+    use = _use_of(connection)
+    driver: Any = connection.connection.driver_connection
+    driver.set_progress_handler(None if use.seconds is None else _deadline(use.seconds), _LOOK_STEPS)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if use.writes else "BEGIN")
+
+
+def _deadline(seconds: float) -> Callable[[], bool]:
+    """Asked by SQLite while it works; true ends the statement."""
+    until = time.monotonic() + seconds
+    return lambda: time.monotonic() > until
 
 
 def _begin_postgres(connection: Connection) -> None:
-    if _use_of(connection).by_door:
+    use = _use_of(connection)
+    if use.seconds is not None:
+        connection.exec_driver_sql(f"SET LOCAL statement_timeout = {max(1, round(use.seconds * 1000))}")
+    if use.by_door:
         connection.exec_driver_sql(f"LOCK TABLE {tables.meta.name} IN ACCESS SHARE MODE")

@@ -7,7 +7,6 @@ tasks run on, and calls the writer, which blocks, off the loop.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterable, Mapping
 
 from tasker_kafka.schemas.codec import Codec
@@ -68,11 +67,11 @@ class Materializer:
 
     async def assign(self, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
         """As `Writer.assign`."""
-        return await asyncio.to_thread(self._writer.assign, partitions)
+        return await self._store.call(lambda: self._writer.assign(partitions))
 
     async def apply(self, batches: Mapping[TopicPartition, Batch]) -> Applied:
         """As `Writer.apply`."""
-        return await asyncio.to_thread(self._writer.apply, batches)
+        return await self._store.call(lambda: self._writer.apply(batches))
 
     def forget(self) -> None:
         """As `Writer.forget`."""
@@ -82,4 +81,5 @@ class Materializer:
         """One step of retention; False: nothing is left to go. retention_ms 0: everything stays."""
         if not retention_ms:
             return False
-        return bool(await asyncio.to_thread(remove_old, self._store, self._log.now_ms() - retention_ms))
+        before = self._log.now_ms() - retention_ms
+        return bool(await self._store.call(lambda: remove_old(self._store, before)))

@@ -6,7 +6,6 @@ record could not be projected says so itself (`TaskRow.fault`).
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Mapping
 from typing import Any, Final, TypeVar
 
@@ -54,7 +53,10 @@ _TASK: Final = tables.task.c
 
 
 class Reads:
-    """Questions to one store. StoreUnavailable when the database does not answer."""
+    """Questions to one store.
+
+    StoreUnavailable when the database does not answer; of it QuestionTooLarge when it would take too long.
+    """
 
     def __init__(self, store: Store, *, codec: Codec = default_codec) -> None:
         self.store = store
@@ -239,7 +241,7 @@ class Reads:
             with self.store.reading() as connection:
                 return work(connection)
 
-        return await asyncio.to_thread(within)
+        return await self.store.call(within)
 
     def _history(self, connection: Connection, task_id: bytes, life: int | None) -> StoredHistory | None:
         at = tables.history.c

@@ -7,13 +7,15 @@ in it is a source: it can always be made anew from the log.
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import secrets
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Any, Final, Self, TypeVar
 
 from sqlalchemy import Connection, Engine, inspect, select, text
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, SQLAlchemyError
@@ -22,9 +24,11 @@ from sqlalchemy.exc import TimeoutError as NoFreeConnection
 from tasker_kafka.schemas.errors import ConfigurationError, TaskerError
 
 from . import tables
-from .engines import Use, database_url, make_engine, make_file, used_for
+from .engines import CONNECTIONS, Use, database_url, make_engine, make_file, used_for
 
-__all__ = ["Store", "StoreUnavailable", "schema_name"]
+__all__ = ["READ_SECONDS", "QuestionTooLarge", "Store", "StoreUnavailable", "schema_name"]
+
+T = TypeVar("T")
 
 _REBUILD: Final = "make it anew from the log: tasker projection rebuild"
 _LONGEST_NAME: Final = 63
@@ -33,6 +37,10 @@ _OVER_LIMIT: Final = "54"
 """Class of PostgreSQL's errors for what is too large or too much: the driver files them under those of operation."""
 
 
+READ_SECONDS: Final = 30.0
+"""That a question may take: far beyond any that was meant to be answered, and short of starving the others."""
+_TOO_LONG: Final = "57014"
+"""PostgreSQL's state of a statement that was ended for the time it took."""
 _BUSY: Final = frozenset({"55P03", "40P01", "40001"})
 """PostgreSQL's states of those who had to let others go first: no lock in time, a deadlock, a conflict of views."""
 
@@ -49,10 +57,20 @@ class StoreUnavailable(TaskerError):
         return isinstance(cause, DBAPIError) and getattr(cause.orig, "sqlstate", None) in _BUSY
 
 
-class Store:
-    """One database. `open` it; every use is a block of `reading` or `writing`. Safe for threads; the calls block."""
+class QuestionTooLarge(StoreUnavailable):
+    """What was asked took longer than it may; others are answered."""
 
-    def __init__(self, engine: Engine, prefix: str, schema: str) -> None:
+
+class Store:
+    """One database. `open` it; every use is a block of `reading` or `writing`. Safe for threads; the calls block.
+
+    `call` makes them from a loop, on threads of the store's own: whatever else the process does in its common threads
+    (names looked up, files) waits for no question here, and no question for that.
+    """
+
+    def __init__(
+        self, engine: Engine, prefix: str, schema: str, *, read_seconds: float = READ_SECONDS
+    ) -> None:
         self.engine = engine
         self.prefix = prefix
         self.schema = schema
@@ -61,23 +79,38 @@ class Store:
         one_moment = (
             {} if self.is_sqlite else {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
         )
-        self._reader = used_for(engine, Use(), **one_moment)
+        self._read_seconds = read_seconds
+        self._reader = used_for(engine, Use(seconds=read_seconds), **one_moment)
+        self._patient = used_for(engine, Use(), **one_moment)
         self._writer = used_for(engine, Use(writes=True))
         self._maker = used_for(engine, Use(writes=True, by_door=False))
-        self._looker = used_for(engine, Use(by_door=False), **one_moment)
+        self._looker = used_for(engine, Use(by_door=False, seconds=read_seconds), **one_moment)
+        self._threads = ThreadPoolExecutor(CONNECTIONS, thread_name_prefix="tasker-store")
+        self._is_closed = False
         self._file: tuple[int, int] | None = None
         self.store_id = ""
         """Its own name: those who write to the same store share its partitions, and nobody else does."""
 
     @classmethod
-    def open(cls, url_or_path: str | Path, *, prefix: str, create: bool = False) -> Self:
+    def open(
+        cls,
+        url_or_path: str | Path,
+        *,
+        prefix: str,
+        create: bool = False,
+        read_seconds: float = READ_SECONDS,
+    ) -> Self:
         """The store at a path (SQLite) or URL.
 
-        create: make it when it is not there. ConfigurationError when it is not there, is no store of ours, of another
-        prefix or of another version; StoreUnavailable when the database does not answer.
+        create: make it when it is not there
+        read_seconds: that a question may take
+
+        ConfigurationError when it is not there, is no store of ours, of another prefix or of another version;
+        StoreUnavailable when the database does not answer.
         """
         schema = schema_name(prefix)
-        store = cls(make_engine(database_url(url_or_path), schema), prefix, schema)
+        engine = make_engine(database_url(url_or_path), schema)
+        store = cls(engine, prefix, schema, read_seconds=read_seconds)
         try:
             store.check(create=create)
         except BaseException:
@@ -86,8 +119,22 @@ class Store:
         return store
 
     def close(self) -> None:
-        """Give up every connection."""
+        """Give up every connection. What is being asked is still answered."""
+        self._is_closed = True
+        self._threads.shutdown(wait=False)
         self.engine.dispose()
+
+    async def call(self, work: Callable[[], T]) -> T:
+        """Do blocking work on a thread of the store's. StoreUnavailable when it is closed."""
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+        except RuntimeError as error:
+            if not self._is_closed:
+                raise
+            raise StoreUnavailable(
+                f"the projection at {self.place} was closed while it was asked",
+                next_step="ask again: it is opened anew",
+            ) from error
 
     @property
     def place(self) -> str:
@@ -97,8 +144,17 @@ class Store:
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
-        """A transaction that sees one moment. StoreUnavailable when the database does not answer."""
+        """A transaction that sees one moment.
+
+        StoreUnavailable when the database does not answer, QuestionTooLarge when a statement takes too long.
+        """
         with self._guarded(), self._reader.begin() as connection:
+            yield connection
+
+    @contextmanager
+    def reading_all(self) -> Iterator[Connection]:
+        """As `reading`, for who goes through everything: without a limit of time."""
+        with self._guarded(), self._patient.begin() as connection:
             yield connection
 
     @contextmanager
@@ -126,6 +182,11 @@ class Store:
         except (OperationalError, InterfaceError) as error:
             if str(getattr(error.orig, "sqlstate", "")).startswith(_OVER_LIMIT):
                 raise  # the same statement fails for ever
+            if _took_too_long(error):
+                raise QuestionTooLarge(
+                    f"the question to the projection took longer than {self._read_seconds:g} s",
+                    next_step="narrow the filter: to a namespace and template, a state, or a shorter time",
+                ) from error
             raise self._unavailable(error) from error
         except NoFreeConnection as error:
             raise self._unavailable(error) from error
@@ -231,6 +292,11 @@ class Store:
             f"there is no projection at {self.place}",
             next_step="start one: tasker projection run (or tasker console, which brings one along)",
         )
+
+
+def _took_too_long(error: DBAPIError) -> bool:
+    state = getattr(error.orig, "sqlstate", None)
+    return state == _TOO_LONG or getattr(error.orig, "sqlite_errorcode", None) == sqlite3.SQLITE_INTERRUPT
 
 
 def schema_name(prefix: str) -> str:

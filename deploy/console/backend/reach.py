@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from typing import Final, TypeVar
 
 from tasker_kafka.schemas.errors import TaskerError
-from tasker_kafka.streams.projection import PositionRow, Reads, Store, StoreUnavailable
+from tasker_kafka.streams.projection import PositionRow, QuestionTooLarge, Reads, Store, StoreUnavailable
 from tasker_kafka.topics.names import TopicNames
 
 from .broker import Broker
@@ -63,10 +63,12 @@ class Reach:
         return self.store.is_readable and (behind is None or behind <= seconds)
 
     async def read(self, work: Callable[[Reads], Awaitable[T]]) -> T:
-        """Ask the projection. StoreUnavailable while it cannot be read."""
+        """Ask the projection. StoreUnavailable while it cannot be read; QuestionTooLarge says nothing of others."""
         reads = self.require()
         try:
             return await work(reads)
+        except QuestionTooLarge:
+            raise
         except StoreUnavailable as error:
             self._tell_away(error.message)
             raise

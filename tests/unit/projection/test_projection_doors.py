@@ -14,7 +14,6 @@ from sqlalchemy.engine import make_url
 from tasker_kafka.streams.projection import Store, StoreUnavailable, staging, tables
 from tasker_kafka.streams.projection.staging import stage, swap_in
 from tests.support.patience import PATIENCE_SECONDS
-from tests.support.projected import PLACE, TWO_STEPS, Topic, added, batch_of, writer_of
 
 
 class Beside(threading.Thread):
@@ -74,32 +73,6 @@ def test_who_is_in_the_store_is_no_victim_of_its_exchange(postgres_database: str
                 connection.execute(table.delete() if writes else select(table))
         swapping.end()
     assert Store.open(postgres_database, prefix="tasker").store_id == store.store_id
-    store.close()
-
-
-def test_who_comes_in_the_middle_of_an_exchange_sees_the_new_store_whole(postgres_database: str) -> None:
-    topic = Topic()
-    added(topic, 1)
-    store = Store.open(postgres_database, prefix="tasker", create=True)
-    staged = stage(postgres_database, "tasker")
-    for each in (store, staged):
-        writer_of(each, [TWO_STEPS]).apply({PLACE: batch_of(topic.records)})
-    found: list[int] = []
-
-    def look() -> None:
-        with store.reading() as connection:
-            found.append(len(connection.execute(select(tables.task.c.seq)).all()))
-
-    looking = Beside(look)
-    with watching(postgres_database) as wait_until_somebody_waits:
-        with store.making() as connection:
-            connection.execute(text(f'DROP SCHEMA "{store.schema}" CASCADE'))
-            connection.execute(text(f'ALTER SCHEMA "{staged.schema}" RENAME TO "{store.schema}"'))
-            looking.start()
-            wait_until_somebody_waits()
-        looking.end()
-    assert found == [1]
-    staged.close()
     store.close()
 
 
