@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import heapq
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import aclosing
 
 import msgspec
@@ -30,28 +30,21 @@ from .folding import report_of, values_of
 from .heads import TaskFilter, TaskRow, row_of
 from .history import AcceptedRecord, read_task_records
 from .jsonform import time_text
-from .rebuild_fold import FoldedPartition, plan_named_by
-from .rebuild_log import Accepted, Stretch, accepted_records, covered_from_of, retained_log
+from .rebuild_fold import FoldedPartition
+from .rebuild_log import Stretch, accepted_records, covered_from_of, retained_log
 from .report import TaskReport
 from .tasks import fetch_values, plan_of
 from .waiting import find_waits
+from .walking import Progress, learn_plan, tell
 
 __all__ = [
     "PartitionAsOf",
-    "Progress",
     "TaskAsOf",
     "TasksAsOf",
     "fold_below",
-    "learn_plan",
     "report_as_of",
     "tasks_as_of",
-    "tell",
 ]
-
-Progress = Callable[[int, int, int], None]
-"""(partition, offsets done, of how many)."""
-
-PROGRESS_EVERY = 1000
 
 
 class TaskAsOf(msgspec.Struct, frozen=True, kw_only=True):
@@ -232,18 +225,3 @@ async def fold_below(
             folded.take(each)
             tell(progress, stretch, each)
     return folded
-
-
-def tell(progress: Progress | None, stretch: Stretch, each: Accepted) -> None:
-    """Say how far in its partition a record is, now and then."""
-    if progress is not None and each.offset % PROGRESS_EVERY == 0:
-        progress(stretch.partition.partition, each.offset - stretch.begin, stretch.end - stretch.begin)
-
-
-async def learn_plan(plans: PlanStore, accepted: Accepted) -> None:
-    """A template may have been published since the store was read."""
-    record = accepted.record
-    if isinstance(record, Transitions) and record.seq == 1:
-        named = plan_named_by(record)
-        if named is not None and plans.get(named) is None:
-            await plans.catch_up()

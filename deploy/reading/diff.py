@@ -23,12 +23,12 @@ from tasker_kafka.topics.names import TopicNames
 from tasker_kafka.topics.partitioner import partition_for
 from tasker_kafka.topics.plans import PlanStore
 
-from .as_of import Progress, learn_plan, tell
 from .as_of_moments import BadMoment, Cut, Moment, PartitionCut, resolve
 from .diff_changes import ChangeKind, TaskChange, fields_between, kind_of, steps_between
 from .history import not_found
 from .rebuild_fold import FoldedPartition, plan_named_by
 from .rebuild_log import Accepted, accepted_records, covered_from_of, retained_log
+from .walking import Progress, learn_plan, tell
 from .what_if_recorded import advance
 
 __all__ = ["Differences", "Wanted", "diff"]
@@ -105,17 +105,20 @@ async def diff(
     tally = _Tally(wanted or Wanted(), limit)
     is_known = False
     for one, other in zip(*(cut.partitions for cut in cuts), strict=True):
-        is_known |= await _compare(log, names, plans, (one, other), task_id, tally, progress)
+        is_known |= await _compare(
+            log, names, plans, (one, other), task_id=task_id, tally=tally, progress=progress
+        )
     if task_id is not None and not is_known:
         raise not_found(task_id)
     return tally.answer(*cuts)
 
 
-async def _compare(  # noqa: PLR0917 - what one partition's comparison needs
+async def _compare(
     log: Log,
     names: TopicNames,
     plans: PlanStore,
     cuts: tuple[PartitionCut, PartitionCut],
+    *,
     task_id: bytes | None,
     tally: _Tally,
     progress: Progress | None,

@@ -27,22 +27,26 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable
 from contextlib import aclosing
 from typing import TYPE_CHECKING
 
 import msgspec
 
-from tasker_kafka.schemas.errors import DecodeError, NotFoundError
-from tasker_kafka.schemas.records import Transitions
+from tasker_kafka.schemas.errors import DecodeError
 from tasker_kafka.topics.log import Log, TopicPartition
 from tasker_kafka.topics.names import TopicNames
-from tasker_kafka.topics.partitioner import partition_for
 from tasker_kafka.topics.plans import PlanStore
 
 from .history import not_found
-from .rebuild_difference import FieldDifference, RebuildDifference, canonical, explain
-from .rebuild_fold import FoldedPartition, plan_named_by
+from .rebuild_difference import (
+    FieldDifference,
+    RebuildDifference,
+    canonical,
+    count_differences,
+    explain,
+    first_difference,
+)
+from .rebuild_fold import FoldedPartition
 from .rebuild_log import (
     Accepted,
     Saved,
@@ -53,6 +57,7 @@ from .rebuild_log import (
     read_table,
     retained_log,
 )
+from .walking import Progress, chosen_partitions, learn_plan, tell
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -60,16 +65,10 @@ if TYPE_CHECKING:
 __all__ = [
     "FieldDifference",
     "PartitionRebuild",
-    "Progress",
     "RebuildDifference",
     "Rebuilt",
     "verify_rebuild",
 ]
-
-Progress = Callable[[int, int, int], None]
-"""Told (partition, records read, records to read) now and then."""
-
-PROGRESS_EVERY = 10_000
 
 
 class PartitionRebuild(msgspec.Struct, frozen=True, kw_only=True):
@@ -109,12 +108,12 @@ class Rebuilt(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def differences(self) -> int:
         """How many tasks (and horizons) differ in all."""
-        return sum(each.differences for each in self.partitions)
+        return count_differences(self.partitions)
 
     @property
     def first(self) -> RebuildDifference | None:
         """The first difference of the first partition that has one."""
-        return next((each.first for each in self.partitions if each.first is not None), None)
+        return first_difference(self.partitions)
 
 
 async def verify_rebuild(
@@ -133,40 +132,28 @@ async def verify_rebuild(
 
     NotFoundError for a partition that does not exist and for a task of which neither side has anything.
     """
-    count = await log.partition_count(names.transitions)
-    chosen = range(count) if partitions is None else sorted(set(partitions))
-    if task_id is not None:
-        chosen = [partition_for(task_id, count)]
-    for number in chosen:
-        if not 0 <= number < count:
-            raise NotFoundError(
-                f"There is no partition {number}: the topics have partitions 0 to {count - 1}."
-            )
-    rebuilt = []
-    for number in chosen:
-        told = None if progress is None else _for_partition(progress, number)
-        rebuilt.append(await _Rebuild(log, names, plans, number, task_id, told).run())
+    rebuilt = [
+        await _Rebuild(log, names, plans, partition=number, wanted=task_id, progress=progress).run()
+        for number in await chosen_partitions(log, names, partitions, task_id)
+    ]
     found = Rebuilt(partitions=tuple(rebuilt))
     if task_id is not None and not (found.partitions[0].tasks or found.partitions[0].not_covered):
         raise not_found(task_id)
     return found
 
 
-def _for_partition(progress: Progress, number: int) -> Callable[[int, int], None]:
-    return lambda done, whole: progress(number, done, whole)
-
-
 class _Rebuild:
     """The work on one partition."""
 
-    def __init__(  # noqa: PLR0917 - what a partition's rebuild needs
+    def __init__(
         self,
         log: Log,
         names: TopicNames,
         plans: PlanStore,
+        *,
         partition: int,
         wanted: bytes | None,
-        progress: Callable[[int, int], None] | None,
+        progress: Progress | None,
     ) -> None:
         self._log = log
         self._names = names
@@ -213,20 +200,11 @@ class _Rebuild:
             async for each in records:
                 if _is_behind(each, below):
                     break
-                await self._learn_plan(each)
+                await learn_plan(self._plans, each)
                 folded.take(each)
                 self._records += 1
-                if self._progress is not None and not self._records % PROGRESS_EVERY:
-                    self._progress(each.offset - stretch.begin, stretch.end - stretch.begin)
+                tell(self._progress, stretch, each)
         return folded
-
-    async def _learn_plan(self, accepted: Accepted) -> None:
-        """A template may have been published since the command began."""
-        record = accepted.record
-        if isinstance(record, Transitions) and record.seq == 1:
-            named = plan_named_by(record)
-            if named is not None and self._plans.get(named) is None:
-                await self._plans.catch_up()
 
     # ------------------------------------------------------------------------------------- differences
 

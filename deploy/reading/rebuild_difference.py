@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, Protocol, TypeVar
 
 import msgspec
 
@@ -20,8 +20,10 @@ __all__ = [
     "FieldDifference",
     "RebuildDifference",
     "canonical",
+    "count_differences",
     "explain",
     "field_text",
+    "first_difference",
     "state_fields",
     "step_fields",
 ]
@@ -58,6 +60,31 @@ class RebuildDifference(msgspec.Struct, frozen=True, kw_only=True):
     fields: tuple[FieldDifference, ...] = ()
 
 
+_Found_co = TypeVar("_Found_co", covariant=True)
+
+
+class ComparedPartition(Protocol[_Found_co]):
+    """One partition that was compared, with whatever."""
+
+    @property
+    def differences(self) -> int:
+        """How many tasks (and what else is compared) differ."""
+
+    @property
+    def first(self) -> _Found_co | None:
+        """The first difference."""
+
+
+def count_differences(partitions: Iterable[ComparedPartition[object]]) -> int:
+    """How many differ in all."""
+    return sum(each.differences for each in partitions)
+
+
+def first_difference(partitions: Iterable[ComparedPartition[_Found_co]]) -> _Found_co | None:
+    """The first of the first partition that has one."""
+    return next((each.first for each in partitions if each.first is not None), None)
+
+
 def canonical(data: bytes) -> bytes:
     """A state of any released schema in the encoding of today."""
     return encode(decode_state(data))
@@ -85,7 +112,8 @@ def explain(
     value = folded.value(task_id)
     log = None if value is None else decode_state(value)
     assert isinstance(log, TaskState | Stub | None), "only states were folded"
-    kind, message = _verdict(log, table, saved, folded.unfoldable.get(task_id), behind, own)
+    unfoldable = folded.unfoldable.get(task_id)
+    kind, message = _verdict(log, table, saved=saved, unfoldable=unfoldable, behind=behind, own=own)
     shown = log or table
     return RebuildDifference(
         partition=partition,
@@ -107,9 +135,10 @@ def _readable(data: bytes) -> TaskState | Stub | None:
     return state if isinstance(state, TaskState | Stub) else None
 
 
-def _verdict(  # noqa: PLR0917 - both sides and what is known of them
+def _verdict(
     log: TaskState | Stub | None,
     table: TaskState | Stub | None,
+    *,
     saved: Saved | None,
     unfoldable: str | None,
     behind: Accepted | None,

@@ -9,18 +9,18 @@ and not judged.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import msgspec
 
-from tasker_kafka.schemas.errors import NotFoundError
 from tasker_kafka.topics.log import Log, TopicPartition
 from tasker_kafka.topics.names import TopicNames
-from tasker_kafka.topics.partitioner import partition_for
 from tasker_kafka.topics.plans import PlanStore
 
+from .rebuild_difference import count_differences, first_difference
 from .rebuild_log import covered_from_of, retained_log
+from .walking import Progress, chosen_partitions
 
 if TYPE_CHECKING:
     from tasker_kafka.streams.projection.checking import CheckedPartition, Retained, RowDifference
@@ -38,12 +38,12 @@ class ProjectionChecked(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def differences(self) -> int:
         """How many tasks (and positions) differ in all."""
-        return sum(each.differences for each in self.partitions)
+        return count_differences(self.partitions)
 
     @property
     def first(self) -> RowDifference | None:
         """The first of the first partition that has one."""
-        return next((each.first for each in self.partitions if each.first is not None), None)
+        return first_difference(self.partitions)
 
 
 async def verify_projection(
@@ -55,7 +55,7 @@ async def verify_projection(
     partitions: Iterable[int] | None = None,
     task_id: bytes | None = None,
     retention_ms: int = 0,
-    progress: Callable[[int, int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> ProjectionChecked:
     """Compare the store at a path or URL with the log.
 
@@ -68,15 +68,7 @@ async def verify_projection(
     from tasker_kafka.streams.projection import Store
     from tasker_kafka.streams.projection.checking import check
 
-    count = await log.partition_count(names.transitions)
-    chosen = range(count) if partitions is None else sorted(set(partitions))
-    if task_id is not None:
-        chosen = [partition_for(task_id, count)]
-    for number in chosen:
-        if not 0 <= number < count:
-            raise NotFoundError(
-                f"There is no partition {number}: the topics have partitions 0 to {count - 1}."
-            )
+    chosen = await chosen_partitions(log, names, partitions, task_id)
     retained = {number: await _retained(log, TopicPartition(names.transitions, number)) for number in chosen}
     await plans.catch_up()
     store = await asyncio.to_thread(Store.open, place, prefix=names.prefix)

@@ -11,7 +11,7 @@ from unittest.mock import patch
 
 import pytest
 
-from tasker_kafka.deploy.reading import TaskFilter, TaskReport, as_of
+from tasker_kafka.deploy.reading import TaskFilter, TaskReport, walking
 from tasker_kafka.deploy.reading.as_of import TasksAsOf, report_as_of, tasks_as_of
 from tasker_kafka.deploy.reading.as_of_moments import BadMoment, parse_moment, resolve, vector_text
 from tasker_kafka.schemas.errors import NotFoundError
@@ -216,7 +216,7 @@ class TestGivenBack:
         await varied(await world.owner(), world)
         told: list[tuple[int, int, int]] = []
         everything = TaskFilter()
-        with patch.object(as_of, "PROGRESS_EVERY", 1):
+        with patch.object(walking, "PROGRESS_EVERY", 1):
             async with plans_of(world.log) as plans:
                 await tasks_as_of(
                     world.log,
