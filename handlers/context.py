@@ -180,7 +180,9 @@ class StepContext:
         because the idempotency key is made of task, life, step and the place among the step's submits; `key`
         replaces it, for steps whose submits vary in number or order.
         """
-        request, task_id = self._request(template, context, key, namespace, version, tags)
+        request, task_id = self._request(
+            template, context, key=key, namespace=namespace, version=version, tags=tags
+        )
         await self._services.submit(request)
         return format_id(task_id)
 
@@ -195,7 +197,9 @@ class StepContext:
         tags: tuple[str, ...] = (),
     ) -> str:
         """`submit` for handlers that are plain functions: blocks the thread until the request is acknowledged."""
-        request, task_id = self._request(template, context, key, namespace, version, tags)
+        request, task_id = self._request(
+            template, context, key=key, namespace=namespace, version=version, tags=tags
+        )
         self._services.submit_and_wait(request)
         return format_id(task_id)
 
@@ -213,10 +217,11 @@ class StepContext:
         """`publish` for handlers that are plain functions."""
         self._services.publish_and_wait(name, encoded_payload(name, payload))
 
-    def _request(  # noqa: PLR0917 - the two public forms pass on their own parameters in order
+    def _request(
         self,
         template: str,
         context: object,
+        *,
         key: str | None,
         namespace: str,
         version: str | None,

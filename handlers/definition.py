@@ -72,7 +72,14 @@ def step_handler(
     names = frame.f_back.f_locals if frame is not None and frame.f_back is not None else {}
 
     def declare(function: F) -> F:
-        definition = _define(name, function, names, isolation, memory_mb, time_limit_seconds)
+        definition = _define(
+            name,
+            function,
+            names,
+            isolation=isolation,
+            memory_mb=memory_mb,
+            time_limit_seconds=time_limit_seconds,
+        )
         setattr(function, _ATTRIBUTE, definition)
         return function
 
@@ -98,7 +105,14 @@ class StepHandler:
             return  # an abstract class in between, or one that only changes how the same handler works
         frame = inspect.currentframe()
         names = frame.f_back.f_locals if frame is not None and frame.f_back is not None else {}
-        definition = _define(cls.name, cls, names, cls.isolation, cls.memory_mb, cls.time_limit_seconds)
+        definition = _define(
+            cls.name,
+            cls,
+            names,
+            isolation=cls.isolation,
+            memory_mb=cls.memory_mb,
+            time_limit_seconds=cls.time_limit_seconds,
+        )
         setattr(cls, _ATTRIBUTE, definition)
 
 
@@ -122,10 +136,11 @@ def definition_of(handler: object) -> HandlerDefinition | None:
     return found
 
 
-def _define(  # noqa: PLR0917 - the options of the two public forms, in order
+def _define(
     name: str,
     function: Callable[..., Any],
     names: Mapping[str, Any],
+    *,
     isolation: Isolation,
     memory_mb: int | None,
     time_limit_seconds: float | None,

@@ -236,7 +236,9 @@ async def publish(
         for plan, each in zip(plans, found, strict=True):
             if each.is_new:
                 source = (sources or {}).get(plan.hash, "")
-                writes += _writes(names.templates, plan, source, publisher, log.now_ms(), codec)
+                writes += _writes(
+                    names.templates, plan, codec, source=source, publisher=publisher, now_ms=log.now_ms()
+                )
         if writes:
             await writer.commit(writes)
     finally:
@@ -268,9 +270,7 @@ def _is_same(known: Plan, plan: Plan) -> bool:
     return msgspec.structs.replace(known, environment=plan.environment) == plan
 
 
-def _writes(  # noqa: PLR0917 - the parts of two records
-    topic: str, plan: Plan, source: str, publisher: str, now_ms: int, codec: Codec
-) -> list[Write]:
+def _writes(topic: str, plan: Plan, codec: Codec, *, source: str, publisher: str, now_ms: int) -> list[Write]:
     """The plan, then what points to it: a reader that stops between them has a plan too many, not one too few."""
     template = PublishedTemplate(
         plan_hash=plan.hash, plan=plan_json(plan), source=source, published_at=now_ms, published_by=publisher

@@ -232,8 +232,8 @@ class _Conversion:
         made = self._renamed(old, path, TemplateModel)
         named: dict[str, Values] = {}
         for_all: Values = {}
-        for at, step in enumerate(list_at(made.get("steps"), (*path, "steps"))):
-            step = mapping_at(step, (*path, "steps", at))  # noqa: PLW2901 - the same, checked
+        for at, each in enumerate(list_at(made.get("steps"), (*path, "steps"))):
+            step = mapping_at(each, (*path, "steps", at))
             converted = self._step(step, (*path, "steps", at), is_overlay=True)
             name = converted.pop("name", "")
             if step.get("name") == "ALL":
