@@ -17,7 +17,7 @@ from typing import Final
 
 from sqlalchemy import Connection, MetaData, text
 
-from tasker_kafka.schemas.errors import ConfigurationError, TaskerError
+from tasker_kafka.schemas.errors import ConfigurationError
 
 from . import tables
 from .engines import database_url, make_engine, make_file
@@ -109,12 +109,11 @@ def _alone(target: Store, work: Callable[[Connection], None]) -> None:
             if not error.is_busy:
                 raise
             if time.monotonic() > until:
-                raise _still_used(target.place, error) from error
+                raise _still_used(target.place, error.message) from error
         time.sleep(_PAUSE_SECONDS)
 
 
-def _still_used(place: str, error: TaskerError | sqlite3.Error) -> StoreUnavailable:
-    why = error.message if isinstance(error, TaskerError) else str(error)
+def _still_used(place: str, why: str) -> StoreUnavailable:
     return StoreUnavailable(
         f"the new store cannot be put in place of {place}, which somebody held for {_WAIT_SECONDS:g} s: {why}",
         next_step="end who holds it for long (a `tasker verify-rebuild --projection`, a backup, a person with psql or"
@@ -146,20 +145,29 @@ def _target(url_or_path: str | Path, prefix: str) -> Store:
 
 
 def _copy(source: str, place: str) -> None:
-    """Every page, in one transaction of the target."""
+    """Every page, in one transaction of the target. The driver itself would wait for its lock for ever."""
     make_file(Path(place))
-    with (
-        closing(sqlite3.connect(source)) as new,
-        closing(sqlite3.connect(place, timeout=_WAIT_SECONDS)) as old,
-    ):
+    until = time.monotonic() + _WAIT_SECONDS
+
+    def look(status: int, _left: int, _all: int) -> None:
+        if status in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED) and time.monotonic() > until:
+            raise _HeldForLong("its lock was not given up")
+
+    with closing(sqlite3.connect(source)) as new, closing(sqlite3.connect(place)) as old:
         try:
-            old.execute(f"PRAGMA busy_timeout={int(_WAIT_SECONDS * 1000)}")
-            new.backup(old)
+            old.execute(f"PRAGMA busy_timeout={_DOOR_MS}")
+            new.backup(old, progress=look, sleep=_PAUSE_SECONDS)
+        except _HeldForLong as error:
+            raise _still_used(place, str(error)) from None
         except sqlite3.Error as error:
             raise StoreUnavailable(
                 f"the new store cannot be put in place of {place}: {error}",
-                next_step="end who holds it for long, and start again; the old store is as it was",
+                next_step="see that there is room for it, and start again; the old store is as it was",
             ) from error
+
+
+class _HeldForLong(Exception):
+    """Ends a copy that waits."""
 
 
 def _remove(path: str) -> None:

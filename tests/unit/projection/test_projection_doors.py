@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 from sqlalchemy import create_engine, select, text
@@ -14,6 +15,7 @@ from sqlalchemy.engine import make_url
 from tasker_kafka.streams.projection import Store, StoreUnavailable, staging, tables
 from tasker_kafka.streams.projection.staging import stage, swap_in
 from tests.support.patience import PATIENCE_SECONDS
+from tests.support.projected import PLACE, TWO_STEPS, Topic, added, batch_of, rows_of, writer_of
 
 
 class Beside(threading.Thread):
@@ -86,4 +88,25 @@ def test_an_exchange_gives_up_when_somebody_stays_in_the_store(
         swap_in(stage(postgres_database, "tasker"), postgres_database)
     assert "the old store is as it was" in str(told.value)
     assert store.meta()["prefix"] == "tasker"
+    store.close()
+
+
+def test_a_file_that_is_locked_for_long_is_no_wait_for_ever(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(staging, "_WAIT_SECONDS", 0.3)
+    place = tmp_path / "projection.sqlite"
+    store = Store.open(place, prefix="tasker", create=True)
+    added(topic := Topic(), 1)
+    writer_of(store, [TWO_STEPS]).apply({PLACE: batch_of(topic.records)})
+    staged = stage(place, "tasker")
+    swapping = Beside(lambda: swap_in(staged, place))
+    with store.writing():
+        swapping.start()
+        with pytest.raises(StoreUnavailable, match=r"which somebody held for 0\.3 s") as told:
+            swapping.end()
+    assert "the old store is as it was" in str(told.value)
+    assert [len(rows) for name, rows in rows_of(store).items() if name == "task"] == [1]
+    swap_in(stage(place, "tasker"), place)
+    assert rows_of(store)["task"] == []
     store.close()
