@@ -16,21 +16,20 @@ from tasker_kafka.handlers.definition import HandlerDefinition
 from tasker_kafka.handlers.delivery.settings import DeliverySettings
 from tasker_kafka.handlers.worker import WorkerSettings
 from tasker_kafka.schemas.errors import ConfigurationError, WaitTimeout
-from tasker_kafka.schemas.identity import format_id
 from tasker_kafka.schemas.plan import Plan
-from tasker_kafka.schemas.records import Answer, Rejection
+from tasker_kafka.schemas.records import Rejection
 from tasker_kafka.schemas.template import Template
 from tasker_kafka.streams.lane import LaneSettings
-from tasker_kafka.topics.client import RequestOptions, TaskClient
-from tasker_kafka.topics.handle import TaskHandle
+from tasker_kafka.topics.client import RequestOptions
 
 from .delivering import Delivering
 from .doubles import Doubles, HandledCall, HandlerSource, InjectedError
+from .ground import Ground
 from .result import TaskResult
 from .sources import SubscriberSource, TemplateSource, check_handlers, plans_from, specs_from
 from .stages import KafkaStage, MemoryStage, Stage
 from .system import System
-from .task import TaskCondition, WorkflowTask
+from .task import WorkflowTask
 from .view import EventView
 from .waiting import answer, asked, poll
 
@@ -77,30 +76,28 @@ class WorkflowTest:
         self._worker = worker
         self._delivery = delivery
         self._subscribers = specs_from(subscribers)
-        self.events = WorkflowEvents(self._run, self._on_stage)
-        self._stage: Stage | None = None
-        self._system: System | None = None
+        self._ground = Ground()
+        self.events = WorkflowEvents(self._ground)
 
     # ------------------------------------------------------------------------------------- its life
 
     def __enter__(self) -> Self:
-        if self._system is not None:
+        if self._ground.is_entered:
             raise ConfigurationError("this workflow test is entered already")
         if self._strict:
             check_handlers(self._plans, self._doubles)
-        self._stage = MemoryStage() if self._broker is None else KafkaStage(self._broker)
+        stage: Stage = MemoryStage() if self._broker is None else KafkaStage(self._broker)
         try:
-            self._system = self._stage.run(self._start(self._stage))
+            self._ground.enter(stage, stage.run(self._start(stage)))
         except BaseException:
-            self._stage.close()
+            stage.close()
             raise
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        stage, system = self._on_stage()
-        self._system = None
+        stage, system = self._ground.leave()
         try:
             stage.run(system.stop())
         finally:
@@ -126,11 +123,11 @@ class WorkflowTest:
         plans = plans_from(templates)
         if self._strict:
             check_handlers(plans, self._doubles)
-        self._run(self._on_stage()[1].add(plans))
+        self._ground.run(self._ground.system.add(plans))
 
     def add_subscribers(self, *subscribers: SubscriberSource) -> None:
         """Take in further groups of subscribers while it runs, and start a member of each."""
-        self._run(self._on_stage()[1].delivering.add(specs_from(subscribers)))
+        self._ground.run(self._ground.system.delivering.add(specs_from(subscribers)))
 
     # --------------------------------------------------------------------------------------- tasks
 
@@ -161,31 +158,31 @@ class WorkflowTest:
             plan = template if isinstance(template, Plan) else template.compile()
             request = {"namespace": plan.namespace, **request}
             name = plan.name
-        client = self._on_stage()[1].client
-        return WorkflowTask(self, self._run(client.submit(str(name), context, **request)))
+        submitted = self._ground.system.client.submit(str(name), context, **request)
+        return WorkflowTask(self._ground, self._ground.run(submitted))
 
     def task(self, task_id: str | bytes) -> WorkflowTask:
         """A task by its id, as one that a handler submitted. NotFoundError when there is none."""
-        return WorkflowTask(self, self._run(self._on_stage()[1].client.task(task_id)))
+        return WorkflowTask(self._ground, self._ground.run(self._ground.system.client.task(task_id)))
 
     # ---------------------------------------------------------------------------------------- time
 
     @property
     def now_ms(self) -> int:
         """The test's wall time, ms since 1970: virtual in memory."""
-        return self._run(answer(self._on_stage()[1].log.now_ms))
+        return self._ground.run(answer(self._ground.system.log.now_ms))
 
     def advance(self, seconds: float) -> None:
         """Let `seconds` pass: skipped in memory, waited for on a broker."""
-        self._run(asyncio.sleep(seconds))
+        self._ground.run(asyncio.sleep(seconds))
 
     def wait_until(
         self, condition: Callable[[], bool], timeout: float | None = None, what: str = "the condition"
     ) -> None:
         """Let time pass until `condition` holds; it must not call the workflow test's waiting methods."""
-        stage, _ = self._on_stage()
+        stage = self._ground.stage
         seconds = stage.patience_seconds if timeout is None else timeout
-        if not self._run(poll(asked(condition), seconds, stage.poll_seconds)):
+        if not self._ground.run(poll(asked(condition), seconds, stage.poll_seconds)):
             raise WaitTimeout(f"{what} did not come about within {seconds:g} s of the test's clock")
 
     # ------------------------------------------------------------------------------------- handlers
@@ -207,105 +204,27 @@ class WorkflowTest:
 
     def restart_workers(self, *, crash: bool = False) -> None:
         """Stop the workers and start new ones; with `crash` (in memory only) as after kill −9."""
-        self._run(self._on_stage()[1].restart_workers(crash=crash))
+        self._ground.run(self._ground.system.restart_workers(crash=crash))
 
     @property
     def rejections(self) -> list[Rejection]:
         """Every rejection until now."""
-        history = self._on_stage()[1].history
-        self._run(history.refresh())
+        history = self._ground.system.history
+        self._ground.run(history.refresh())
         return list(history.rejections)
-
-    # ------------------------------------------------------------------------- what tasks ask for
-
-    def command(self, send: Callable[[TaskClient], Coroutine[Any, Any, Answer | None]]) -> Answer | None:
-        """Send an operator's command and wait for its answer."""
-        return self._run(send(self._on_stage()[1].client))
-
-    def result_of(self, handle: TaskHandle) -> TaskResult:
-        """What has become of a task until now."""
-        return self._run(self._result(handle))
-
-    def wait_closed(self, handle: TaskHandle, timeout: float | None) -> TaskResult:
-        """Let time pass until a task is closed."""
-        stage, _ = self._on_stage()
-        seconds = stage.patience_seconds if timeout is None else timeout
-        return self._run(self._closed(handle, seconds))
-
-    def wait_task(self, handle: TaskHandle, condition: TaskCondition, timeout: float | None) -> TaskResult:
-        """Let time pass until a task is as wanted."""
-        stage, _ = self._on_stage()
-        seconds = stage.patience_seconds if timeout is None else timeout
-        return self._run(self._as_wanted(handle, condition, seconds, stage.poll_seconds))
-
-    # -------------------------------------------------------------------------------------- inside
-
-    async def _closed(self, handle: TaskHandle, seconds: float) -> TaskResult:
-        try:
-            await handle.wait(seconds)
-        except WaitTimeout:
-            story = (await self._result(handle)).story()
-            raise WaitTimeout(
-                f"the task has not ended within {seconds:g} s of the test's clock\n{story}",
-                next_step="to look at it before its end: submit(…) and wait_until(…)",
-            ) from None
-        return await self._result(handle)
-
-    async def _as_wanted(
-        self, handle: TaskHandle, condition: TaskCondition, seconds: float, poll_seconds: float
-    ) -> TaskResult:
-        history = self._on_stage()[1].history
-
-        async def is_so() -> bool:
-            await history.refresh()
-            state = history.state(handle.task_id)
-            if state is None:
-                await handle.status()  # raises if it was rejected
-                return False
-            return condition(await self._result(handle)) if callable(condition) else state == condition
-
-        if not await poll(is_so, seconds, poll_seconds):
-            story = (await self._result(handle)).story()
-            wanted = "as the test wants it" if callable(condition) else condition
-            raise WaitTimeout(f"within {seconds:g} s of the test's clock the task was not {wanted}\n{story}")
-        return await self._result(handle)
-
-    async def _result(self, handle: TaskHandle) -> TaskResult:
-        history = self._on_stage()[1].history
-        await history.refresh()
-        return await history.result(handle.task_id, format_id(handle.task_id))
-
-    def _run(self, work: Coroutine[Any, Any, T]) -> T:
-        try:
-            stage, system = self._on_stage()
-        except ConfigurationError:
-            work.close()
-            raise
-        return stage.run(system.guard.wait(work))
-
-    def _on_stage(self) -> tuple[Stage, System]:
-        if self._stage is None or self._system is None:
-            raise ConfigurationError(
-                "the workflow test is not entered", next_step="use `with WorkflowTest(…) as workflow:`"
-            )
-        return self._stage, self._system
 
 
 class WorkflowEvents(EventView):
     """What a workflow test sees of domain events, and does to their subscribers."""
 
-    def __init__(
-        self, run: Callable[[Coroutine[Any, Any, Any]], Any], on_stage: Callable[[], tuple[Stage, System]]
-    ) -> None:
-        self._run_work = run
-        self._stage_and_system = on_stage
+    def __init__(self, ground: Ground) -> None:
+        self._ground = ground
 
     def _on(self) -> Stage:
-        return self._stage_and_system()[0]
+        return self._ground.stage
 
     def _delivering(self) -> Delivering:
-        return self._stage_and_system()[1].delivering
+        return self._ground.system.delivering
 
     def _run(self, work: Coroutine[Any, Any, T]) -> T:
-        done: T = self._run_work(work)
-        return done
+        return self._ground.run(work)

@@ -129,7 +129,7 @@ class Play:
     @property
     def names(self) -> TopicNames:
         """Its topics."""
-        return self.workflow._on_stage()[1].names
+        return self.workflow._ground.system.names
 
     def flow(self, **options: Any) -> Flow:
         """A template without steps; options as of `Template`."""
@@ -143,7 +143,7 @@ class Play:
 
     def write(self, writes: Sequence[Write]) -> list[int]:
         """Write anything anywhere; the offsets."""
-        log = self.workflow._on_stage()[1].log
+        log = self.workflow._ground.system.log
 
         async def write() -> list[int]:
             outbox = await log.outbox(client_id="raw")
@@ -153,11 +153,11 @@ class Play:
             finally:
                 await outbox.close()
 
-        return self.workflow._run(write())
+        return self.workflow._ground.run(write())
 
     def read(self, topic: str) -> list[Record]:
         """Every record of a topic."""
-        log = self.workflow._on_stage()[1].log
+        log = self.workflow._ground.system.log
 
         async def read() -> list[Record]:
             places = [TopicPartition(topic, number) for number in range(await log.partition_count(topic))]
@@ -169,12 +169,12 @@ class Play:
             await reader.close()
             return found
 
-        return self.workflow._run(read())
+        return self.workflow._ground.run(read())
 
     def publish_only(self, plan: Plan) -> None:
         """Publish a plan without making its topics."""
-        system = self.workflow._on_stage()[1]
-        self.workflow._run(publish(system.log, system.names, [plan]))
+        system = self.workflow._ground.system
+        self.workflow._ground.run(publish(system.log, system.names, [plan]))
 
     def rejection(self, fits: Callable[[Rejection], bool]) -> Rejection:
         """The rejection that fits, as soon as it is there."""
@@ -188,7 +188,7 @@ class Play:
 
     def read_requests_again(self) -> None:
         """As an orchestrator whose group has lost its offsets."""
-        system = self.workflow._on_stage()[1]
+        system = self.workflow._ground.system
 
         async def restart() -> None:
             former = system._orchestrator
@@ -200,7 +200,7 @@ class Play:
             )
             await system._orchestrator.start()
 
-        self.workflow._run(restart())
+        self.workflow._ground.run(restart())
 
 
 def play_in_memory() -> WorkflowTest:

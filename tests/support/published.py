@@ -30,7 +30,7 @@ class Sent(NamedTuple):
 
 def published(workflow: WorkflowTest, namespace: str = "default") -> list[Sent]:
     """Every event of the namespace until now, in the order of each partition."""
-    stage, system = workflow._on_stage()
+    stage, system = workflow._ground.stage, workflow._ground.system
     return stage.run(read_events(system.log, system.names, namespace))
 
 

@@ -301,9 +301,9 @@ def test_an_empty_folder_is_no_source_of_templates(tmp_path: Path) -> None:
 
 def test_what_ends_the_orchestrator_ends_the_test() -> None:
     with shop() as workflow:
-        system = workflow._on_stage()[1]
+        system = workflow._ground.system
         rival = system.log.transactional(system.names.engine_writer(0))
-        workflow._run(rival.start())
+        workflow._ground.run(rival.start())
         workflow.submit("shop", {"items": 1})
         with pytest.raises(FencedError, match="a newer owner has taken over"):
             workflow.advance(60)
