@@ -27,10 +27,13 @@ __all__ = ["Materializer"]
 class Materializer:
     """Made on the loop that uses the log. `start` before the first batch; one call at a time.
 
-    events: whether domain events, receipts and dead letters are projected, too.
+    events: whether domain events, receipts and dead letters are projected, too
+    filling: as `Writer` has it
     """
 
-    def __init__(self, log: Log, names: TopicNames, store: Store, *, events: bool, codec: Codec) -> None:
+    def __init__(
+        self, log: Log, names: TopicNames, store: Store, *, events: bool, codec: Codec, filling: str = ""
+    ) -> None:
         self._log = log
         self._names = names
         self._store = store
@@ -46,6 +49,7 @@ class Materializer:
             side_topics=self._side_topics.read,
             is_newer=answers.is_newer,
             codec=codec,
+            filling=filling,
         )
 
     async def start(self) -> None:

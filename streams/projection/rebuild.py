@@ -9,8 +9,10 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
+from contextlib import AsyncExitStack
+from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Any, Final, TypeVar
 
 import msgspec
 
@@ -19,12 +21,15 @@ from tasker_kafka.schemas.codec import codec as default_codec
 from tasker_kafka.topics.log import Log, Reader, TopicPartition
 from tasker_kafka.topics.names import TopicNames
 
+from .claim import Claim
 from .materializing import Materializer
 from .projector import ProjectorSettings
-from .staging import emptied, stage, swap_in
+from .staging import emptied, stage, swap_in, target_of
+from .store import Store
 
 __all__ = ["Rebuilt", "rebuild"]
 
+C = TypeVar("C", Store, Claim)
 Progress = Callable[[int, int], None]
 """Called with offsets done and in all."""
 
@@ -53,23 +58,33 @@ async def rebuild(
 ) -> Rebuilt:
     """Make the store at this place anew; it may be missing, or of another version.
 
-    in_place: empty it and fill it again, which needs no second store's room, but readers see it grow.
-    A projector may run meanwhile: it goes on from where the new store is. ConfigurationError when the place holds
-    something else; LogError when the log does not answer: the old store is as it was then (unless `in_place`).
+    in_place: empty it and fill it again, which needs no second store's room, but readers see it grow; a projector waits
+    meanwhile, and if this ends early it goes on from where this was.
+    A projector may run: it goes on from where the new store is. ConfigurationError when the place holds something else,
+    StoreUnavailable when another rebuild is at it; LogError when the log does not answer: the old store is as it
+    was then (unless `in_place`).
     """
     begun = time.monotonic()
-    make = emptied if in_place else stage
-    store = await asyncio.to_thread(make, url_or_path, names.prefix)
-    try:
-        rows = Materializer(log, names, store, events=settings.events, codec=codec)
+    async with AsyncExitStack() as opened:
+        place = await _opened(opened, target_of, url_or_path, names.prefix)
+        claim = await _opened(opened, Claim.take, place)
+        filling = claim.token if in_place else ""
+        make = partial(emptied, filling=filling) if in_place else stage
+        store = await _opened(opened, make, url_or_path, names.prefix)
+        rows = Materializer(log, names, store, events=settings.events, codec=codec, filling=filling)
         records, tasks, faults = await _Filling(log, rows).run(progress)
         while await rows.remove_old(settings.retention_ms):
             pass
-        if not in_place:
-            await asyncio.to_thread(swap_in, store, url_or_path)
-    finally:
-        await asyncio.to_thread(store.close)
+        finish = claim.fulfil if in_place else partial(swap_in, url_or_path=url_or_path)
+        await asyncio.to_thread(finish, store)
     return Rebuilt(records=records, tasks=tasks, faults=faults, seconds=time.monotonic() - begun)
+
+
+async def _opened(opened: AsyncExitStack, make: Callable[..., C], *arguments: Any) -> C:
+    """Make this, off the loop, and close it with the rest."""
+    made = await asyncio.to_thread(make, *arguments)
+    opened.push_async_callback(asyncio.to_thread, made.close)
+    return made
 
 
 class _Filling:

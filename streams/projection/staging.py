@@ -23,7 +23,7 @@ from . import tables
 from .engines import database_url, make_engine, make_file
 from .store import Store, StoreUnavailable, schema_name
 
-__all__ = ["emptied", "stage", "swap_in"]
+__all__ = ["emptied", "stage", "swap_in", "target_of"]
 
 _SUFFIX: Final = ".rebuild"
 _WAIT_SECONDS: Final = 60.0
@@ -36,7 +36,7 @@ _PAUSE_SECONDS: Final = 0.25
 
 def stage(url_or_path: str | Path, prefix: str) -> Store:
     """A new, empty store beside the one at this place; what an earlier attempt left of it is removed."""
-    target = _target(url_or_path, prefix)
+    target = target_of(url_or_path, prefix)
     if target.is_sqlite:
         path = f"{target.place}{_SUFFIX}"
         _remove(path)
@@ -54,7 +54,7 @@ def stage(url_or_path: str | Path, prefix: str) -> Store:
 
 def swap_in(staged: Store, url_or_path: str | Path) -> None:
     """Put the staged store in its place, and close it. StoreUnavailable when the place stays busy."""
-    target = _target(url_or_path, staged.prefix)
+    target = target_of(url_or_path, staged.prefix)
     try:
         if target.is_sqlite:
             staged.close()
@@ -72,9 +72,14 @@ def swap_in(staged: Store, url_or_path: str | Path) -> None:
         target.close()
 
 
-def emptied(url_or_path: str | Path, prefix: str) -> Store:
-    """The store at this place with nothing in it, of this release's tables."""
-    target = _target(url_or_path, prefix)
+def emptied(url_or_path: str | Path, prefix: str, filling: str) -> Store:
+    """The store at this place with nothing in it, of this release's tables.
+
+    filling: the token of who alone may write to it, until it is fulfilled: see `claim`
+    """
+    target = target_of(url_or_path, prefix)
+    if target.is_sqlite:
+        make_file(Path(target.place))
 
     def empty(connection: Connection) -> None:
         if target.is_sqlite:
@@ -83,9 +88,10 @@ def emptied(url_or_path: str | Path, prefix: str) -> Store:
             found.drop_all(connection)
         else:
             connection.execute(text(f'DROP SCHEMA IF EXISTS "{target.schema}" CASCADE'))
+        target.make_tables(connection, filling=filling)
 
     _alone(target, empty)
-    target.check(create=True)
+    target.check(create=False)
     return target
 
 
@@ -121,7 +127,7 @@ def _still_used(place: str, why: str) -> StoreUnavailable:
     )
 
 
-def _target(url_or_path: str | Path, prefix: str) -> Store:
+def target_of(url_or_path: str | Path, prefix: str) -> Store:
     """The place, not checked for its version; with its store's id if it has one. ConfigurationError: not ours."""
     schema = schema_name(prefix)
     store = Store(make_engine(database_url(url_or_path), schema), prefix, schema)

@@ -26,7 +26,7 @@ from tasker_kafka.schemas.errors import ConfigurationError, TaskerError
 from . import tables
 from .engines import CONNECTIONS, Use, database_url, make_engine, make_file, used_for
 
-__all__ = ["READ_SECONDS", "QuestionTooLarge", "Store", "StoreUnavailable", "schema_name"]
+__all__ = ["FILLING", "READ_SECONDS", "QuestionTooLarge", "Store", "StoreUnavailable", "schema_name"]
 
 T = TypeVar("T")
 
@@ -37,6 +37,8 @@ _OVER_LIMIT: Final = "54"
 """Class of PostgreSQL's errors for what is too large or too much: the driver files them under those of operation."""
 
 
+FILLING: Final = "filling"
+"""Key in `meta` of the token of a rebuild that fills the store: see `claim`."""
 READ_SECONDS: Final = 30.0
 """That a question may take: far beyond any that was meant to be answered, and short of starving the others."""
 _TOO_LONG: Final = "57014"
@@ -233,7 +235,7 @@ class Store:
                 )
             found = _tables_in(connection, self.schema)
             if not found and create:
-                self._create(connection)
+                self.make_tables(connection)
                 self._compare(connection)
             elif not found:
                 raise self._missing()
@@ -259,7 +261,8 @@ class Store:
             return None
         return found.st_dev, found.st_ino
 
-    def _create(self, connection: Connection) -> None:
+    def make_tables(self, connection: Connection, *, filling: str | None = None) -> None:
+        """Make them where there are none. filling: the token of who alone may write to them."""
         if not self.is_sqlite:
             connection.execute(text(f'CREATE SCHEMA IF NOT EXISTS "{self.schema}"'))
         tables.METADATA.create_all(connection)
@@ -269,6 +272,8 @@ class Store:
             "store_id": self.store_id or secrets.token_hex(6),
             "generation": secrets.token_hex(6),
         }
+        if filling is not None:
+            values[FILLING] = filling
         rows = [{"key": key, "value": value} for key, value in values.items()]
         connection.execute(tables.meta.insert(), rows)
 

@@ -16,11 +16,10 @@ A record that cannot be read, folded or written is noted in `fault` and passed. 
 from __future__ import annotations
 
 import logging
-from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final, NamedTuple
 
-from sqlalchemy import Connection, and_, insert, select, update
+from sqlalchemy import Connection, and_, delete, insert, select, update
 
 from tasker_kafka.schemas.codec import Codec
 from tasker_kafka.schemas.codec import codec as default_codec
@@ -31,18 +30,15 @@ from tasker_kafka.topics.log import Batch, Record, TopicPartition
 from tasker_kafka.topics.names import TopicNames
 
 from . import tables
+from .claim import is_claimed
 from .draft import Draft, Statements
+from .held_folds import HeldFolds
 from .plan_shelf import PlanShelf
-from .store import Store, StoreUnavailable
-from .task_fold import TaskFold
+from .store import FILLING, Store, StoreUnavailable
 
 __all__ = ["Applied", "PositionsMoved", "ReadSide", "Writer"]
 
 _LOGGER: Final = logging.getLogger(__name__)
-_HELD_WEIGHT: Final = 200_000
-"""Of tasks held folded in memory: one for each step and each KiB of context and results."""
-_MOST_IN: Final = 500
-"""Ids in one IN list."""
 
 ReadSide = Callable[[TopicPartition, Sequence[Record], Draft], None]
 """Reads records of topics other than transitions into rows."""
@@ -75,7 +71,10 @@ class _Kept(NamedTuple):
 
 
 class Writer:
-    """One writer, used by one thread at a time."""
+    """One writer, used by one thread at a time.
+
+    filling: the token of the rebuild in place that this writer is of; a projector has none
+    """
 
     def __init__(
         self,
@@ -87,6 +86,7 @@ class Writer:
         side_topics: ReadSide | None = None,
         is_newer: Callable[[bytes], bool] = lambda _: False,
         codec: Codec = default_codec,
+        filling: str = "",
     ) -> None:
         self._store = store
         self._transitions = names.transitions
@@ -95,10 +95,10 @@ class Writer:
         self._side_topics = side_topics
         self._is_newer = is_newer
         self._codec = codec
+        self._filling = filling
         self._statements = Statements(store.engine.dialect)
         self._marks: dict[TopicPartition, HistoryMark] = {}
-        self._held: OrderedDict[bytes, TaskFold] = OrderedDict()
-        self._held_weight = 0
+        self._held = HeldFolds(codec)
         self._generation = ""
 
     # -------------------------------------------------------------------------------------- positions
@@ -108,7 +108,7 @@ class Writer:
         wanted = set(partitions)
         with self._store.reading() as connection:
             rows = connection.execute(select(tables.position)).all()
-            self._generation = _generation(connection)
+            self._generation, _ = _making(connection)
         stored = {
             TopicPartition(row.topic, row.partition): HistoryMark(
                 row.next_offset, row.owner, row.command_offset
@@ -123,7 +123,6 @@ class Writer:
         """Nothing is ours any more, and what is held may grow old."""
         self._marks = {}
         self._held.clear()
-        self._held_weight = 0
 
     # ------------------------------------------------------------------------------------------ apply
 
@@ -181,16 +180,15 @@ class Writer:
         for fold in draft.folds.values():
             fold.saved()
             fold.is_stored = fold.is_stored or fold.state is not None
-        self._limit()
+        self._held.limit()
         return Applied(draft.records, len(draft.folds), draft.faults)
 
     def _drop(self, batches: Mapping[TopicPartition, Batch]) -> None:
         """Folds that took records which were not written."""
         for batch in batches.values():
             for record in batch.records:
-                fold = None if record.key is None else self._held.pop(record.key, None)
-                if fold is not None:
-                    self._held_weight -= fold.weight
+                if record.key is not None:
+                    self._held.drop(record.key)
 
     # ------------------------------------------------------------------------------------ 1. reading
 
@@ -264,10 +262,7 @@ class Writer:
     ) -> None:
         now = self._now_ms()
         at = tables.position.c
-        if _generation(connection) != self._generation:
-            raise PositionsMoved(
-                "the store was made anew", next_step="nothing: it goes on from where the new one is"
-            )
+        self._enter(connection)
         for place, mark in marks.items():
             before = self._marks[place]
             records = batches[place].records
@@ -292,6 +287,22 @@ class Writer:
                     next_step="nothing: it goes on from where the other is",
                 )
 
+    def _enter(self, connection: Connection) -> None:
+        """Nobody else fills the store, and it is the one that rows in memory are of."""
+        generation, filling = _making(connection)
+        if filling != self._filling:
+            if self._filling or is_claimed(self._store, connection):
+                raise StoreUnavailable(
+                    f"the projection at {self._store.place} is being made anew in place by somebody else",
+                    next_step="nothing: a projector goes on when it is done; `tasker projection status` tells how far"
+                    " it is",
+                )
+            connection.execute(delete(tables.meta).where(tables.meta.c.key == FILLING))
+        if generation != self._generation:
+            raise PositionsMoved(
+                "the store was made anew", next_step="nothing: it goes on from where the new one is"
+            )
+
     @staticmethod
     def _begin(connection: Connection, place: TopicPartition, values: Mapping[str, int]) -> bool:
         """The first row of a partition; False when somebody has begun it meanwhile."""
@@ -307,90 +318,30 @@ class Writer:
     # ------------------------------------------------------------------------------------- 3. folding
 
     def _fold(self, connection: Connection, kept: Sequence[_Kept], draft: Draft) -> None:
-        held, folds = self._held, draft.folds
-        self._load(connection, kept)
+        folds = draft.folds
         find = self._plans.finder(connection)
+        wanted = {task_id: place.partition for task_id, place, _ in kept}
+        self._held.load(connection, wanted, find)
         for task_id, place, accepted in kept:
             fold = folds.get(task_id)
             if fold is None:
-                fold = folds[task_id] = held[task_id]
-                held.move_to_end(task_id)
+                fold = folds[task_id] = self._held.use(task_id)
             fault = fold.take(accepted, find)
             if fault is not None:
                 draft.fault(place, accepted.offset, task_id, fault)
         for fold in folds.values():
             fold.settle()
-            self._weigh(fold)
-
-    def _load(self, connection: Connection, kept: Sequence[_Kept]) -> None:
-        """Fold what is not held again from the stored history."""
-        missing = {task_id: place.partition for task_id, place, _ in kept if task_id not in self._held}
-        if not missing:
-            return
-        ids = list(missing)
-        found: dict[bytes, TaskFold] = {}
-        for begin in range(0, len(ids), _MOST_IN):
-            found |= self._load_some(connection, ids[begin : begin + _MOST_IN])
-        for task_id, partition in missing.items():
-            fold = found.get(task_id)
-            if fold is None:
-                fold = TaskFold(task_id, partition)
-            self._held[task_id] = fold
-            self._weigh(fold)
-
-    def _load_some(self, connection: Connection, ids: Sequence[bytes]) -> dict[bytes, TaskFold]:
-        task, history = tables.task.c, tables.history.c
-        known = select(task.task_id, task.partition, task.life, task.lives).where(task.task_id.in_(ids))
-        rows = connection.execute(known).all()
-        if not rows:
-            return {}
-        folds: dict[bytes, TaskFold] = {}
-        lives: dict[bytes, int] = {}
-        for row in rows:
-            fold = folds[row.task_id] = TaskFold(row.task_id, row.partition)
-            fold.lives = row.lives - 1
-            fold.is_stored = True
-            lives[row.task_id] = row.life
-        find = self._plans.finder(connection)
-        stored = (
-            select(history.task_id, history.offset, history.life, history.at, history.body)
-            .where(history.task_id.in_(list(lives)))
-            .order_by(history.partition, history.offset)
-        )
-        for task_id, offset, life, at, body in connection.execute(stored):
-            if life == lives[task_id]:
-                record = self._codec.decode(body, Transitions)
-                folds[task_id].take(AcceptedRecord(offset, at, record), find)
-        for fold in folds.values():
-            fold.settle()
-            fold.saved()
-        return folds
-
-    def _limit(self) -> None:
-        """Hold no more than memory is meant for; those that rested longest go first."""
-        while self._held_weight > _HELD_WEIGHT and len(self._held) > 1:
-            _, fold = self._held.popitem(last=False)
-            self._held_weight -= fold.weight
-
-    def _weigh(self, fold: TaskFold) -> None:
-        """A held fold has changed."""
-        self._held_weight -= fold.weight
-        fold.weight = _weight(fold)
-        self._held_weight += fold.weight
+            self._held.weigh(fold)
 
 
-def _generation(connection: Connection) -> str:
-    """Which making of the store this is: rows held in memory are of no other."""
+def _making(connection: Connection) -> tuple[str, str]:
+    """Which making of the store this is (rows held in memory are of no other), and whose token fills it."""
     meta = tables.meta.c
-    return str(connection.execute(select(meta.value).where(meta.key == "generation")).scalar())
-
-
-def _weight(fold: TaskFold) -> int:
-    if fold.state is None:
-        return 2
-    values = [fold.state.context, *[each.result for each in fold.state.steps]]
-    size = sum([len(each) for each in values if isinstance(each, bytes)])
-    return 2 + len(fold.state.steps) + size // 1024
+    found = connection.execute(
+        select(meta.key, meta.value).where(meta.key.in_(("generation", FILLING)))
+    ).all()
+    values = {str(row.key): str(row.value) for row in found}
+    return values.get("generation", ""), values.get(FILLING, "")
 
 
 def _missed(known: int, first: int) -> str:

@@ -8,20 +8,20 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from tasker_kafka.streams.projection import Store
-from tasker_kafka.streams.projection import writer as writer_module
+from tasker_kafka.streams.projection import Store, held_folds
 from tasker_kafka.streams.projection.writer import Writer
 from tests.support.projected import PLACE, TWO_STEPS, Topic, added, batch_of, rows_of, task_key, writer_of
 from tests.support.tasks import Rig
 
 
 def held(writer: Writer) -> dict[bytes, Any]:
-    assert writer._held_weight == sum(each.weight for each in writer._held.values())
-    return writer._held
+    folds = writer._held._folds
+    assert writer._held._weight == sum(each.weight for each in folds.values())
+    return folds
 
 
 def test_large_contexts_weigh(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(writer_module, "_HELD_WEIGHT", 33)
+    monkeypatch.setattr(held_folds, "_MOST_WEIGHT", 33)
     context = json.dumps({"text": "x" * 3_500}).encode()
     topic = Topic()
     for number in range(1, 5):
@@ -31,8 +31,8 @@ def test_large_contexts_weigh(store: Store, monkeypatch: pytest.MonkeyPatch) -> 
     for record in topic.records:
         writer.apply({PLACE: batch_of([record])})
     assert sum(each.weight for each in held(writer).values()) <= 33
-    assert task_key(14) in writer._held, "the newest stay"
-    assert task_key(1) not in writer._held
+    assert task_key(14) in held(writer), "the newest stay"
+    assert task_key(1) not in held(writer)
     assert len(rows_of(store)["task"]) == 8
 
 
@@ -50,5 +50,5 @@ def test_new_lives_of_a_held_task_weigh_no_more_than_one(store: Store) -> None:
     topic.add(task_key(1), replace(rig.records[-1], life=9))
     writer.apply({PLACE: batch_of(topic.records[-1:])})
     assert list(held(writer)) == [task_key(1)]
-    assert writer._held_weight <= 4
-    assert writer._held[task_key(1)].lives == 6
+    assert writer._held._weight <= 4
+    assert held(writer)[task_key(1)].lives == 6
