@@ -12,8 +12,9 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, Protocol, Self, TypeVar
 
 from tasker_kafka.handlers.delivery.policy import DeliveryPolicy
 from tasker_kafka.schemas.errors import ConfigurationError
@@ -25,11 +26,27 @@ from .subscription import Lifespan, Ordering, SubscriberSpec, Subscription
 if TYPE_CHECKING:
     from tasker_kafka.schemas.settings import Settings
 
-    from .base import BaseSubscriber
-
-__all__ = ["Subscriber"]
+__all__ = ["Subscriber", "SubscriptionSource"]
 
 HandlerT = TypeVar("HandlerT", bound=Handler)
+
+
+class SubscriptionSource(Protocol):
+    """What a group takes subscriptions from: a `BaseSubscriber`."""
+
+    def subscriptions(
+        self,
+        *,
+        events: Sequence[str] | None = None,
+        name: str | None = None,
+        is_foreign: bool = False,
+        retry: DeliveryPolicy | None = None,
+        delivery: DeliveryName | None = None,
+    ) -> list[Subscription]:
+        """What it declares; what is given holds instead."""
+
+    def lifespan(self) -> AbstractAsyncContextManager[None]:
+        """Around the work of its handlers."""
 
 
 class Subscriber:
@@ -69,7 +86,7 @@ class Subscriber:
         self._retry = retry
         self._lifespans: list[Lifespan] = [] if lifespan is None else [lifespan]
         self._subscriptions: dict[str, Subscription] = {}
-        self.added: tuple[BaseSubscriber, ...] = ()
+        self.added: tuple[SubscriptionSource, ...] = ()
         """Instances of classes that run in this group."""
 
     def on(
@@ -118,7 +135,7 @@ class Subscriber:
 
     def add(
         self,
-        subscriber: BaseSubscriber,
+        subscriber: SubscriptionSource,
         *,
         events: Sequence[str] | None = None,
         name: str | None = None,
