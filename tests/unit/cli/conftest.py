@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import typer.main
+import typer.testing
 from typer.testing import CliRunner
 
 from tasker_kafka.deploy.cli import session
@@ -34,6 +37,9 @@ class Ran:
 
 Tasker = Callable[..., Ran]
 
+# Typer makes every command of the tree anew for each call, which takes longer than most calls.
+_made_once = functools.cache(typer.main.get_command)
+
 
 @pytest.fixture
 def cluster() -> MemoryCluster:
@@ -44,6 +50,7 @@ def cluster() -> MemoryCluster:
 @pytest.fixture
 def tasker(cluster: MemoryCluster, monkeypatch: pytest.MonkeyPatch) -> Tasker:
     """Runs commands of `tasker` on the cluster. An error that is no TaskerError fails the test."""
+    monkeypatch.setattr(typer.testing, "_get_command", _made_once)
     monkeypatch.setenv("TASKER_BROKER", "memory:1")
     monkeypatch.delenv("TASKER_PREFIX", raising=False)
     monkeypatch.setattr(session, "connect", lambda settings: MemoryLog(cluster))
