@@ -26,6 +26,7 @@ __all__ = [
     "event_id",
     "format_id",
     "jitter_unit",
+    "keyed_command_id",
     "new_request_id",
     "parse_id",
     "plan_hash",
@@ -43,8 +44,9 @@ _KEYED = uuid.UUID("6b0f2a52-6a0b-5d7e-9a46-3f0c1f6c2a01")
 _HASHED = uuid.UUID("6b0f2a52-6a0b-5d7e-9a46-3f0c1f6c2a02")
 """Namespace of task ids made from the context."""
 
-_STEP, _DISPATCH, _EVENT, _DECIDED, _PLACE, _JITTER, _SPAN = (
-    each.encode() for each in ("step", "dispatch", "event", "decided", "place", "jitter", "span")
+_STEP, _DISPATCH, _EVENT, _DECIDED, _PLACE, _JITTER, _SPAN, _KEYED_COMMAND = (
+    each.encode()
+    for each in ("step", "dispatch", "event", "decided", "place", "jitter", "span", "keyed command")
 )
 
 
@@ -144,6 +146,16 @@ def dispatch_key(task_id: bytes, step: str) -> bytes:
 def bulk_command_id(bulk_id: bytes, action: OperatorAction, task_id: bytes) -> bytes:
     """Id of the command by which a bulk asks one task for `action`, 16 bytes: a bulk sent again acts once."""
     return uuid.uuid5(uuid.UUID(bytes=bulk_id), f"{action}:{task_id.hex()}").bytes
+
+
+def keyed_command_id(key: str, action: OperatorAction, task_id: bytes | None, details: bytes) -> bytes:
+    """Id of the command that a caller's key stands for, 16 bytes: the same key for the same act is the same command.
+
+    `task_id` None: the act of a whole bulk. `details`: JSON of what the action carries beside (steps, a result, …).
+    The same key for another act is another command, so that nothing is called done before that was not.
+    """
+    named = b"" if task_id is None else task_id
+    return _digest(_KEYED_COMMAND, key.encode(), action.encode(), named, canonical_json(details))
 
 
 def event_id(  # noqa: PLR0917 - an event's coordinates, from large to small

@@ -1,12 +1,14 @@
 """The whole API under requests that are generated from its own description: never a defect, always as described.
 
 Over a system in memory that answers: an engine, a worker, and a projection with tasks in several states. Examples are
-the same in every run. The stream of a task that is not final would never end, so streams end with what is there.
+the same in every run but a long one (`API_EXAMPLES`). The stream of a task that is not final would never end, so
+streams end with what is there.
 """
 
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -29,9 +31,11 @@ from tasker_kafka.deploy.console.api.openapi import openapi_document
 from tasker_kafka.topics.brokers.wire import free_port
 from tests.support.console_world import ConsoleWorld, console_world
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+IS_LONG = "API_EXAMPLES" in os.environ
+EXAMPLES = int(os.environ.get("API_EXAMPLES", "15"))
+"""Requests to each operation. `API_EXAMPLES=150` is a long run, with other requests each time."""
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(20 * EXAMPLES)]
 
-EXAMPLES = 15
 SHORT_WAIT = "0.2"
 PATIENCE = 60.0
 OPERATIONS = [
@@ -108,7 +112,7 @@ def test_no_request_finds_a_defect(operation: Any, served: Served) -> None:
     @settings(
         max_examples=EXAMPLES,
         deadline=None,
-        derandomize=True,
+        derandomize=not IS_LONG,
         database=None,
         phases=(Phase.explicit, Phase.generate),
         suppress_health_check=[

@@ -1,7 +1,7 @@
 """What operators ask of tasks and steps: one task at a time, or all that fit.
 
 Each becomes a record on the commands topic. The answer is waited for `wait` seconds (200, or a refusal as 409); one
-that has not come by then is 202, and the same `Idempotency-Key` asks again without acting twice.
+that has not come by then is 202, and the same `Idempotency-Key` asks for the same again without acting twice.
 """
 
 from __future__ import annotations
@@ -48,14 +48,15 @@ def outcomes() -> dict[str, Any]:
     )
 
 
-def asked_of(body: CommandBody, operator: Principal, key: bytes | None, more: Details | None = None) -> Asked:
+def asked_of(body: CommandBody, operator: Principal, key: str | None, more: Details | None = None) -> Asked:
     """What a body asks, by whom."""
     extra: Details = more or {}
     return {
         **extra,
         "actor": operator.acting_as(body.actor),
         "reason": body.reason,
-        "command_id": key,
+        "command_id": None,
+        "key": key,
         "expected_seq": body.expected_seq,
     }
 
@@ -149,7 +150,7 @@ async def command_many(
 ) -> Response:
     """One command to every task that fits, or with `dry_run` (the default) what each would answer.
 
-    Sending needs the role admin. The same `Idempotency-Key` is the same bulk: it acts once on each task.
+    Sending needs the role admin. The same `Idempotency-Key` for the same act is the same bulk: once on each task.
     """
     if not body.dry_run:
         operator.require(Role.ADMIN)

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Final, TypeVar
 from fastapi import Header, Path, Query
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, JsonValue
 
-from tasker_kafka.deploy.console.backend import InvalidInput, id_of_key
+from tasker_kafka.deploy.console.backend import InvalidInput
 from tasker_kafka.handlers.delivery.journey import FailureClass
 from tasker_kafka.handlers.delivery.letters import LetterFilter, LetterState, parse_place
 from tasker_kafka.schemas.errors import TaskerError
@@ -128,15 +128,14 @@ Cursor = Annotated[
 Life = Annotated[int | None, Query(ge=0, le=_LARGEST, description="Another life than the newest.")]
 Wait = Annotated[float, Query(ge=0, le=300, description="Seconds to wait for the outcome; 0: not at all.")]
 IdempotencyKey = Annotated[
-    bytes | None,
-    BeforeValidator(lambda text: None if text is None else id_of_key(_printable(text))),
+    str | None,
     Header(
         alias="Idempotency-Key",
-        description="The same key is the same command or request, however often it is sent.",
+        description="The same key for the same act, or request, is the same, however often it is sent.",
         min_length=1,
         max_length=255,
-        json_schema_extra={"type": "string"},
     ),
+    AfterValidator(lambda text: text if text is None else _printable(text)),
 ]
 
 

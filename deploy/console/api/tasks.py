@@ -13,7 +13,7 @@ from pydantic import Field
 from sse_starlette import EventSourceResponse, ServerSentEvent
 from starlette.responses import PlainTextResponse, Response
 
-from tasker_kafka.deploy.console.backend import InvalidInput, RecordEvent, Submitted
+from tasker_kafka.deploy.console.backend import InvalidInput, RecordEvent, Submitted, id_of_key
 from tasker_kafka.deploy.reading import mermaid
 from tasker_kafka.schemas.plan import Plan
 from tasker_kafka.schemas.records import TaskRequest
@@ -83,7 +83,7 @@ async def submit(
         context=json.dumps(body.context, ensure_ascii=False, separators=(",", ":")).encode(),
         initiator=body.initiator or operator.actor,
         requested_at=backend.now_ms(),
-        request_id=key,
+        request_id=None if key is None else id_of_key(key),
     )
     done = await backend.submit(request, wait=wait or None)
     return answer(done, 200 if done.state in CLOSED_TASK_STATES else 202)

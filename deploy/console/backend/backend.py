@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from pathlib import Path
@@ -22,7 +23,7 @@ from tasker_kafka.deploy.reading import (
 )
 from tasker_kafka.deploy.reading.folding import fold_life
 from tasker_kafka.schemas.errors import BrokerUnavailable, NotFoundError, TaskerError
-from tasker_kafka.schemas.identity import format_id, new_request_id
+from tasker_kafka.schemas.identity import format_id
 from tasker_kafka.schemas.plan import Plan
 from tasker_kafka.schemas.records import TaskRequest
 from tasker_kafka.schemas.settings import Settings
@@ -40,6 +41,7 @@ from tasker_kafka.streams.projection import (
     Reads,
     StepLoad,
     Store,
+    StoredHistory,
     TaskPage,
     TaskQuery,
     TaskRow,
@@ -51,6 +53,7 @@ from . import operating, submitting
 from .broker import Broker
 from .changes import ChangeFeed
 from .details import Instant, TaskReader
+from .errors import InvalidInput
 from .following import RecordEvent, follow_task
 from .health import health_report
 from .hiding import hidden
@@ -68,6 +71,8 @@ __all__ = ["Backend"]
 T = TypeVar("T")
 
 BULK_MOST: Final = 10_000
+BULK_SECONDS: Final = 300
+"""A bulk that is paced to take longer is refused: somebody waits for its answer."""
 PENDING_COUNTED: Final = 500
 OVERVIEW_SECONDS: Final = 1.0
 """How long one look at the whole serves all who ask for health or metrics."""
@@ -196,15 +201,15 @@ class Backend(LogQuestions):
     ) -> BulkReport:
         """The command to every task that fits, or what each would answer.
 
-        `command_id` is the bulk's: the same acts once on each task. CommandRejected (`invalid`) where no task could
-        obey; at most 10,000 tasks.
+        `command_id` or `key` is the bulk's: the same acts once on each task. At most 10,000 tasks. CommandRejected
+        (`invalid`) where no task could obey; InvalidInput for a pace that nobody can wait for.
         """
         operation = Operation(action=action, **asked)
         order = BulkOrder(
             action=operation.action,
             actor=operation.actor,
             reason=operation.reason,
-            bulk_id=operation.command_id or new_request_id(self.now_ms()),
+            bulk_id=operation.id_for(None, self.now_ms()),
             steps=operation.steps,
             result=operation.result,
             max_attempts=operation.max_attempts,
@@ -215,6 +220,7 @@ class Backend(LogQuestions):
         chosen = await self.task_ids(query, limit=min(limit, BULK_MOST))
         if dry_run:
             return hidden(await rehearse_bulk(self._task_now, chosen, order))
+        _check_pace(len(chosen), per_second)
         return hidden(await self.broker.use(lambda live: run_bulk(live.client, chosen, order)))
 
     # ------------------------------------------------------------------------------------------- the system
@@ -272,9 +278,13 @@ class Backend(LogQuestions):
         wait: float | None = None,
         **asked: Unpack[Asked],
     ) -> Outcome:
-        """Settle a pending entry by a command to its task. NotFoundError without a pending entry."""
+        """Settle a pending entry by a command to its task. NotFoundError without a pending entry.
+
+        Who gives a key or an id may have settled it before: the task answers that.
+        """
         entry = await self.stale_entry(task_id)
-        if entry.status != "pending":
+        is_repeatable = asked.get("key") is not None or asked.get("command_id") is not None
+        if entry.status != "pending" and not is_repeatable:
             raise NotFoundError(
                 f"The entry of task {format_id(task_id)} is {entry.status} already.",
                 next_step="GET /stale lists those that are pending.",
@@ -344,9 +354,10 @@ class Backend(LogQuestions):
             else None,
         )
 
-    async def _known_task(self, task_id: bytes) -> TaskRow | None:
+    async def _known_task(self, task_id: bytes) -> tuple[TaskRow, StoredHistory | None] | None:
         with contextlib.suppress(TaskerError):  # intake finds a repeat, too; here it is only told sooner
-            return await self._ask(lambda reads: reads.task(task_id))
+            row = await self._ask(lambda reads: reads.task(task_id))
+            return None if row is None else (row, await self._ask(lambda reads: reads.history(task_id)))
         return None
 
     async def _task_now(self, task_id: bytes) -> TaskNow:
@@ -372,3 +383,12 @@ class Backend(LogQuestions):
             return await reading
         except TaskerError:
             return None
+
+
+def _check_pace(tasks: int, per_second: float | None) -> None:
+    if per_second is not None and tasks / per_second > BULK_SECONDS:
+        at_least = math.ceil(tasks / BULK_SECONDS * 100) / 100
+        raise InvalidInput(
+            (("per_second", f"{tasks} tasks would take over {BULK_SECONDS} s: give at least {at_least:g}"),),
+            next_step="raise it, lower the limit, or ask with `tasker task`, which may take its time",
+        )

@@ -9,8 +9,8 @@ from uuid import UUID, uuid5
 import msgspec
 
 from tasker_kafka.schemas.errors import CommandRejected, NotFoundError, TaskerError, WaitTimeout
-from tasker_kafka.schemas.identity import new_request_id
-from tasker_kafka.schemas.words import AnswerCode, OperatorAction
+from tasker_kafka.schemas.identity import keyed_command_id, new_request_id
+from tasker_kafka.schemas.words import AnswerCode, OperatorAction, is_obeyed
 from tasker_kafka.streams.domain.allowing import STEP_ACTIONS, step_actions
 from tasker_kafka.topics.log import TopicPartitionOffset
 from tasker_kafka.topics.operators import CommandDetails, CommandOptions
@@ -38,7 +38,9 @@ class Asked(TypedDict, total=False):
     text: str | None
     tags: tuple[str, ...] | None
     command_id: bytes | None
-    """Sent again, the same id is the same command; None: a new one."""
+    """Sent again, the same id is the same command, whatever it asks; None: by the key, or a new one."""
+    key: str | None
+    """The caller's own; sent again, the same key for the same act is the same command."""
     expected_seq: int | None
     """Refuse if the task has moved on from this seq."""
 
@@ -55,6 +57,7 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
     text: str | None = None
     tags: tuple[str, ...] | None = None
     command_id: bytes | None = None
+    key: str | None = None
     expected_seq: int | None = None
 
     def details(self) -> CommandDetails:
@@ -69,6 +72,16 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
         if self.tags is not None:
             found["tags"] = self.tags
         return found
+
+    def id_for(self, task_id: bytes | None, now: int) -> bytes:
+        """The id of the command to this task (None: of the whole bulk) that is sent at `now` (ms), 16 bytes.
+
+        What is done makes the id of a key. Actor, reason and expected_seq only say more about it.
+        """
+        if self.command_id is not None or self.key is None:
+            return self.command_id or new_request_id(now)
+        act = {**self.details(), "steps": sorted(set(self.steps))}
+        return keyed_command_id(self.key, self.action, task_id, msgspec.json.encode(act))
 
 
 def id_of_key(key: str) -> bytes:
@@ -86,7 +99,7 @@ async def operate(
 
     CommandRefused when it is refused within that time; BrokerUnavailable when it cannot be sent.
     """
-    command_id = operation.command_id or new_request_id(now)
+    command_id = operation.id_for(task_id, now)
     written: list[TopicPartitionOffset] = []
 
     async def work(live: Live) -> tuple[str | None, str]:
@@ -107,6 +120,8 @@ async def operate(
 
     try:
         code, message = await broker.use(work)
+        if code == AnswerCode.REPEATED:
+            await _raise_first(tasks, task_id, command_id, now)
     except CommandRejected as error:
         raise await _refused(error, command_id, tasks.read(task_id, now), operation) from error
     return Outcome(
@@ -116,6 +131,21 @@ async def operate(
         code=code,
         message=message,
     )
+
+
+async def _raise_first(tasks: TaskReader, task_id: bytes, command_id: bytes, now: int) -> None:
+    """CommandRejected again if it was refused when it came first: `repeated` would sound as if it had acted."""
+    try:
+        answers = (await tasks.read(task_id, now)).report.answers
+    except TaskerError:  # nobody can tell now; the engine's answer holds
+        return
+    first = next((each for each in answers if each.command_id == command_id), None)
+    if first is not None and not is_obeyed(first.code):
+        raise CommandRejected(
+            f"{first.message} (answered before: the same key is the same command)",
+            code=first.code,
+            next_step="look at the task, and ask with another key",
+        )
 
 
 async def _refused(
@@ -134,6 +164,7 @@ async def _refused(
         command_id=command_id,
         state=None if details is None else details.report.state,
         allowed=() if details is None else _allowed(details, operation),
+        next_step=error.next_step,
     )
 
 

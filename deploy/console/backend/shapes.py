@@ -98,7 +98,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
 
     task_id: bytes
     command_id: bytes
-    """Send it again and it is the same command."""
+    """Names it in the log. Whoever sends a key, or this id from the command line, again sends the same command."""
     written: WrittenAt | None
     """Where the command lies."""
     code: str | None

@@ -13,23 +13,24 @@ from typing import Any, Final
 import msgspec
 
 from tasker_kafka.schemas.errors import RequestRejected, TaskFailed, WaitTimeout
-from tasker_kafka.schemas.identity import format_id, new_request_id
+from tasker_kafka.schemas.identity import canonical_json, format_id, new_request_id
 from tasker_kafka.schemas.plan import Plan
-from tasker_kafka.schemas.records import TaskRequest
+from tasker_kafka.schemas.records import TaskCreated, TaskRequest
 from tasker_kafka.schemas.redaction import redact
 from tasker_kafka.schemas.schema_check import schema_for
 from tasker_kafka.schemas.words import RejectionCode, TaskStatus
 from tasker_kafka.streams.lane.requests import Refused, check_request
-from tasker_kafka.streams.projection import TaskRow
+from tasker_kafka.streams.projection import StoredHistory, TaskRow
 from tasker_kafka.topics.handle import TaskHandle
 
 from .broker import Broker, Live
-from .errors import RequestRefused
+from .errors import InvalidInput, RequestRefused
 from .shapes import Submitted, WrittenAt
 
 __all__ = ["submit"]
 
-FindTask = Callable[[bytes], Awaitable[TaskRow | None]]
+FindTask = Callable[[bytes], Awaitable[tuple[TaskRow, StoredHistory | None] | None]]
+"""The row and the newest life of a task that is there already."""
 _PATHS: Final[Mapping[str, str]] = {
     RejectionCode.UNKNOWN_TEMPLATE: "name",
     RejectionCode.MISSING_IDEMPOTENCY_KEY: "idempotency_key",
@@ -57,7 +58,7 @@ async def submit(
         _check(ready, live)
         known = await find_task(task_id)
         if known is not None:
-            return _known(known, ready)
+            return _known(*known, ready)
         handle = await live.client.send(ready if is_repeat else request, is_followed=bool(wait))
         return await _outcome(handle, ready, wait)
 
@@ -86,17 +87,37 @@ def _errors(refused: Refused, request: TaskRequest, plan: Plan) -> tuple[tuple[s
     return ((refused.path or "", refused.message),)
 
 
-def _known(row: TaskRow, request: TaskRequest) -> Submitted:
+def _known(row: TaskRow, history: StoredHistory | None, request: TaskRequest) -> Submitted:
+    name = format_id(row.task_id)
     if row.request_id != request.request_id:
         raise RequestRefused(
-            f"this request is task {format_id(row.task_id)} already, which is {row.state}",
+            f"this request is task {name} already, which is {row.state}",
             code=RejectionCode.DUPLICATE,
             task_id=row.task_id,
-            next_step=f"GET /tasks/{format_id(row.task_id)} shows it",
+            next_step=f"GET /tasks/{name} shows it",
+        )
+    if history is not None and (other := _difference(history, request)) is not None:
+        raise InvalidInput(
+            (("Idempotency-Key", f"was used for task {name}, which has another {other}"),),
+            next_step="another request needs another key; the same one must be sent as it was",
         )
     return Submitted(
         task_id=row.task_id, request_id=row.request_id, written=None, state=row.state, is_repeat=True
     )
+
+
+def _difference(history: StoredHistory, request: TaskRequest) -> str | None:
+    """What a second request under the same id asks otherwise than the first; None: nothing, as far as can be seen."""
+    plan, first = history.plan, history.records[0].record.transitions[0].data
+    if (request.namespace, request.name) != (plan.namespace, plan.name):
+        return "template"
+    if not isinstance(first, TaskCreated) or not isinstance(first.context, bytes):
+        return None  # a large context lies elsewhere
+    context = json.loads(request.context)
+    if plan.input_schema is not None:
+        context = schema_for(plan.input_schema).with_defaults(context)
+    same = canonical_json(json.dumps(context).encode()) == canonical_json(first.context)
+    return None if same else "context"
 
 
 async def _outcome(handle: TaskHandle, request: TaskRequest, wait: float | None) -> Submitted:

@@ -60,6 +60,59 @@ async def test_the_same_key_acts_once(world: ConsoleWorld) -> None:
     assert edges.count(("task", "retry_requested")) == 1
 
 
+async def test_the_same_key_for_another_act_acts(world: ConsoleWorld) -> None:
+    """A UUID, too: it is the caller's name for one act, not the command's id for all of them."""
+    one, other = await world.failed(), await world.failed()
+    headers = {"Idempotency-Key": "0197f3c8-7a1e-7c3b-9d7e-000000000001"}
+    asked: list[tuple[str, dict[str, Any]]] = [
+        (f"/tasks/{one}/steps/charge/retry", {}),
+        (f"/tasks/{other}/steps/charge/retry", {}),
+        (f"/tasks/{one}/commands", {"action": "set_reason", "text": "a"}),
+        (f"/tasks/{one}/commands", {"action": "set_reason", "text": "b"}),
+        (f"/tasks/{one}/commands", {"action": "set_tags", "tags": ["a"]}),
+        (f"/tasks/{one}/commands", {"action": "set_max_attempts", "steps": ["charge"], "max_attempts": 7}),
+        (f"/tasks/{one}/commands", {"action": "set_max_attempts", "steps": ["after"], "max_attempts": 7}),
+        (f"/tasks/{one}/steps/after/complete", {"result": 1}),
+        (f"/tasks/{one}/cancel", {}),
+    ]
+    ids = set()
+    for path, body in asked:
+        first = await world.api.post(path, json=body, headers=headers)
+        assert (first.status_code, first.json()["code"]) == (200, "accepted"), (path, body, first.text)
+        ids.add(first.json()["command_id"])
+        await world.settled(one)
+    assert len(ids) == len(asked)
+
+
+async def test_who_says_more_about_an_act_asks_for_the_same(world: ConsoleWorld) -> None:
+    task_id = await world.failed()
+    path, headers = f"/tasks/{task_id}/commands", {"Idempotency-Key": "k"}
+    body = {"action": "set_max_attempts", "steps": ["charge", "after"], "max_attempts": 7}
+    said = [
+        await world.api.post(path, json=body | more, headers=headers)
+        for more in (
+            {},
+            {"reason": "again", "actor": "ada", "expected_seq": 1},
+            {"steps": ["after", "charge"]},
+        )
+    ]
+    assert [each.json()["code"] for each in said] == ["accepted", "repeated", "repeated"]
+    assert len({each.json()["command_id"] for each in said}) == 1
+
+
+async def test_a_key_that_was_refused_is_refused_again(world: ConsoleWorld) -> None:
+    """`repeated` with 200 would sound as if it had been done."""
+    task_id = await world.failed()
+    headers = {"Idempotency-Key": "too-early"}
+    path = f"/tasks/{task_id}/steps/reserve/cancel"
+    first = await world.api.post(path, headers=headers)
+    await world.projected()
+    again = await world.api.post(path, headers=headers)
+    assert (first.status_code, again.status_code) == (409, 409)
+    assert first.json()["type"] == again.json()["type"]
+    assert "another key" in again.json()["next_step"]
+
+
 async def test_a_final_task_is_409_with_its_state_and_nothing_allowed(world: ConsoleWorld) -> None:
     task_id = await world.submit()
     answer = await world.api.post(f"/tasks/{task_id}/retry")
@@ -161,6 +214,31 @@ class TestBulk:
         again = (await world.api.post("/tasks/bulk", json=body, headers=headers)).json()
         assert (first["accepted"], again["accepted"], again["already"]) == (3, 0, 3)
         assert first["bulk_id"] == again["bulk_id"]
+
+    async def test_the_same_key_for_another_bulk_acts(self, world: ConsoleWorld) -> None:
+        await world.failed()
+        bulk = {"filter": {"template": "held"}, "dry_run": False}
+        steps = {"action": "set_max_attempts", "max_attempts": 7}
+        headers = {"Idempotency-Key": "bulk-1"}
+        for act in (
+            {"action": "set_tags", "tags": ["a"]},
+            {"action": "set_tags", "tags": ["b"]},
+            steps | {"steps": ["charge"]},
+            steps | {"steps": ["after"]},
+        ):
+            said = (await world.api.post("/tasks/bulk", json=bulk | act, headers=headers)).json()
+            assert said["accepted"] == 1, (act, said)
+
+    async def test_a_pace_that_nobody_can_wait_for_is_refused(self, world: ConsoleWorld) -> None:
+        await world.failed()
+        bulk = {"filter": {}, "action": "set_tags", "tags": [], "per_second": 0.01}
+        assert (await world.api.post("/tasks/bulk", json=bulk)).status_code == 200
+        await world.failed()
+        await world.failed()
+        await world.failed()
+        said = await world.api.post("/tasks/bulk", json=bulk | {"dry_run": False})
+        assert (said.status_code, said.json()["errors"][0]["path"]) == (422, "per_second")
+        assert "at least 0.02" in said.json()["detail"]
 
     async def test_sending_needs_an_admin(self, guarded: ConsoleWorld) -> None:
         body = {"filter": {}, "action": "cancel_task", "dry_run": False}

@@ -81,6 +81,28 @@ class TestSubmit:
         assert again.json()["task_id"] == first.json()["task_id"]
         assert len((await world.get("/tasks"))["tasks"]) == 1
 
+    @pytest.mark.parametrize(
+        ("change", "said"),
+        [
+            ({"name": "held"}, "another template"),
+            ({"context": {"total": 6}}, "another context"),
+            ({"context": {"total": 5}, "reason": "said otherwise"}, None),
+        ],
+    )
+    async def test_the_same_header_for_another_request_is_422(
+        self, world: ConsoleWorld, change: dict[str, Any], said: str | None
+    ) -> None:
+        body = {"name": "order", "namespace": "shop", "context": {"total": 5}}
+        headers = {"Idempotency-Key": "checkout-4711"}
+        first = await world.api.post("/tasks", json=body, headers=headers)
+        await world.settled(first.json()["task_id"])
+        again = await world.api.post("/tasks", json=body | change, headers=headers)
+        if said is None:
+            assert (again.status_code, again.json()["is_repeat"]) == (200, True)
+        else:
+            assert (again.status_code, again.json()["errors"][0]["path"]) == (422, "Idempotency-Key")
+            assert said in again.json()["detail"]
+
     async def test_a_repeat_that_overtakes_the_projection_makes_one_task_too(
         self, world: ConsoleWorld
     ) -> None:

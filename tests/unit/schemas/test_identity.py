@@ -11,7 +11,7 @@ import pytest
 from tasker_kafka.schemas import identity
 from tasker_kafka.schemas.errors import DecodeError, TemplateError
 from tasker_kafka.schemas.plan import Plan, PlanStep
-from tasker_kafka.schemas.words import Identity
+from tasker_kafka.schemas.words import Identity, OperatorAction
 
 TASK = bytes(range(16))
 
@@ -96,6 +96,21 @@ def test_big_integers_keep_their_digits() -> None:
     assert identity.canonical_json(b" 123456789012345678901234567890 ") == b"123456789012345678901234567890"
 
 
+def test_a_keyed_command_is_another_for_another_act() -> None:
+    cancel, tags = OperatorAction.CANCEL_TASK, OperatorAction.SET_TAGS
+    acts = [
+        ("k", cancel, TASK, b"{}"),
+        ("l", cancel, TASK, b"{}"),
+        ("k", tags, TASK, b"{}"),
+        ("k", cancel, TASK[::-1], b"{}"),
+        ("k", cancel, None, b"{}"),
+        ("k", cancel, TASK, b'{"steps":[]}'),
+    ]
+    assert len({identity.keyed_command_id(*each) for each in acts}) == len(acts)
+    spaced = identity.keyed_command_id("k", tags, TASK, b'{ "tags": ["a"], "steps": [] }')
+    assert spaced == identity.keyed_command_id("k", tags, TASK, b'{"steps":[],"tags":["a"]}')
+
+
 def test_ids_read_as_uuids() -> None:
     text = identity.format_id(TASK)
     assert text == "00010203-0405-0607-0809-0a0b0c0d0e0f"
@@ -144,6 +159,7 @@ def test_values_that_may_never_change() -> None:
         "step": identity.step_id(TASK, "charge"),
         "dispatch": identity.dispatch_key(TASK, "charge"),
         "event": identity.event_id(TASK, 5, "charge", 1, "payment.charged", 0),
+        "command": identity.keyed_command_id("k", OperatorAction.SET_TAGS, TASK, b'{"tags":["a"]}'),
     }
     assert {name: value.hex() for name, value in found.items()} == {
         "keyed": "3323f02fed4b587991cdfc093eba67df",
@@ -152,4 +168,5 @@ def test_values_that_may_never_change() -> None:
         "step": "4e04c1e54c254ed48b847470c1ba9372",
         "dispatch": "9d81bf82ac5c82c644219df3b679b1bf",
         "event": "027c3bcc6532738fc19b1b63d06ce92d",
+        "command": "b7db5a0cc962c5f8349b6e729e2c1e95",
     }
