@@ -38,15 +38,15 @@ from .config import OrchestratorConfig, orchestrator_config
 from .exits import fatal
 from .membership import Ordinal
 from .startup import Prepare, assert_topics, nothing
-from .table import LaneTable, LaneTableManager
-from .transport import BatchConsumer, BatchTransport
+from .table import LaneTable, LaneTableManager, TableOwner
+from .transport import BatchConsumer, BatchTransport, BatchUser
 
 __all__ = ["OrchestratorApp", "create_app"]
 
 _log = logging.getLogger("tasker.orchestrator")
 
 
-class OrchestratorApp(faust.App):
+class OrchestratorApp(faust.App, TableOwner, BatchUser):
     """A Faust app whose agents feed lanes. One per process."""
 
     def __init__(self, config: OrchestratorConfig, log: Log, prepare: Prepare) -> None:

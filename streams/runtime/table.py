@@ -8,28 +8,39 @@ read_committed reader) and tells Faust that there is nothing left to recover.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, ClassVar, cast
+from typing import Any, ClassVar, Protocol, cast
 
 from faust.stores.base import Store
 from faust.tables.manager import TableManager
 from faust.tables.recovery import Recovery
 from faust.tables.table import Table
-from faust.types import TP, EventT
+from faust.types import TP, AppT, EventT
 
-if TYPE_CHECKING:
-    from .app import OrchestratorApp
+from tasker_kafka.topics.names import TopicNames
 
-__all__ = ["LaneStore", "LaneTable", "LaneTableManager"]
+__all__ = ["LaneStore", "LaneTable", "LaneTableManager", "TableOwner"]
+
+
+class TableOwner(Protocol):
+    """What the table needs of the app whose table it is."""
+
+    names: TopicNames
+    changelog_ends: dict[int, int]
+    """Partition → the last offset of its changelog, as it was when it was acquired."""
+
+    async def acquire(self, partitions: set[int], requests: set[int]) -> None:
+        """Become the owner of these partitions; `requests`: those of the requests topic."""
+
+    def open_flow(self) -> None:
+        """Recovery is done: batches may be delivered."""
 
 
 class LaneStore(Store[bytes, bytes]):
     """Acquires lanes on assignment. Its contents are read through `LaneHost`, never through the mapping."""
 
-    app: OrchestratorApp
-
     def persisted_offset(self, tp: TP) -> int | None:
         """The changelog is loaded to its end: nothing is left for Faust to recover."""
-        return self.app.changelog_ends.get(tp.partition)
+        return _owner(self.app).changelog_ends.get(tp.partition)
 
     def set_persisted_offset(self, tp: TP, offset: int) -> None:
         """Nothing: the checkpoint record is the only position."""
@@ -42,10 +53,10 @@ class LaneStore(Store[bytes, bytes]):
         self, assigned: set[TP], revoked: set[TP], newly_assigned: set[TP], generation_id: int = 0
     ) -> None:
         """Acquire everything assigned: `newly_assigned` omits partitions lost and regained in between."""
-        names = self.app.names
-        await self.app.acquire(
-            {tp.partition for tp in assigned if tp.topic == names.commands},
-            {tp.partition for tp in assigned if tp.topic == names.task_requests},
+        owner = _owner(self.app)
+        await owner.acquire(
+            {tp.partition for tp in assigned if tp.topic == owner.names.commands},
+            {tp.partition for tp in assigned if tp.topic == owner.names.task_requests},
         )
 
     async def on_recovery_completed(self, active_tps: set[TP], standby_tps: set[TP]) -> None:
@@ -91,8 +102,7 @@ class LaneTable(Table[bytes, bytes]):
         return LaneStore("lane://", self.app, self, table_name=self.name, loop=self.loop)
 
     def _changelog_topic_name(self) -> str:
-        name: str = cast("OrchestratorApp", self.app).names.task_state
-        return name
+        return _owner(self.app).names.task_state
 
 
 class LoadedRecovery(Recovery):
@@ -105,7 +115,7 @@ class LoadedRecovery(Recovery):
     async def on_recovery_completed(self, generation_id: int = 0) -> None:
         """As Faust's, then let the consumer deliver: Faust empties the agents' queues when it resumes the flow."""
         await super().on_recovery_completed(generation_id)
-        cast("OrchestratorApp", self.app).open_flow()
+        _owner(self.app).open_flow()
 
 
 class LaneTableManager(TableManager):
@@ -125,3 +135,7 @@ class LaneTableManager(TableManager):
         if not self.should_stop:
             await self._update_channels()
             await self.recovery.start()
+
+
+def _owner(app: AppT) -> TableOwner:
+    return cast("TableOwner", app)

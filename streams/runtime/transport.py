@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any, ClassVar, cast
+from typing import Any, ClassVar, Protocol, cast
 
 from aiokafka import AIOKafkaConsumer
 from aiokafka.errors import GroupAuthorizationFailedError, KafkaError
 from faust.events import Event
 from faust.transport.conductor import Conductor
 from faust.transport.drivers import aiokafka as driver
-from faust.types import TP, ConsumerMessage
+from faust.types import TP, AppT, ConsumerMessage
 from mode import Service
 from mode.utils.futures import maybe_async
 
@@ -27,10 +27,7 @@ from tasker_kafka.topics.log import Batch, Record
 
 from .membership import leave_group
 
-if TYPE_CHECKING:
-    from .app import OrchestratorApp
-
-__all__ = ["BatchTransport"]
+__all__ = ["BatchTransport", "BatchUser"]
 
 POLL_SECONDS = 0.5
 WATCH_SECONDS = 0.5
@@ -39,6 +36,22 @@ QUEUED_BATCHES = 8
 """Batches that wait in front of an agent; more would only delay a rebalance."""
 FETCH_MAX_WAIT_MS = 100
 """Faust hard-codes 1500, behind which the ListOffsets of a recovery queue up."""
+
+
+class BatchUser(Protocol):
+    """What the transport needs of the app whose transport it is."""
+
+    def end_process(self, error: BaseException) -> None:
+        """End on an error that Faust would swallow."""
+
+    async def start_position(self, topic: str, partition: int, committed: int | None) -> int | None:
+        """Where to read from after an assignment, if the group's committed offset is that; None: nowhere."""
+
+    def begin_at(self, topic: str, partition: int, offset: int) -> None:
+        """The partition is read from this offset on: told before its first batch."""
+
+    async def assert_nothing_between(self, topic: str, partition: int, first: int, end: int) -> None:
+        """Raise PartitionLost unless the offsets that were passed over hold control records only."""
 
 
 class InlineConsumerThread(driver.AIOKafkaConsumerThread):
@@ -79,7 +92,7 @@ class InlineConsumerThread(driver.AIOKafkaConsumerThread):
     @Service.task
     async def _watch_coordination(self) -> None:
         """Raise what the group's coordination met: Faust reads past the place where aiokafka would."""
-        app = cast("OrchestratorApp", self.app)
+        app = self.app
         while not app.should_stop:
             await asyncio.sleep(WATCH_SECONDS)
             if self._consumer is None or self._consumer._coordinator is None or app.should_stop:
@@ -87,7 +100,7 @@ class InlineConsumerThread(driver.AIOKafkaConsumerThread):
             try:
                 self._consumer._coordinator.check_errors()
             except KafkaError as error:
-                app.end_process(_coordination_failure(error))
+                _user(app).end_process(_coordination_failure(error))
 
     async def on_stop(self) -> None:
         """Leave the group (a static member does not by itself), then close the connection."""
@@ -98,8 +111,6 @@ class InlineConsumerThread(driver.AIOKafkaConsumerThread):
 
 class BatchConsumer(driver.Consumer):
     """Hands an agent all polled records of a partition as one event, and reads from the checkpoint's position."""
-
-    app: OrchestratorApp
 
     def _new_consumer_thread(self) -> InlineConsumerThread:
         return InlineConsumerThread(self, loop=self.loop, beacon=self.beacon)
@@ -129,10 +140,10 @@ class BatchConsumer(driver.Consumer):
         """
         self._is_sought = self._is_open = False
         await super().perform_seek()
-        assigned = self.assignment()
+        assigned, user = self.assignment(), _user(self.app)
         positions: dict[TP, int] = {}
         for tp in assigned:
-            position = await self.app.start_position(tp.topic, tp.partition, self._read_offset.get(tp))
+            position = await user.start_position(tp.topic, tp.partition, self._read_offset.get(tp))
             if position is not None:
                 positions[tp] = position
         if positions:
@@ -141,7 +152,7 @@ class BatchConsumer(driver.Consumer):
             position = positions[tp] if tp in positions else await self.position(tp)
             assert position is not None, f"{tp} has no position after a seek"
             self._read_offset[tp] = position
-            self.app.begin_at(tp.topic, tp.partition, position)
+            user.begin_at(tp.topic, tp.partition, position)
         self._seeks += 1
         self._is_sought = True
 
@@ -163,7 +174,7 @@ class BatchConsumer(driver.Consumer):
             if not self.app.should_stop:
                 raise
         except Exception as error:
-            self.app.end_process(error)
+            _user(self.app).end_process(error)
 
     async def _drain_once(self) -> None:
         """Deliver one poll.
@@ -193,7 +204,7 @@ class BatchConsumer(driver.Consumer):
         batch = Batch(position, fresh[-1].offset + 1, tuple(_record(each) for each in fresh))
         self._read_offset[tp] = batch.next_position
         if fresh[0].offset > position:
-            await self.app.assert_nothing_between(tp.topic, tp.partition, position, fresh[0].offset)
+            await _user(self.app).assert_nothing_between(tp.topic, tp.partition, position, fresh[0].offset)
         message = self._message(tp, fresh[-1])
         channels = tuple(cast(Conductor, self.app.topics)._tp_index[tp])
         if not channels:
@@ -223,6 +234,10 @@ class BatchConsumer(driver.Consumer):
             tp=tp,
             generation_id=self.app.consumer_generation_id,
         )
+
+
+def _user(app: AppT) -> BatchUser:
+    return cast("BatchUser", app)
 
 
 def _coordination_failure(error: KafkaError) -> TaskerError:
