@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import hashlib
 import os
-import time
 from collections.abc import Mapping
 from pathlib import Path
+from time import time_ns
 from typing import Any, Final, TypeAlias
 from uuid import UUID
 
@@ -281,7 +281,7 @@ def read_ledger(folder: Path | str) -> Ledger:
 
 
 def _now() -> int:
-    return time.time_ns() // 1_000_000
+    return time_ns() // 1_000_000  # bound early: a run may set the clock of the module wrong
 
 
 def _hex(value: Id) -> str:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import resource
 import socket
+import subprocess
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -18,6 +20,7 @@ __all__ = ["Brokers", "open_brokers"]
 
 HOST: Final = "127.0.0.1"
 POLL_SECONDS: Final = 0.05
+ENDS_SECONDS: Final = 40.0
 
 
 class Brokers(Protocol):
@@ -32,6 +35,10 @@ class Brokers(Protocol):
 
     async def pause(self, seconds: float) -> dict[str, object]:
         """SIGSTOP, wait, SIGCONT."""
+        ...
+
+    async def fill(self, down_seconds: float) -> dict[str, object]:
+        """Let it find its disk full, wait for its end and some seconds more, start it again with room."""
         ...
 
     async def connect(self) -> None:
@@ -79,6 +86,28 @@ class OneBroker:
         """SIGSTOP; nobody answers until it goes on."""
         return await pause(self._broker, seconds)
 
+    async def fill(self, down_seconds: float) -> dict[str, object]:
+        """No file of it may become larger than a commands partition is now: its next write is cut off.
+
+        To the process that is as a disk without room (EFBIG for ENOSPC); a limit ends with the process that has it.
+        """
+        pid, begun = self._broker.pid, time.monotonic()
+        segments = self._broker.node.log_dir.glob("*.commands.v1-*/*.log")
+        limit = max(each.stat().st_size for each in segments)
+        resource.prlimit(pid, resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
+        with suppress(subprocess.TimeoutExpired):
+            await asyncio.to_thread(self._broker.running().process.wait, ENDS_SECONDS)
+        has_ended = not self._broker.is_running
+        await asyncio.sleep(down_seconds)
+        await asyncio.to_thread(self._broker.restart)
+        return {
+            "bit": has_ended and self._broker.pid != pid,
+            "pid": pid,
+            "new_pid": self._broker.pid,
+            "limit_bytes": limit,
+            "down_seconds": round(time.monotonic() - begun, 2),
+        }
+
     async def connect(self) -> None:
         """Let the wires carry."""
         await open_wires(self._wires, self._broker)
@@ -122,6 +151,10 @@ class ThreeBrokers:
                 return True
             await asyncio.sleep(POLL_SECONDS)
         return False
+
+    async def fill(self, down_seconds: float) -> dict[str, object]:
+        """Not for three."""
+        raise NotImplementedError
 
     async def connect(self) -> None:
         """Nothing: there are no wires to three nodes."""

@@ -19,6 +19,7 @@ __all__ = [
     "duplicate_commands",
     "duplicate_dispatches",
     "duplicate_requests",
+    "full_disk",
     "kill_broker",
     "kill_leader",
     "pause_broker",
@@ -41,6 +42,12 @@ async def pause_broker(rig: Rig, dice: random.Random) -> Outcome:
     """SIGSTOP and SIGCONT, shorter and longer than a session timeout."""
     at = now_ms()
     return await _after(rig, await rig.brokers.pause(dice.uniform(1.0, 6.0)), at)
+
+
+async def full_disk(rig: Rig, dice: random.Random) -> Outcome:
+    """The broker can write no more and ends, in the middle of what it was writing; it is restarted with room again."""
+    at = now_ms()
+    return await _after(rig, await rig.brokers.fill(dice.uniform(0.1, 1.0)), at)
 
 
 async def kill_leader(rig: Rig, dice: random.Random) -> Outcome:

@@ -9,10 +9,13 @@ import time
 from typing import Any, Final
 
 from tasker_kafka.schemas.exits import ExitCode
+from tests.checker import read_ledger
 from tests.faults.plans import KILLER
 from tests.faults.rig import QUEUE, SESSION_MS, Outcome, Rig, now_ms
+from tests.faults.wrong_clock import CLOCK_FAULT, tell
 
 __all__ = [
+    "clock_jump",
     "graceful_orchestrator",
     "graceful_worker",
     "kill_orchestrator",
@@ -30,6 +33,7 @@ __all__ = [
 TAKEOVER_SECONDS: Final = SESSION_MS / 1000 + 25
 ZOMBIE_END_SECONDS: Final = 20.0
 KILLER_SECONDS: Final = 120.0
+_WRONG_MINUTES: Final = (5, 50, 90, 24 * 60)
 
 
 def _number(name: str) -> int:
@@ -145,6 +149,28 @@ async def short_stop(rig: Rig, dice: random.Random) -> Outcome:
     partitions = dict.fromkeys(rig.owned(name), -1) if name.startswith("orch") else {}
     stalled = await rig.stalled(partitions, now_ms())
     return Outcome(was_stopped, {"role": name, "seconds": round(seconds, 2)}, at, partitions, stalled=stalled)
+
+
+async def clock_jump(rig: Rig, dice: random.Random) -> Outcome:
+    """A role's wall clock is wrong by minutes, hours or a day, in either direction, and right again."""
+    name = dice.choice([*rig.fleet.names("orchestrator"), *rig.fleet.names("worker")])
+    wrong_ms = dice.choice([-1, 1]) * dice.choice(_WRONG_MINUTES) * 60_000
+    at, pid = now_ms(), rig.fleet.roles[name].pid
+    tell(rig.ledger_folder, pid, wrong_ms)
+    await asyncio.sleep(dice.uniform(2.0, 5.0))
+    partitions = dict.fromkeys(rig.owned(name), -1) if name.startswith("orch") else {}
+    stalled = await rig.stalled(partitions, now_ms())
+    is_same = rig.fleet.roles[name].pid == pid
+    if is_same:
+        tell(rig.ledger_folder, pid, 0)
+    shown = [
+        each.detail["shows"] - each.at
+        for each in read_ledger(rig.ledger_folder).faults
+        if each.fault == CLOCK_FAULT and each.detail["pid"] == pid and each.at >= at
+    ]
+    is_wrong = any(abs(each - wrong_ms) < 1_000 for each in shown)
+    proof = {"role": name, "pid": pid, "minutes": wrong_ms // 60_000, "set": is_wrong, "survived": is_same}
+    return Outcome(is_wrong and is_same, proof, at, partitions, stalled=stalled)
 
 
 async def graceful_orchestrator(rig: Rig, dice: random.Random) -> Outcome:

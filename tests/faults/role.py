@@ -26,6 +26,7 @@ from tasker_kafka.topics.names import TopicNames
 from tasker_kafka.topics.process import run_on_uvloop
 from tests.checker import LedgerWriter
 from tests.faults.injection import EARLY, LEDGER, PLANTED, DieAt, have_defect, mend_early
+from tests.faults.wrong_clock import install
 
 HANDLERS = "tests.faults.handlers"
 SUBSCRIBERS = "tests.faults.event_handlers"
@@ -39,7 +40,9 @@ def main() -> int:
     parser.add_argument("--group", help="of subscribers")
     wanted = parser.parse_args()
     settings = start("INFO")
-    injector = DieAt.told(LedgerWriter(Path(os.environ[LEDGER]), "injector"))
+    ledger = LedgerWriter(Path(os.environ[LEDGER]), "injector")
+    install(Path(os.environ[LEDGER]), ledger)
+    injector = DieAt.told(ledger)
     signal.signal(signal.SIGUSR1, show_tasks)
     if EARLY in os.environ:
         mend_early(float(os.environ[EARLY]))

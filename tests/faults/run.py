@@ -21,7 +21,7 @@ import msgspec
 from tests.faults.campaign import Campaign, Options
 from tests.faults.injection import CRASH_POINT_FAULT, PLANTED, all_points
 from tests.faults.report import Report
-from tests.faults.schedule import CLUSTER_ONLY, KINDS, NETWORK
+from tests.faults.schedule import CLUSTER_ONLY, KINDS, ONE_BROKER_ONLY
 
 __all__ = ["main"]
 
@@ -86,7 +86,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     if wanted.points is not None:
         wanted.kinds = [CRASH_POINT_FAULT]
     elif wanted.kinds is None:
-        left_out = NETWORK if wanted.cluster else CLUSTER_ONLY
+        left_out = ONE_BROKER_ONLY if wanted.cluster else CLUSTER_ONLY
         wanted.kinds = [kind for kind in KINDS if kind not in left_out]
     return wanted
 

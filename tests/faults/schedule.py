@@ -19,7 +19,7 @@ from tests.faults.injection import CRASH_POINT_FAULT, all_points
 from tests.faults.point_faults import die_at
 from tests.faults.rig import Inject
 
-__all__ = ["CLUSTER_ONLY", "KINDS", "NETWORK", "Schedule", "Slot"]
+__all__ = ["CLUSTER_ONLY", "KINDS", "NETWORK", "ONE_BROKER_ONLY", "Schedule", "Slot"]
 
 KINDS: Final[Mapping[str, tuple[Inject | None, int]]] = {
     "kill_orchestrator": (process.kill_orchestrator, 3),
@@ -27,6 +27,7 @@ KINDS: Final[Mapping[str, tuple[Inject | None, int]]] = {
     "zombie_orchestrator": (process.zombie_orchestrator, 1),
     "zombie_worker": (process.zombie_worker, 1),
     "short_stop": (process.short_stop, 2),
+    "clock_jump": (process.clock_jump, 2),
     "graceful_orchestrator": (process.graceful_orchestrator, 1),
     "graceful_worker": (process.graceful_worker, 1),
     "rebalance": (process.rebalance, 1),
@@ -36,6 +37,7 @@ KINDS: Final[Mapping[str, tuple[Inject | None, int]]] = {
     "zombie_projector": (projection.zombie_projector, 1),
     "kill_broker": (log.kill_broker, 1),
     "pause_broker": (log.pause_broker, 1),
+    "full_disk": (log.full_disk, 1),
     "kill_leader": (log.kill_leader, 2),
     "cut_network": (network.cut_network, 1),
     "deaf_network": (network.deaf_network, 1),
@@ -57,7 +59,9 @@ CLUSTER_ONLY: Final = frozenset({"kill_leader"})
 NETWORK: Final = frozenset(
     {"cut_network", "deaf_network", "mute_network", "short_cut", "reset_network", "slow_network"}
 )
-"""With one broker only: every role has a listener of its own there."""
+"""These need a wire for each role."""
+ONE_BROKER_ONLY: Final = NETWORK | {"full_disk"}
+"""Not with three: the wires lead to one, and of three the one whose disk is full is a `kill_leader`."""
 _ONCE: Final = frozenset({"reset_workers", "reset_orchestrators"})
 """Only in the first bag: they cost as much as all that has happened before them."""
 
