@@ -29,14 +29,22 @@ class LogAnswers:
         self._plans = plans
         self._loop = asyncio.get_running_loop()
         self._known: dict[bytes, bool] = {}
+        self._missed: set[bytes] = set()
 
     def published(self, plan_hash: bytes) -> Plan | None:
-        """The published plan of this hash. SchemaUnknown: a newer release's."""
+        """The published plan of this hash; None: not yet, and asking again costs nothing.
+
+        SchemaUnknown: a newer release published it.
+        """
         plan = self._plans.get(plan_hash)
-        if plan is None:
+        if plan is None and plan_hash not in self._missed:
             # Published a moment ago, perhaps: the topics are read side by side.
             self._ask(self._plans.catch_up(), "the published templates")
             plan = self._plans.get(plan_hash)
+            if plan is None and len(self._missed) < _MOST_KNOWN:
+                self._missed.add(
+                    plan_hash
+                )  # if it is published later, those who follow the topic will have it
         return plan
 
     def is_newer(self, fingerprint: bytes) -> bool:

@@ -59,11 +59,19 @@ class Draft:
         """A row, in the table's order."""
         self.rows[table.name].append(row)
 
-    def fault(self, place: TopicPartition, offset: int, task_id: bytes | None, message: str) -> None:
-        """A record that is passed, and why."""
+    def fault(
+        self,
+        place: TopicPartition,
+        offset: int,
+        task_id: bytes | None,
+        message: str,
+        lacking: bytes | None = None,
+    ) -> None:
+        """A record that is passed, and why. lacking: hash of the plan that it waits for."""
         self.faults += 1
         text = clean(message[:_MESSAGE_LIMIT])
-        self.add(tables.fault, (place.topic, place.partition, offset, task_id, self._now_ms(), text))
+        row = (place.topic, place.partition, offset, task_id, self._now_ms(), text, lacking)
+        self.add(tables.fault, row)
 
     def fault_of(self, record: Record, message: str) -> None:
         """As `fault`, of a record at hand."""

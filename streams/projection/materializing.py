@@ -77,6 +77,10 @@ class Materializer:
         """As `Writer.apply`."""
         return await self._store.call(lambda: self._writer.apply(batches))
 
+    def unhealed(self) -> dict[TopicPartition, Batch]:
+        """As `Writer.unhealed`."""
+        return self._writer.unhealed()
+
     def forget(self) -> None:
         """As `Writer.forget`."""
         self._writer.forget()

@@ -28,7 +28,6 @@ class PlanShelf:
         self._published = published
         self._plans: dict[bytes, Plan] = {}
         self._unsaved: dict[bytes, Plan] = {}
-        self._missing: set[bytes] = set()
 
     def finder(self, connection: Connection) -> Callable[[bytes], Plan | None]:
         """Finds plans within a transaction."""
@@ -41,7 +40,8 @@ class PlanShelf:
 
     def write(self, connection: Connection, statements: Statements) -> None:
         """Keep what is new, in the same transaction."""
-        rows = [plan_row(each) for each in self._unsaved.values()]
+        # In one order for all: two writers with the same new plans wait for each other's rows.
+        rows = sorted(plan_row(each) for each in self._unsaved.values())
         statements.inserts[tables.plan.name].run(connection, rows)
 
     def saved(self) -> None:
@@ -49,8 +49,6 @@ class PlanShelf:
         self._unsaved.clear()
 
     def _look(self, connection: Connection, plan_hash: bytes) -> Plan | None:
-        if plan_hash in self._missing:
-            return None
         row = connection.execute(
             select(tables.plan.c.json).where(tables.plan.c.plan_hash == plan_hash)
         ).first()
@@ -58,7 +56,6 @@ class PlanShelf:
         if plan is None:
             plan = self._published(plan_hash)
             if plan is None:
-                self._missing.add(plan_hash)
                 return None
             self._unsaved[plan_hash] = plan
         self._plans[plan_hash] = plan

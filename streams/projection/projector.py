@@ -133,6 +133,8 @@ class Projector:
                 if loop.time() >= self._remove_at:
                     await self._remove_old()
                 if loop.time() >= look_at:
+                    if waiting := self._rows.unhealed():
+                        done |= await self._project(consumer, waiting)
                     if await self._rows.topics() != topics:
                         return
                     look_at = loop.time() + self._settings.look_seconds

@@ -41,7 +41,7 @@ __all__ = [
     "task_text",
 ]
 
-SCHEMA_VERSION: Final = "2"
+SCHEMA_VERSION: Final = "3"
 """Raised with every change here: a store of another version is refused, and rebuilt from the log."""
 
 METADATA: Final = MetaData()
@@ -281,6 +281,7 @@ fault: Final = _table(
     _column("task_id", LargeBinary, null=True),
     _column("at", BigInteger),
     _column("message", Text),
+    _column("plan_hash", LargeBinary, null=True),
 )
 
 meta: Final = _table("meta", _key("key", Text), _column("value", Text))

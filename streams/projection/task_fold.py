@@ -49,6 +49,14 @@ class EndedAttempt(msgspec.Struct, frozen=True):
     worker_id: str | None
 
 
+class _PlanMissing(HistoryIncomplete):
+    """The plan that a task runs on is not published, or not yet."""
+
+    def __init__(self, plan_hash: bytes) -> None:
+        super().__init__(f"no template of hash {plan_hash.hex()} is published")
+        self.plan_hash = plan_hash
+
+
 class TaskFold:
     """See above. `settle` after the last record of a batch; then read `state` and what has changed since `saved`."""
 
@@ -63,6 +71,7 @@ class TaskFold:
         "has_new_words",
         "is_new_life",
         "is_stored",
+        "lacking",
         "last_offset",
         "life",
         "lives",
@@ -86,6 +95,8 @@ class TaskFold:
         self.plan: Plan | None = None
         self.error_message: str | None = None
         self.fault: str | None = None
+        self.lacking: bytes | None = None
+        """Hash of the plan that was not there, when that is the fault: once it is, the task can be folded anew."""
         self.is_stored = False
         """The store has a row of it, of this or an earlier life."""
         self.weight = 0
@@ -127,6 +138,7 @@ class TaskFold:
             self._apply(record, find_plan)
         except HistoryIncomplete as error:
             self.fault = str(error)
+            self.lacking = error.plan_hash if isinstance(error, _PlanMissing) else None
             self._undo()
             self._has_new_fault = True
             return self.fault
@@ -152,7 +164,7 @@ class TaskFold:
         self.life = record.life
         self.lives += 1
         self.seq = 0
-        self.state = self.plan = self.fault = self.error_message = None
+        self.state = self.plan = self.fault = self.lacking = self.error_message = None
         self._working = self._last = None
         attempts = self.attempts
         self.saved()
@@ -248,7 +260,7 @@ def _plan_of(record: Transitions, find_plan: FindPlan) -> Plan:
         if isinstance(transition.data, TaskCreated):
             plan = find_plan(transition.data.plan_hash)
             if plan is None:
-                raise HistoryIncomplete(f"no template of hash {transition.data.plan_hash.hex()} is published")
+                raise _PlanMissing(transition.data.plan_hash)
             return plan
     raise HistoryIncomplete("the first record of the task's life does not create it")
 

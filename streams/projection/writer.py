@@ -32,13 +32,16 @@ from tasker_kafka.topics.names import TopicNames
 from . import tables
 from .claim import is_claimed
 from .draft import Draft, Statements
-from .held_folds import HeldFolds
+from .held_folds import HeldFolds, Kept
 from .plan_shelf import PlanShelf
 from .store import FILLING, Store, StoreUnavailable
 
 __all__ = ["Applied", "PositionsMoved", "ReadSide", "Writer"]
 
 _LOGGER: Final = logging.getLogger(__name__)
+
+_MOST_HEALED: Final = 200
+"""Tasks of one plan that are folded anew in one transaction."""
 
 ReadSide = Callable[[TopicPartition, Sequence[Record], Draft], None]
 """Reads records of topics other than transitions into rows."""
@@ -60,14 +63,6 @@ class Applied(NamedTuple):
     records: int
     tasks: int
     faults: int
-
-
-class _Kept(NamedTuple):
-    """An accepted record and where it came from."""
-
-    task_id: bytes
-    place: TopicPartition
-    accepted: AcceptedRecord
 
 
 class Writer:
@@ -99,6 +94,8 @@ class Writer:
         self._statements = Statements(store.engine.dialect)
         self._marks: dict[TopicPartition, HistoryMark] = {}
         self._held = HeldFolds(codec)
+        self._lacking: set[bytes] = set()
+        """Plans that tasks in the store wait for."""
         self._generation = ""
 
     # -------------------------------------------------------------------------------------- positions
@@ -109,6 +106,8 @@ class Writer:
         with self._store.reading() as connection:
             rows = connection.execute(select(tables.position)).all()
             self._generation, _ = _making(connection)
+            waiting = select(tables.fault.c.plan_hash).where(tables.fault.c.plan_hash.is_not(None)).distinct()
+            self._lacking = set(connection.execute(waiting).scalars())
         stored = {
             TopicPartition(row.topic, row.partition): HistoryMark(
                 row.next_offset, row.owner, row.command_offset
@@ -125,6 +124,16 @@ class Writer:
         self._held.clear()
 
     # ------------------------------------------------------------------------------------------ apply
+
+    def unhealed(self) -> dict[TopicPartition, Batch]:
+        """What to apply, without any record, when tasks wait for their plans; nothing when none does."""
+        if not self._lacking:
+            return {}
+        return {
+            place: Batch(mark.position, mark.position, ())
+            for place, mark in self._marks.items()
+            if place.topic == self._transitions
+        }
 
     def apply(self, batches: Mapping[TopicPartition, Batch]) -> Applied:
         """Project a fetch. PositionsMoved: assign again, and read from there.
@@ -165,14 +174,16 @@ class Writer:
     def _apply(self, batches: Mapping[TopicPartition, Batch], *, fault: str | None = None) -> Applied:
         draft = Draft(self._now_ms)
         marks: dict[TopicPartition, HistoryMark] = {}
-        kept: list[_Kept] = []
+        kept: list[Kept] = []
         for place in sorted(batches):
             marks[place] = self._read(place, batches[place], draft, kept, fault)
         if not marks:
             return Applied(0, 0, 0)
         with self._store.writing() as connection:
             self._move(connection, batches, marks)
+            waiting = tuple(self._lacking)
             self._fold(connection, kept, draft)
+            self._heal(connection, batches, draft, waiting)
             draft.write(connection, self._statements)
             self._plans.write(connection, self._statements)
         self._marks.update(marks)
@@ -193,7 +204,7 @@ class Writer:
     # ------------------------------------------------------------------------------------ 1. reading
 
     def _read(
-        self, place: TopicPartition, batch: Batch, draft: Draft, kept: list[_Kept], fault: str | None
+        self, place: TopicPartition, batch: Batch, draft: Draft, kept: list[Kept], fault: str | None
     ) -> HistoryMark:
         """Decode what is new, and where the partition is then."""
         mark = self._marks[place]
@@ -218,7 +229,7 @@ class Writer:
         records: Sequence[Record],
         mark: HistoryMark,
         draft: Draft,
-        kept: list[_Kept],
+        kept: list[Kept],
     ) -> HistoryMark:
         rule = AcceptedHistory(mark)
         decode = self._codec.decode_transition_record
@@ -238,7 +249,7 @@ class Writer:
             if key is None or len(key) != 16:
                 draft.fault_of(record, "a record of a task whose key is no task id")
                 continue
-            kept.append(_Kept(key, place, AcceptedRecord(record.offset, record.timestamp, decoded)))
+            kept.append(Kept(key, place, AcceptedRecord(record.offset, record.timestamp, decoded)))
             add(
                 (
                     record.partition,
@@ -317,21 +328,49 @@ class Writer:
 
     # ------------------------------------------------------------------------------------- 3. folding
 
-    def _fold(self, connection: Connection, kept: Sequence[_Kept], draft: Draft) -> None:
+    def _fold(self, connection: Connection, kept: Sequence[Kept], draft: Draft) -> None:
         folds = draft.folds
         find = self._plans.finder(connection)
-        wanted = {task_id: place.partition for task_id, place, _ in kept}
-        self._held.load(connection, wanted, find)
+        self._held.load(connection, {each.task_id: each for each in reversed(kept)}, find)
         for task_id, place, accepted in kept:
             fold = folds.get(task_id)
             if fold is None:
                 fold = folds[task_id] = self._held.use(task_id)
             fault = fold.take(accepted, find)
             if fault is not None:
-                draft.fault(place, accepted.offset, task_id, fault)
+                draft.fault(place, accepted.offset, task_id, fault, fold.lacking)
+                if fold.lacking is not None:
+                    self._lacking.add(fold.lacking)
         for fold in folds.values():
             fold.settle()
             self._held.weigh(fold)
+
+    def _heal(
+        self,
+        connection: Connection,
+        batches: Iterable[TopicPartition],
+        draft: Draft,
+        waiting: Iterable[bytes],
+    ) -> None:
+        """Fold the tasks of these partitions whose plan was missing, and is there now: nobody need write to them."""
+        if not waiting:
+            return
+        find, at = self._plans.finder(connection), tables.fault.c
+        numbers = [place.partition for place in batches if place.topic == self._transitions]
+        for plan_hash in [each for each in waiting if find(each) is not None]:
+            of_it = at.plan_hash == plan_hash
+            ours = and_(of_it, at.topic == self._transitions, at.partition.in_(numbers))
+            ids = list(
+                connection.execute(select(at.task_id).where(ours).distinct().limit(_MOST_HEALED)).scalars()
+            )
+            found = self._held.stored(connection, ids, ids, find)
+            for task_id in ids:
+                self._held.drop(task_id)
+                draft.folds.setdefault(task_id, found[task_id])
+            connection.execute(delete(tables.fault).where(ours, at.task_id.in_(ids)))
+            is_left = connection.execute(select(at.offset).where(of_it).limit(1)).first() is not None
+            if not is_left and all(row[-1] != plan_hash for row in draft.rows[tables.fault.name]):
+                self._lacking.discard(plan_hash)
 
 
 def _making(connection: Connection) -> tuple[str, str]:
