@@ -11,13 +11,17 @@ __all__ = ["main"]
 
 def main() -> None:
     """The entry point of `tasker` and of `python -m tasker_kafka.deploy.cli`."""
+    import os
     import sys
     import traceback
 
     from .app import app
+    from .completing import is_completion, serve_completion
     from .console import take_any_terminal
     from .exits import CommandExit
 
+    if is_completion(os.environ):
+        serve_completion(app)
     take_any_terminal()
     try:
         app(prog_name="tasker")

@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from . import task_views
+from .choosing import Chosen
 from .console import note, print_json, print_table, print_text
 from .moments import asked, cut_shape, given, print_cut
 from .options import AsJson, Limit
 from .progress import Progress
 from .session import Session
+from .spreading import spread
 
 if TYPE_CHECKING:
     from tasker_kafka.deploy.reading import TaskFilter
@@ -29,20 +31,16 @@ Asked = Annotated[
 OneTask = Annotated[
     str | None, typer.Argument(metavar="[TASK]", help="This task, whole. Default: all, as a list.")
 ]
-Namespace = Annotated[str | None, typer.Option("--namespace", help="Of this namespace only.")]
-Template = Annotated[str | None, typer.Option("--template", help="Of this template only.")]
-State = Annotated[str | None, typer.Option("--state", help="In this state (or coarse status) then.")]
 Life = Annotated[int | None, typer.Option("--life", help="Another life than the newest of that moment.")]
 WithTransitions = Annotated[bool, typer.Option("--transitions", help="Print every transition too.")]
 
 
+@spread
 def as_of(
     *,
     t: Asked,
+    chosen: Chosen,
     task: OneTask = None,
-    namespace: Namespace = None,
-    template: Template = None,
-    state: State = None,
     life: Life = None,
     transitions: WithTransitions = False,
     limit: Limit = 50,
@@ -52,7 +50,7 @@ def as_of(
     if task is not None:
         _one(t, task, life, with_transitions=transitions, as_json=as_json)
         return
-    _all(t, namespace, template, state, limit, as_json=as_json)
+    _all(t, chosen, limit, as_json=as_json)
 
 
 def _one(t: str, task: str, life: int | None, *, with_transitions: bool, as_json: bool) -> None:
@@ -84,14 +82,9 @@ def _one(t: str, task: str, life: int | None, *, with_transitions: bool, as_json
         print_text(f"since then {found.records_after} more records of this life")
 
 
-def _all(
-    t: str, namespace: str | None, template: str | None, state: str | None, limit: int, *, as_json: bool
-) -> None:
-    from tasker_kafka.deploy.reading import TaskFilter
-
+def _all(t: str, chosen: Chosen, limit: int, *, as_json: bool) -> None:
     moment = given(t, "T")
-    wanted = TaskFilter(namespace=namespace, template=template)
-    found = asked(lambda session: _listed(session, moment, wanted, state, limit))
+    found = asked(lambda session: _listed(session, moment, chosen.filter(session.log.now_ms()), limit))
     if as_json:
         from tasker_kafka.deploy.reading import jsonable
 
@@ -102,6 +95,7 @@ def _all(
                 "counts": found.counts,
                 "not_covered": sum(each.not_covered for each in found.partitions),
                 "unfoldable": sum(each.unfoldable for each in found.partitions),
+                "not_searched": found.not_searched,
                 "tasks": jsonable(found.rows),
             }
         )
@@ -111,16 +105,14 @@ def _all(
     _print_counts(found)
 
 
-async def _listed(
-    session: Session, moment: Moment, wanted: TaskFilter, state: str | None, limit: int
-) -> TasksAsOf:
+async def _listed(session: Session, moment: Moment, wanted: TaskFilter, limit: int) -> TasksAsOf:
     from tasker_kafka.deploy.reading.as_of import tasks_as_of
 
     async with session.plans() as store:
         with Progress() as bar:
             told = bar.by_partition("partition")
             return await tasks_as_of(
-                session.log, session.names, store, moment, wanted, state=state, limit=limit, progress=told
+                session.log, session.names, store, moment, wanted, limit=limit, progress=told
             )
 
 
@@ -133,5 +125,9 @@ def _print_counts(found: TasksAsOf) -> None:
         print_text(f"{left} more are known by later records only: they began before the retained log")
     if broken:
         print_text(f"{broken} more have records that do not fold: `tasker verify-rebuild` says which")
+    if found.not_searched:
+        note(
+            f"{found.not_searched} finished tasks were not searched: of them the table keeps no tags and no text"
+        )
     if found.total > len(found.rows):
         note(f"{found.total - len(found.rows)} more: raise --limit, or filter")

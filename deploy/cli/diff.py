@@ -9,7 +9,7 @@ import typer
 from .console import note, print_json, print_table, print_text
 from .exits import CommandExit
 from .moments import asked, cut_shape, given, print_cut
-from .options import AsJson
+from .options import AsJson, Namespace, States, TemplateName, known_states
 from .progress import Progress
 from .session import Session
 
@@ -29,12 +29,22 @@ Second = Annotated[str, typer.Argument(metavar="T2", help="The second moment; no
 OneTask = Annotated[
     str | None, typer.Argument(metavar="[TASK]", help="This task only, with every step and field.")
 ]
-Namespace = Annotated[str | None, typer.Option("--namespace", help="Of this namespace only.")]
-Template = Annotated[str | None, typer.Option("--template", help="Of this template only.")]
-State = Annotated[str | None, typer.Option("--state", help="In this state before or after.")]
-Kind = Annotated[
-    str | None,
-    typer.Option("--kind", help="This change only: created, closed, reopened, moved, changed or forgotten."),
+
+
+def complete_kind(incomplete: str) -> list[str]:
+    """The kinds of change that begin so."""
+    from tasker_kafka.deploy.reading.diff_changes import ChangeKind
+
+    return [each for each in ChangeKind if each.startswith(incomplete)]
+
+
+Kinds = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--kind",
+        help="Changed so: created, closed, reopened, moved, changed or forgotten; repeatable: any of them.",
+        autocompletion=complete_kind,
+    ),
 ]
 Limit = Annotated[int, typer.Option("--limit", min=0, help="Tasks told, at most; all are counted.")]
 
@@ -44,10 +54,10 @@ def diff(
     first: First,
     second: Second,
     task: OneTask = None,
+    states: States = None,
     namespace: Namespace = None,
-    template: Template = None,
-    state: State = None,
-    kind: Kind = None,
+    template: TemplateName = None,
+    kinds: Kinds = None,
     limit: Limit = 50,
     as_json: AsJson = False,
 ) -> None:
@@ -55,11 +65,15 @@ def diff(
     from tasker_kafka.deploy.reading.diff import Wanted
     from tasker_kafka.deploy.reading.diff_changes import ChangeKind
 
-    if kind is not None and kind not in list(ChangeKind):
-        raise typer.BadParameter(f"{kind!r} is none of {', '.join(ChangeKind)}", param_hint="--kind")
+    for kind in kinds or ():
+        if kind not in list(ChangeKind):
+            raise typer.BadParameter(f"{kind!r} is none of {', '.join(ChangeKind)}", param_hint="--kind")
     moments = (given(first, "T1"), given(second, "T2"))
     wanted = Wanted(
-        namespace=namespace, template=template, state=state, kind=None if kind is None else ChangeKind(kind)
+        namespace=namespace,
+        template=template,
+        states=known_states(states),
+        kinds=tuple(map(ChangeKind, kinds or ())),
     )
     found = asked(lambda session: compared(session, moments, task, wanted, limit))
     if as_json:

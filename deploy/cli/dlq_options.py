@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .options import parse_moment
+from .completing import complete_namespace
+from .options import Group, parse_moment
 
 if TYPE_CHECKING:
     from tasker_kafka.handlers.delivery.journey import FailureClass
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Event",
-    "Group",
     "Id",
     "Key",
     "Kind",
@@ -39,10 +39,11 @@ Places = Annotated[
 Namespace = Annotated[
     list[str] | None,
     typer.Option(
-        "--namespace", help="Letters of this namespace's events, in any queue; group:NAME for a group's own."
+        "--namespace",
+        help="Of this namespace's events, in any queue; group:NAME for a group's own; repeatable: any of them.",
+        autocompletion=complete_namespace,
     ),
 ]
-Group = Annotated[str | None, typer.Option("--group", help="Letters of this subscriber group.")]
 Subscription = Annotated[str | None, typer.Option("--subscription", help="Of this subscription of it.")]
 Event = Annotated[
     list[str] | None,

@@ -11,10 +11,13 @@ from typing import Annotated, Final
 
 import typer
 
+from .completing import complete_group, complete_namespace, complete_template
+
 __all__ = [
     "Actor",
     "AsJson",
     "DryRun",
+    "Group",
     "Limit",
     "Namespace",
     "Projection",
@@ -74,8 +77,18 @@ States = Annotated[
         autocompletion=complete_state,
     ),
 ]
-Namespace = Annotated[str | None, typer.Option("--namespace", help="Of this namespace only.")]
-TemplateName = Annotated[str | None, typer.Option("--template", help="Of this template only.")]
+Namespace = Annotated[
+    str | None,
+    typer.Option("--namespace", help="Of this namespace only.", autocompletion=complete_namespace),
+]
+TemplateName = Annotated[
+    str | None,
+    typer.Option("--template", help="Of this template only.", autocompletion=complete_template),
+]
+Group = Annotated[
+    str | None,
+    typer.Option("--group", help="Of this subscriber group only.", autocompletion=complete_group),
+]
 Tags = Annotated[list[str] | None, typer.Option("--tag", help="With this tag; repeatable: all of them.")]
 Text = Annotated[
     str | None,

@@ -11,7 +11,7 @@ from tasker_kafka.schemas.words import ReceiptOutcome
 from . import session
 from .console import moment, note, print_json, print_table, print_text
 from .guard import run
-from .options import AsJson, Limit, parse_moment
+from .options import AsJson, Group, Limit, parse_moment
 from .run_roles import LogLevel, start
 from .session import Session, in_session
 
@@ -30,7 +30,7 @@ Since = Annotated[
 
 @app.command("list")
 def list_receipts(
-    group: Annotated[str | None, typer.Option("--group", help="Of this subscriber group.")] = None,
+    group: Group = None,
     outcome: Annotated[
         ReceiptOutcome | None,
         typer.Option("--outcome", help="With this outcome; missing: those that have not come since."),

@@ -10,6 +10,7 @@ import typer
 
 from tasker_kafka.schemas.words import OperatorAction
 
+from .completing import complete_step
 from .operate import Orders, operate
 from .options import TaskId
 from .spreading import spread
@@ -18,8 +19,10 @@ __all__ = ["app"]
 
 app = typer.Typer(help="Steps: retry, resolve, complete or cancel them.", no_args_is_help=True)
 
-Steps = Annotated[list[str], typer.Argument(metavar="STEP...", help="Names of steps.")]
-Step = Annotated[str, typer.Argument(metavar="STEP", help="Name of the step.")]
+Steps = Annotated[
+    list[str], typer.Argument(metavar="STEP...", help="Names of steps.", autocompletion=complete_step)
+]
+Step = Annotated[str, typer.Argument(metavar="STEP", help="Name of the step.", autocompletion=complete_step)]
 Result = Annotated[
     str, typer.Option("--result", help="The step's result: JSON, or @FILE. Children read it as usual.")
 ]

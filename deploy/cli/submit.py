@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from .completing import complete_plan
 from .console import note, print_json, print_text
 from .exits import CommandExit
 from .guard import run
@@ -30,7 +31,13 @@ File = Annotated[
     ),
 ]
 Template = Annotated[
-    str | None, typer.Option("--template", "-t", help="[NAMESPACE/]NAME[@VERSION]; FILE is the context then.")
+    str | None,
+    typer.Option(
+        "--template",
+        "-t",
+        help="[NAMESPACE/]NAME[@VERSION]; FILE is the context then.",
+        autocompletion=complete_plan,
+    ),
 ]
 Key = Annotated[str | None, typer.Option("--key", help="Idempotency key: the same key is the same task.")]
 Reason = Annotated[str | None, typer.Option("--reason", help="Why; kept with the task.")]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from . import session
+from .completing import complete_group
 from .console import note, print_json, print_table
 from .exits import CommandExit
 from .options import AsJson
@@ -32,7 +33,12 @@ Files = Annotated[
 ]
 Groups = Annotated[
     list[str] | None,
-    typer.Option("--group", "-g", help="Group to serve; repeatable. Default: all that are found."),
+    typer.Option(
+        "--group",
+        "-g",
+        help="Group to serve; repeatable. Default: all that are found.",
+        autocompletion=complete_group,
+    ),
 ]
 
 

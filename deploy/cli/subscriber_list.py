@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from .completing import complete_group
 from .console import moment, note, print_json, print_table, print_text
 from .guard import run
 from .options import AsJson
@@ -18,7 +19,12 @@ if TYPE_CHECKING:
 __all__ = ["forget_group", "list_groups", "show_group"]
 
 GroupName = Annotated[
-    str, typer.Argument(metavar="GROUP", help="Subscriber group, as `subscriber list` shows it.")
+    str,
+    typer.Argument(
+        metavar="GROUP",
+        help="Subscriber group, as `subscriber list` shows it.",
+        autocompletion=complete_group,
+    ),
 ]
 CountDead = Annotated[
     bool,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from .completing import complete_plan
 from .console import print_json, print_table, print_text
 from .exits import CommandExit
 from .findings import finding_shape
@@ -28,7 +29,12 @@ app = typer.Typer(help="Templates: the definitions of tasks.", no_args_is_help=T
 
 Paths = Annotated[list[Path], typer.Argument(metavar="PATH...", help="Template files, or folders of them.")]
 Reference = Annotated[
-    str, typer.Argument(metavar="TEMPLATE", help="[NAMESPACE/]NAME[@VERSION] of a published template.")
+    str,
+    typer.Argument(
+        metavar="TEMPLATE",
+        help="[NAMESPACE/]NAME[@VERSION] of a published template.",
+        autocompletion=complete_plan,
+    ),
 ]
 Environment = Annotated[
     str | None, typer.Option("--env", help="Whose overlay is laid over the base. Default: TASKER_ENV.")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from .completing import complete_template_or_file, complete_version
 from .console import note, print_json, print_table, print_text
 from .exits import CommandExit
 from .moments import asked, cut_shape, given, print_cut
@@ -30,7 +31,9 @@ DEVIATION_COLUMNS = ("step", "what", "recorded", "would be")
 Changed = Annotated[
     str,
     typer.Argument(
-        metavar="TEMPLATE", help="A template file, or [NAMESPACE/]NAME[@VERSION] of a published template."
+        metavar="TEMPLATE",
+        help="A template file, or [NAMESPACE/]NAME[@VERSION] of a published template.",
+        autocompletion=complete_template_or_file,
     ),
 ]
 Since = Annotated[
@@ -39,7 +42,12 @@ Since = Annotated[
 Until = Annotated[str | None, typer.Option("--until", help="Tasks that began before then only.")]
 OneTask = Annotated[str | None, typer.Option("--task", help="This task only, with every step that differs.")]
 Version = Annotated[
-    str | None, typer.Option("--version", help="Tasks that ran on this version only. Default: on any.")
+    str | None,
+    typer.Option(
+        "--version",
+        help="Tasks that ran on this version only. Default: on any.",
+        autocompletion=complete_version,
+    ),
 ]
 Assumed = Annotated[
     str, typer.Option("--assume", help="How attempts end that are not recorded: success or failure.")

@@ -27,7 +27,7 @@ from tasker_kafka.topics.plans import PlanStore
 
 from .as_of_moments import Cut, Moment, PartitionCut, resolve
 from .folding import report_of, values_of
-from .heads import TaskFilter, TaskRow, row_of
+from .heads import TaskFilter, TaskRow, is_stub, row_of
 from .history import AcceptedRecord, read_task_records
 from .jsonform import time_text
 from .rebuild_fold import FoldedPartition
@@ -79,6 +79,8 @@ class TasksAsOf(msgspec.Struct, frozen=True, kw_only=True):
     counts: dict[str, int]
     rows: tuple[TaskRow, ...]
     partitions: tuple[PartitionAsOf, ...]
+    not_searched: int
+    """Tasks left out because the table held no tags and no text of them, which the filter asks for."""
 
 
 # ------------------------------------------------------------------------------------------ one task
@@ -171,34 +173,33 @@ async def tasks_as_of(
     moment: Moment,
     wanted: TaskFilter,
     *,
-    state: str | None = None,
     limit: int,
     progress: Progress | None = None,
 ) -> TasksAsOf:
     """The list of tasks as it was: the wanted ones counted by state, and the newest `limit` of them.
 
-    state: a state or coarse status then
+    Tags and text are looked for in tasks that were open or failed then: of the others the table held a stub.
     """
     cut = await resolve(log, names, moment)
     counts: Counter[str] = Counter()
     newest: list[tuple[int, bytes, TaskRow]] = []
     partitions: list[PartitionAsOf] = []
+    not_searched = 0
     for place in cut.partitions:
         folded = await fold_below(log, names, plans, place, progress)
-        tasks = 0
-        for task_id in folded.task_ids():
-            value = folded.value(task_id)
-            row = None if value is None else row_of(value, plans.get)
-            if row is None or not wanted.matches(row) or state not in (None, row.state, row.status):
-                continue
-            tasks += 1
+        rows, left = _wanted_rows(folded, wanted, plans)
+        not_searched += left
+        for row in rows:
             counts[str(row.state)] += 1
             heapq.heappush(newest, (row.created_at, row.task_id, row))
             if len(newest) > limit:
                 heapq.heappop(newest)
         partitions.append(
             PartitionAsOf(
-                cut=place, tasks=tasks, not_covered=len(folded.uncovered), unfoldable=len(folded.unfoldable)
+                cut=place,
+                tasks=len(rows),
+                not_covered=len(folded.uncovered),
+                unfoldable=len(folded.unfoldable),
             )
         )
     return TasksAsOf(
@@ -207,7 +208,23 @@ async def tasks_as_of(
         counts=dict(sorted(counts.items())),
         rows=tuple(sorted((row for *_, row in newest), key=lambda row: (-row.created_at, row.task_id))),
         partitions=tuple(partitions),
+        not_searched=not_searched,
     )
+
+
+def _wanted_rows(folded: FoldedPartition, wanted: TaskFilter, plans: PlanStore) -> tuple[list[TaskRow], int]:
+    """The rows of a partition that are wanted, and how many stubs could not be searched."""
+    rows: list[TaskRow] = []
+    not_searched = 0
+    for value in filter(None, map(folded.value, folded.task_ids())):
+        row = row_of(value, plans.get)
+        if not wanted.matches(row):
+            continue
+        if wanted.matches_value(value):
+            rows.append(row)
+        else:
+            not_searched += is_stub(value)
+    return rows, not_searched
 
 
 async def fold_below(

@@ -18,6 +18,7 @@ from tasker_kafka.schemas.plan import Plan
 from tasker_kafka.schemas.records import Transitions
 from tasker_kafka.schemas.state import Stub, TaskState
 from tasker_kafka.schemas.words import FINAL_TASK_STATES, TaskStatus
+from tasker_kafka.streams.domain.views import coarse_task_status
 from tasker_kafka.topics.log import Log, TopicPartition
 from tasker_kafka.topics.names import TopicNames
 from tasker_kafka.topics.partitioner import partition_for
@@ -35,22 +36,26 @@ __all__ = ["Differences", "Wanted", "diff"]
 
 
 class Wanted(msgspec.Struct, frozen=True, kw_only=True):
-    """Which changes are wanted; None: any."""
+    """Which changes are wanted; None and (): any."""
 
     namespace: str | None = None
     template: str | None = None
-    state: str | None = None
-    """Before or after."""
-    kind: ChangeKind | None = None
+    states: tuple[str, ...] = ()
+    """One of these states or coarse statuses, before or after."""
+    kinds: tuple[ChangeKind, ...] = ()
+    """One of these."""
 
     def matches(self, change: TaskChange) -> bool:
         """Whether a change is wanted."""
         return (
             self.namespace in (None, change.namespace)
             and self.template in (None, change.template)
-            and self.state in (None, change.before, change.after)
-            and self.kind in (None, change.kind)
+            and (not self.kinds or change.kind in self.kinds)
+            and (not self.states or any(map(self._is_wanted, (change.before, change.after))))
         )
+
+    def _is_wanted(self, state: TaskStatus | None) -> bool:
+        return state is not None and (state in self.states or coarse_task_status(state) in self.states)
 
 
 class Differences(msgspec.Struct, frozen=True, kw_only=True):

@@ -7,7 +7,7 @@ left, which knows no tags and no text: filters by those find open and failed tas
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Container
+from collections.abc import Callable, Collection
 
 import msgspec
 
@@ -18,8 +18,9 @@ from tasker_kafka.schemas.redaction import redact, redact_text
 from tasker_kafka.schemas.state import Stub, TaskHead, TaskState
 from tasker_kafka.schemas.words import TaskStatus
 from tasker_kafka.streams.domain.views import coarse_task_status
-from tasker_kafka.topics.log import Log
+from tasker_kafka.topics.log import Log, TopicPartition
 from tasker_kafka.topics.names import TopicNames
+from tasker_kafka.topics.partitioner import partition_for
 
 from .scan import newest_by_key, partitions_of
 
@@ -73,7 +74,7 @@ class TaskFilter(msgspec.Struct, frozen=True, kw_only=True):
         """Whether the state itself is wanted: tags and text."""
         if not self.tags and self.text is None:
             return True
-        if codec.kind_of(value) is Stub:
+        if is_stub(value):
             return False
         state = codec.decode(value, TaskState)
         return frozenset(self.tags).issubset(state.tags) and (
@@ -101,10 +102,12 @@ async def list_tasks(
 
 
 async def saved_states(
-    log: Log, names: TopicNames, wanted: Container[bytes]
+    log: Log, names: TopicNames, wanted: Collection[bytes]
 ) -> dict[bytes, TaskState | Stub]:
     """The whole states of these tasks, as of the partitions' last checkpoints; unknown tasks are left out."""
-    held = await newest_by_key(log, await partitions_of(log, names.task_state))
+    count = await log.partition_count(names.task_state)
+    places = {TopicPartition(names.task_state, partition_for(each, count)) for each in wanted}
+    held = await newest_by_key(log, places)
     found: dict[bytes, TaskState | Stub] = {}
     for (_, key), record in held.items():
         if key in wanted and record.value is not None:
@@ -130,9 +133,14 @@ def _shown(context: Value) -> str:
         return redact_text(context.decode(errors="replace"))
 
 
+def is_stub(value: bytes) -> bool:
+    """Whether only a stub is left of a task: no tags, no text."""
+    return codec.kind_of(value) is Stub
+
+
 def row_of(value: bytes, find_plan: Callable[[bytes], Plan | None]) -> TaskRow:
     """The row of a state as the changelog holds it."""
-    if codec.kind_of(value) is Stub:
+    if is_stub(value):
         return _stub_row(codec.decode(value, Stub), find_plan)
     return _head_row(codec.decode_head(value))
 

@@ -43,11 +43,9 @@ async def one(log: Log, task_id: bytes, text: str, **options: Any) -> TaskReport
         return (await report_as_of(log, NAMES, plans, task_id, parse_moment(text), **options)).report
 
 
-async def every(log: Log, text: str, state: str | None = None, **wanted: Any) -> TasksAsOf:
+async def every(log: Log, text: str, **wanted: Any) -> TasksAsOf:
     async with plans_of(log) as plans:
-        return await tasks_as_of(
-            log, NAMES, plans, parse_moment(text), TaskFilter(**wanted), state=state, limit=1000
-        )
+        return await tasks_as_of(log, NAMES, plans, parse_moment(text), TaskFilter(**wanted), limit=1000)
 
 
 def shown(report: TaskReport) -> list[tuple[str, str, int, int | None]]:
@@ -203,7 +201,13 @@ class TestGivenBack:
         await varied(owner, world)
         found = await every(world.log, "now", template="short")
         assert (found.total, {row.template for row in found.rows}) == (2, {"short"})
-        assert (await every(world.log, "now", state="error")).total == 1
+        assert (await every(world.log, "now", states=("error",))).total == 1
+        everything = await every(world.log, "now")
+        both = await every(world.log, "now", states=("error", "complete"))
+        assert both.total == everything.counts["error"] + everything.counts["complete"]
+        assert everything.not_searched == 0, "nothing was looked for"
+        tagged = await every(world.log, "now", states=("complete",), tags=("x",))
+        assert (tagged.total, tagged.not_searched) == (0, everything.counts["complete"])
         async with plans_of(world.log) as plans:
             few = await tasks_as_of(world.log, NAMES, plans, parse_moment("now"), TaskFilter(), limit=2)
         assert len(few.rows) == 2 < few.total

@@ -103,8 +103,8 @@ async def test_kinds() -> None:
     assert {each.field for each in change.fields} == {"deadline_from", "error_code", "closed_at"}
     for wanted, count in (
         (Wanted(template="short"), 2),
-        (Wanted(kind=ChangeKind.CLOSED), 1),
-        (Wanted(state="error"), 1),
+        (Wanted(kinds=(ChangeKind.CLOSED,)), 1),
+        (Wanted(states=("error",)), 1),
         (Wanted(namespace="nobody"), 0),
     ):
         assert (await between(world.log, first, "now", wanted=wanted)).total == count
