@@ -3,6 +3,8 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
+# A test run starts hundreds of interpreters: without compiled files each would compile all that it imports.
+unexport PYTHONDONTWRITEBYTECODE
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -100,10 +102,10 @@ faults: $(DEV_READY) ## kill, pause and disturb everything under load, then chec
 	@PYTHONPATH=. $(PY) -m tests.faults.run --seed $(or $(SEED),1) --seconds $(or $(SECONDS),600) $(ARGS)
 
 .PHONY: faults-short
-faults-short: $(DEV_READY) ## a fault run of two minutes, runs with planted defects that must be found, the measuring tools
+faults-short: $(DEV_READY) ## a fault run of two minutes, planted defects that must be found, measuring tools, every example
 	@PYTHONPATH=. $(PY) -m tests.faults.run --ci
 	$(BROKER_PYTEST) -m "campaign and kafka" $(broker)
-	$(PYTEST) -n 2 -m "campaign and not kafka" $(quick) $(contract)
+	EXAMPLES=all $(PYTEST) -n 2 -m "(campaign or hypothesis) and not kafka" $(quick) $(contract)
 
 .PHONY: event-faults
 event-faults: $(DEV_READY) ## 10,000 events to three groups whose processes are killed, stopped and started (SEED=)

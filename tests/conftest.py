@@ -11,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from tasker_kafka.handlers.testing.stages import KafkaStage
+from tests.support.examples import OF_HYPOTHESIS, examples
 from tests.support.patience import PATIENCE_SECONDS
 from tests.support.seeded import seeded
 
@@ -20,7 +21,12 @@ TESTS = Path(__file__).parent
 KAFKA_FOLDERS = ("integration", "faults")
 
 # CI repeats the same examples; at a desk each run looks for new ones. Time limits are pytest's.
-settings.register_profile("desk", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile(
+    "desk",
+    deadline=None,
+    max_examples=examples(OF_HYPOTHESIS),
+    suppress_health_check=[HealthCheck.too_slow],
+)
 settings.register_profile("ci", settings.get_profile("desk"), derandomize=True, print_blob=True)
 settings.load_profile("ci" if os.environ.get("CI") else "desk")
 

@@ -9,13 +9,14 @@ from tasker_kafka.schemas.records import OperatorCommand
 from tasker_kafka.schemas.state import TaskState
 from tasker_kafka.streams.domain import Decision
 from tasker_kafka.streams.domain.allowing import STEP_ACTIONS, TaskNow, forecast, step_actions, task_actions
+from tests.support.examples import examples
 from tests.support.operators import TASK_ACTIONS, accepted
 from tests.support.task_stories import next_bodies, orders, plans
 from tests.support.tasks import TASK_ID, Rig
 
 
 @given(st.data())
-@settings(max_examples=150)
+@settings(max_examples=examples(150))
 def test_the_forecast_is_the_answer(data: st.DataObject) -> None:
     rig = Rig(data.draw(plans(max_steps=6), label="plan"))
     if data.draw(st.sampled_from([True] * 9 + [False]), label="is started"):
@@ -38,7 +39,7 @@ def check(rig: Rig, body: OperatorCommand, *, after_ms: int = 1000) -> None:
 
 
 @given(st.data())
-@settings(max_examples=100)
+@settings(max_examples=examples(100))
 def test_what_is_listed_is_what_is_accepted(data: st.DataObject) -> None:
     rig = Rig(data.draw(plans(max_steps=5), label="plan"))
     rig.start()

@@ -17,6 +17,7 @@ from tasker_kafka.topics.log import TopicDescription, TopicPartition, Write
 from tasker_kafka.topics.memory import MemoryCluster, MemoryLog, run_virtual
 from tasker_kafka.topics.names import TopicNames
 from tasker_kafka.topics.plans import PlanStore, publish
+from tests.support.examples import examples
 from tests.support.task_stories import next_bodies, plans
 from tests.support.tasks import TASK_ID, Rig
 
@@ -33,7 +34,7 @@ def folded(rig: Rig, count: int) -> TaskState | None:
 
 
 @given(st.data())
-@settings(max_examples=40)
+@settings(max_examples=examples(40))
 def test_every_offset(data: st.DataObject) -> None:
     rig = Rig(data.draw(plans(max_steps=5)))
     rig.send(rig.start_task())

@@ -15,11 +15,12 @@ from hypothesis import strategies as st
 from tasker_kafka.schemas import avro_files, codec
 from tasker_kafka.schemas.errors import DecodeError
 from tasker_kafka.schemas.state import TaskHead, TaskState
+from tests.support.examples import examples
 from tests.support.record_values import kinds, values_of
 
 pytestmark = pytest.mark.slow
 
-QUIET = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+QUIET = settings(max_examples=examples(60), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 ALL = pytest.mark.parametrize("kind", kinds(), ids=lambda kind: kind.__name__)
 
 

@@ -15,10 +15,11 @@ from tasker_kafka.schemas.containment import Verdict, compare
 from tasker_kafka.schemas.containment.documents import Document
 from tasker_kafka.schemas.containment.examples import counterexample
 from tasker_kafka.schemas.schema_check import schema_for
+from tests.support.examples import examples
 from tests.support.schema_author import pairs
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(25), deadline=None)
 @given(st.integers(0, 2**32), st.booleans())
 def test_the_answer_holds(seed: int, is_open: bool) -> None:
     for older, newer in pairs(seed):
@@ -33,14 +34,14 @@ def test_the_answer_holds(seed: int, is_open: bool) -> None:
             assert found.doubts
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(25), deadline=None)
 @given(st.integers(0, 2**32))
 def test_a_schema_is_compatible_with_itself(seed: int) -> None:
     for schema, _ in pairs(seed):
         assert compare(schema, copy.deepcopy(schema), is_open=True).verdict is Verdict.COMPATIBLE
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=examples(10), deadline=None)
 @given(st.integers(0, 2**32))
 def test_what_fits_two_schemas_fits_each(seed: int) -> None:
     for one, other in pairs(seed):

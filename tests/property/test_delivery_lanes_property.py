@@ -27,6 +27,7 @@ from tasker_kafka.handlers.delivery.journey import Journey
 from tasker_kafka.handlers.delivery.lanes import PartitionLanes
 from tasker_kafka.handlers.watermark import Watermark, decode_metadata
 from tasker_kafka.topics.log import Record, TopicPartitionOffset
+from tests.support.examples import examples
 
 SOURCE: Final = "source"
 TIER: Final = "tier"
@@ -369,19 +370,19 @@ def played(seed: int, steps: int, weights: Mapping[str, int]) -> World:
     return world
 
 
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 @given(st.integers(0, 2**32), st.integers(1, 300))
 def test_any_history_keeps_the_promises(seed: int, steps: int) -> None:
     played(seed, steps, WEIGHTS)
 
 
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 @given(st.integers(0, 2**32), st.integers(1, 300))
 def test_what_waits_longer_than_its_topic_keeps_it_is_not_lost(seed: int, steps: int) -> None:
     played(seed, steps, LONG)
 
 
-@settings(max_examples=100)
+@settings(max_examples=examples(100))
 @given(st.integers(0, 2**32), st.integers(1, 300))
 def test_without_losses_nothing_is_delivered_after_its_end(seed: int, steps: int) -> None:
     assert played(seed, steps, CALM).repeated == 0

@@ -13,6 +13,7 @@ from tasker_kafka.schemas.records import Body, Command
 from tasker_kafka.schemas.state import Stub, TaskState
 from tasker_kafka.schemas.words import FINAL_TASK_STATES, StepStatus, TaskStatus, TransitionEvent
 from tasker_kafka.streams.domain import Decision, Ignored, Moment, decide, evolve, fold, outputs
+from tests.support.examples import examples
 from tests.support.task_checks import Ledger, check_closed, check_state
 from tests.support.task_stories import next_bodies, plans
 from tests.support.tasks import TASK_ID, Rig
@@ -126,13 +127,13 @@ def tell_story(data: st.DataObject) -> None:
 
 
 @given(st.data())
-@settings(max_examples=80)
+@settings(max_examples=examples(80))
 def test_invariants_hold_after_every_command(data: st.DataObject) -> None:
     tell_story(data)
 
 
 @given(st.data())
-@settings(max_examples=40)
+@settings(max_examples=examples(40))
 def test_a_task_whose_attempts_all_succeed_completes(data: st.DataObject) -> None:
     plan = data.draw(plans(), label="plan")
     rig, ledger = Rig(plan), Ledger(plan)

@@ -14,6 +14,7 @@ from tasker_kafka.schemas.errors import DecodeError
 from tasker_kafka.schemas.records import Command
 from tasker_kafka.schemas.state import Stub, TaskState
 from tasker_kafka.streams.domain import Decision, Ignored, Moment, decide, fold, outputs
+from tests.support.examples import examples
 from tests.support.record_values import values_of
 from tests.support.task_stories import names_of, next_bodies, plans
 from tests.support.tasks import TASK_ID, Rig, plan_of
@@ -54,7 +55,7 @@ def aimed(data: st.DataObject, rig: Rig, command: Command) -> Command:
 
 
 @given(st.data())
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 def test_any_command_is_decided_and_none_hurts_a_sound_task(data: st.DataObject) -> None:
     rig = at_work(data)
     command = aimed(data, rig, data.draw(COMMANDS, label="command"))
@@ -69,7 +70,7 @@ def test_any_command_is_decided_and_none_hurts_a_sound_task(data: st.DataObject)
 
 
 @given(command=COMMANDS, state=STATES, time=TIMES, with_plan=st.booleans())
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 def test_no_state_makes_it_raise(
     command: Command, state: TaskState | Stub | None, time: int, with_plan: bool
 ) -> None:
@@ -81,7 +82,7 @@ def test_no_state_makes_it_raise(
 
 
 @given(st.data())
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 def test_damaged_bytes_that_are_still_a_command_are_decided(data: st.DataObject) -> None:
     rig = at_work(data)
     bodies = data.draw(next_bodies(rig))

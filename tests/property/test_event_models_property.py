@@ -20,6 +20,7 @@ from tasker_kafka.schemas.containment.examples import values_near
 from tasker_kafka.schemas.plan import EventDeclaration
 from tasker_kafka.schemas.schema_walk import mapped
 from tasker_kafka.schemas.words import Delivery, EventCondition
+from tests.support.examples import examples
 from tests.support.schema_author import Schema, pairs
 
 
@@ -38,7 +39,7 @@ def said(schema: Any) -> Any:
     return mapped(schema, lambda each: {"type": "object", **each} if "properties" in each else each)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=examples(15), deadline=None)
 @given(st.integers(0, 2**32))
 @example(579)  # an array with `properties`
 def test_what_the_schema_takes_the_model_takes(seed: int) -> None:

@@ -21,6 +21,7 @@ from tests.checker.raw import RawLog, RawRecord
 from tests.checker.report import Findings
 from tests.checker.tasks import Tasks
 from tests.checker.wire import Wire
+from tests.support.examples import examples
 from tests.support.task_stories import next_bodies, plans
 from tests.support.tasks import TASK_ID, Rig
 
@@ -69,7 +70,7 @@ def first_fields(draw: st.DrawFn, rig: Rig) -> dict[str, Any]:
     return draw(st.sampled_from([{}, {}, {"bypass_steps": names[:1]}, {"not_before": rig.now + 5000}]))
 
 
-@settings(max_examples=40)
+@settings(max_examples=examples(40))
 @given(st.data())
 def test_both_folds_give_the_same_bytes(data: st.DataObject) -> None:
     beside = Beside(Rig(data.draw(plans(max_steps=6))))

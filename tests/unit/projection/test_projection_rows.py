@@ -21,6 +21,7 @@ from tasker_kafka.schemas.state import TaskState
 from tasker_kafka.streams.domain.views import coarse_task_status, execution_context
 from tasker_kafka.streams.projection import Store, tables
 from tasker_kafka.topics.history import AcceptedRecord
+from tests.support.examples import examples
 from tests.support.projected import Topic, batch_of, rows_of, task_key, writer_of
 from tests.support.task_stories import next_bodies, plans
 from tests.support.tasks import Rig
@@ -138,7 +139,7 @@ def ended(records: list[Transitions]) -> set[tuple[str | None, int, str]]:
     return {(step, attempt, outcome) for (step, attempt), outcome in found.items()}
 
 
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 @given(st.data())
 def test_rows_are_what_the_views_say(data: st.DataObject) -> None:
     stories = [told(data) for _ in range(data.draw(st.integers(1, 3)))]
@@ -176,7 +177,7 @@ def test_rows_are_what_the_views_say(data: st.DataObject) -> None:
         store.close()
 
 
-@settings(max_examples=25)
+@settings(max_examples=examples(25))
 @given(st.data())
 def test_a_second_life_leaves_nothing_of_the_first_but_its_history(data: st.DataObject) -> None:
     first, second = told(data), told(data)
