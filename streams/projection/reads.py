@@ -6,7 +6,7 @@ record could not be projected says so itself (`TaskRow.fault`).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, TypeVar
 
 import msgspec
@@ -109,6 +109,16 @@ class Reads:
     async def history(self, task_id: bytes, *, life: int | None = None) -> StoredHistory | None:
         """One life of a task, default the newest; None: not here, or not whole (ask the log then)."""
         return await self._read(lambda connection: self._history(connection, task_id, life))
+
+    async def history_after(self, task_id: bytes, offset: int) -> tuple[AcceptedRecord, ...]:
+        """What a task's history has after an offset, of whatever life: one statement, and no record read twice."""
+        at = tables.history.c
+        statement = (
+            select(at.offset, at.at, at.body)
+            .where(at.task_id == task_id, at.offset > offset)
+            .order_by(at.offset)
+        )
+        return await self._read(lambda connection: self._accepted(connection.execute(statement).all()))
 
     async def steps(self, task_id: bytes) -> tuple[StepRow, ...]:
         """The steps of a task's newest life, in the plan's order."""
@@ -258,9 +268,7 @@ class Reads:
             .where(at.task_id == task_id, at.life == wanted)
             .order_by(at.offset)
         ).all()
-        records = tuple(
-            AcceptedRecord(row.offset, row.at, self._codec.decode(row.body, Transitions)) for row in rows
-        )
+        records = self._accepted(rows)
         counted = [each.record for each in records if each.record.seq]
         if [each.seq for each in counted] != list(range(1, len(counted) + 1)):
             return None
@@ -277,6 +285,12 @@ class Reads:
             lives=lives,
             plan=stored_plan(text, created.plan_hash),
             records=records,
+        )
+
+    def _accepted(self, rows: Sequence[Any]) -> tuple[AcceptedRecord, ...]:
+        """The records of rows with offset, at and body."""
+        return tuple(
+            AcceptedRecord(row.offset, row.at, self._codec.decode(row.body, Transitions)) for row in rows
         )
 
 

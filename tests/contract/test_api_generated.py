@@ -138,6 +138,8 @@ def choose(case: Case[Any], served: Served) -> None:
         parameters["task_id"] = served.tasks[number % len(served.tasks)]
     if "wait" in query:
         query["wait"] = SHORT_WAIT
+    if isinstance(case.body, dict) and isinstance(pace := case.body.get("per_second"), float):
+        case.body["per_second"] = max(pace, 100.0)
     if case.operation.path.endswith("/events"):
         query["follow"] = "false"
         case.query = query

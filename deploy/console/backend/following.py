@@ -6,7 +6,7 @@ lost and none comes twice, also over an outage of the projection.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 
 import msgspec
@@ -16,7 +16,7 @@ from tasker_kafka.deploy.reading.folding import answer_reports, transition_repor
 from tasker_kafka.schemas.errors import NotFoundError
 from tasker_kafka.schemas.identity import format_id
 from tasker_kafka.schemas.words import FINAL_TASK_STATES, TaskStatus
-from tasker_kafka.streams.projection import Changes, StoredHistory, StoreUnavailable
+from tasker_kafka.streams.projection import Changes, StoreUnavailable
 from tasker_kafka.topics.history import AcceptedRecord
 
 from .changes import ChangeFeed
@@ -46,66 +46,68 @@ async def follow_task(
 
     A single None comes where there is nothing to tell yet, so that who asks need not wait for the task to move.
     is_following: False: end with what is there. NotFoundError, StoreUnavailable or Overloaded before the first record;
-    later outages are waited out.
+    later outages are waited out. Each record is read once: what a change costs does not grow with the task.
     """
     async with aclosing(feed.listen()) as changes:
         if is_following:
             reach.require()
             await anext(changes)
-        found = await _records(reach, task_id, after)
-        position, has_begun = after, False
-        while True:
+        found, is_over = await _beginning(reach, task_id, after)
+        position, has_begun = -1 if after is None else after, False
+        while not is_over:
             for event in map(_event, found):
-                is_over = event.is_final and event.life == found[-1].record.life
-                if position is None or event.offset > position:
-                    position, has_begun = event.offset, True
-                    yield event
-                if is_over:
+                position, has_begun = event.offset, True
+                yield event
+                if event.is_final and event.life == found[-1].record.life:
                     return
             if not is_following:
                 return
             if not has_begun:
                 yield None
             has_begun = True
-            found = await _more(reach, changes, task_id, position)
+            found, is_over = await _more(reach, changes, task_id, position)
 
 
-async def _more(
-    reach: Reach, changes: AsyncGenerator[Changes, None], task_id: bytes, position: int | None
-) -> list[AcceptedRecord]:
+Found = tuple[Sequence[AcceptedRecord], bool]
+"""Records, and whether there will never be any more."""
+
+
+async def _beginning(reach: Reach, task_id: bytes, after: int | None) -> Found:
+    """The newest life's records; or all of any life after an offset."""
+    if after is None:
+        whole = await reach.read(lambda reads: reads.history(task_id))
+        if whole is None:
+            raise _not_found(task_id)
+        return whole.records, False
+    row = await reach.read(lambda reads: reads.task(task_id))
+    if row is None:
+        raise _not_found(task_id)
+    found = await reach.read(lambda reads: reads.history_after(task_id, after))
+    # What follows the end are answers to commands that came too late.
+    return found, row.state in FINAL_TASK_STATES and not any(each.record.seq for each in found)
+
+
+async def _more(reach: Reach, changes: AsyncGenerator[Changes, None], task_id: bytes, position: int) -> Found:
     """Wait until the task has moved: its records since."""
     async for each in changes:
-        if not (each.is_cut or any(moved.task_id == task_id for moved in each.tasks)):
+        moved = next((one for one in each.tasks if one.task_id == task_id), None)
+        if moved is None and not each.is_cut:
             continue
         try:
-            return await _records(reach, task_id, position)
-        except (
-            NotFoundError,
-            StoreUnavailable,
-        ):  # away again, or rebuilt just now: the feed tells when it is back
+            found = await reach.read(lambda reads: reads.history_after(task_id, position))
+        except StoreUnavailable:  # away again: the feed tells when it is back
             continue
-    return []
+        is_final = moved is not None and moved.state in FINAL_TASK_STATES
+        if found or is_final:
+            return found, not found
+    return (), True
 
 
-async def _records(reach: Reach, task_id: bytes, after: int | None) -> list[AcceptedRecord]:
-    """The newest life's records; and those of older lives, as far as an offset before them takes that."""
-    newest = await reach.read(lambda reads: reads.history(task_id))
-    if newest is None:
-        raise NotFoundError(
-            f"There is no task {format_id(task_id)} in the projection.",
-            next_step="GET /tasks/{id} also looks in the log.",
-        )
-    found = [*newest.records]
-    for life in reversed([each for each in newest.lives if each < newest.life]):
-        if after is None or found[0].offset <= after:
-            break
-        found = [*(await _life(reach, newest, life)), *found]
-    return found
-
-
-async def _life(reach: Reach, newest: StoredHistory, life: int) -> tuple[AcceptedRecord, ...]:
-    older = await reach.read(lambda reads: reads.history(newest.task_id, life=life))
-    return () if older is None else older.records
+def _not_found(task_id: bytes) -> NotFoundError:
+    return NotFoundError(
+        f"There is no task {format_id(task_id)} in the projection.",
+        next_step="GET /tasks/{id} also looks in the log.",
+    )
 
 
 def _event(record: AcceptedRecord) -> RecordEvent:

@@ -8,6 +8,8 @@ from contextlib import aclosing
 import pytest
 
 from tasker_kafka.schemas.identity import parse_id
+from tasker_kafka.streams.projection import Reads, StoredHistory
+from tasker_kafka.topics.history import AcceptedRecord
 from tests.support.console_world import ConsoleWorld, stream
 
 pytestmark = pytest.mark.slow
@@ -66,6 +68,48 @@ async def test_an_open_stream_is_told_what_comes(world: ConsoleWorld) -> None:
         last = [each async for each in events]
     assert last[-1]["data"]["transitions"][-1]["actor"] == "ada"
     assert last[-1]["data"]["is_final"] is True
+
+
+async def test_what_a_change_costs_does_not_grow_with_the_task(
+    world: ConsoleWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each record is read once, and each change costs one statement."""
+    task_id = await world.failed()
+    read: list[int] = []
+    histories: list[bytes] = []
+    after, whole = Reads.history_after, Reads.history
+
+    async def counted(reads: Reads, task: bytes, offset: int) -> tuple[AcceptedRecord, ...]:
+        found = await after(reads, task, offset)
+        read.extend(each.offset for each in found)
+        return found
+
+    async def counted_whole(reads: Reads, task: bytes, *, life: int | None = None) -> StoredHistory | None:
+        histories.append(task)
+        return await whole(reads, task, life=life)
+
+    async with stream(world.app, f"/tasks/{task_id}/events") as events:
+        first = [await anext(events) for _ in range(3)]
+        monkeypatch.setattr(Reads, "history_after", counted)
+        monkeypatch.setattr(Reads, "history", counted_whole)
+        told = []
+        for number in range(12):
+            body = {"action": "set_reason", "text": f"{number}"}
+            await world.api.post(f"/tasks/{task_id}/commands?wait=0", json=body)
+            told.append(await anext(events))
+    assert [each["data"]["seq"] for each in (*first, *told)] == list(range(1, 16))
+    assert read == [each["id"] for each in told]
+    assert not histories
+
+
+async def test_an_offset_that_is_none_ends_with_the_task(world: ConsoleWorld) -> None:
+    task_id = await world.failed()
+    headers = {"Last-Event-ID": str(2**63 - 1)}
+    async with asyncio.timeout(10), stream(world.app, f"/tasks/{task_id}/events", headers) as events:
+        await world.api.post(f"/tasks/{task_id}/cancel")
+        assert [each async for each in events] == []
+    again = await world.api.get(f"/tasks/{task_id}/events", headers=headers)
+    assert again.status_code == 204
 
 
 async def test_who_comes_again_while_nothing_moves_is_let_in_at_once(world: ConsoleWorld) -> None:

@@ -155,6 +155,7 @@ QUESTIONS: dict[str, tuple[int, Callable[[Reads], Awaitable[Any]]]] = {
     "task_ids": (1, lambda reads: reads.task_ids(EVERYTHING, limit=1000)),
     "counts": (1, lambda reads: reads.counts(EVERYTHING)),
     "history": (3, lambda reads: reads.history(task_key(1))),
+    "history_after": (1, lambda reads: reads.history_after(task_key(1), 0)),
     "steps": (1, lambda reads: reads.steps(task_key(1))),
     "changes": (2, lambda reads: reads.changes({0: 0})),
     "step_loads": (1, lambda reads: reads.step_loads()),
