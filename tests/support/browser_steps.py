@@ -32,6 +32,12 @@ async def confirm(page: Page, verb: str, reason: str) -> None:
 
 
 async def fits(page: Page) -> None:
-    """The page is no wider than its window: what is wider scrolls in a frame of its own."""
+    """The page and its tables are no wider than its window: only graphs scroll, in a frame of their own."""
     width, window = await page.evaluate("[document.documentElement.scrollWidth, window.innerWidth]")
     assert width <= window, f"{page.url} is {width} pixels wide in a window of {window}"
+    wide = await page.evaluate(
+        """[...document.querySelectorAll(".table-frame")]
+           .filter(each => each.checkVisibility() && each.scrollWidth > Math.min(each.clientWidth, innerWidth))
+           .map(each => `${each.ariaLabel}: ${each.scrollWidth} in ${each.clientWidth}`)"""
+    )
+    assert wide == [], f"tables of {page.url} are cut in a window of {window}: {wide}"

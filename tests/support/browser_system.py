@@ -8,10 +8,10 @@ from __future__ import annotations
 import asyncio
 import time
 import uuid
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import httpx
 import msgspec
@@ -34,6 +34,7 @@ PROJECTOR: Final = "projector"
 ORCHESTRATOR: Final = "orchestrator-0"
 WORKER: Final = "worker-0"
 SUBSCRIBER: Final = "subscriber"
+T = TypeVar("T")
 START_SECONDS: Final = 2 * PATIENCE_SECONDS
 """Six processes load their code at once."""
 POLL_SECONDS: Final = 0.1
@@ -82,6 +83,14 @@ class ConsoleSystem(System):
             answer = await client.get(path)
         assert answer.is_success, f"{path}: {answer.status_code} {answer.text}"
         return answer.json()
+
+    async def wait_api(self, path: str, wanted: Callable[[Any], T]) -> T:
+        """Ask until `wanted` takes something from the answer: that."""
+        until = time.monotonic() + PATIENCE_SECONDS
+        while not (found := wanted(answer := await self.api(path))):
+            assert time.monotonic() < until, f"{path}: {answer}"
+            await asyncio.sleep(POLL_SECONDS)
+        return found
 
     # ------------------------------------------------------------------------------------------ load
 

@@ -24,7 +24,7 @@ from tasker_kafka.handlers import (
 from tasker_kafka.schemas.plan import Plan
 from tasker_kafka.schemas.template import Event, Lifecycle, Retry, Template
 
-__all__ = ["NAMESPACE", "NOBODY", "PLANS", "SECRET", "SWITCHES", "WIDE_STEPS"]
+__all__ = ["LONG", "NAMESPACE", "NOBODY", "PLANS", "SECRET", "SWITCHES", "WIDE_STEPS"]
 
 NAMESPACE: Final = "shop"
 NOBODY: Final = "warehouse"
@@ -33,6 +33,8 @@ SWITCHES: Final = "BROWSER_TEST_SWITCHES"
 SECRET: Final = "canary-5f1c"
 """Lies under names that are redacted; no page may show it."""
 WIDE_STEPS: Final = 1_000
+LONG: Final = "monthly_settlement_of_marketplace_sellers_in_the_european_union"
+"""A template with names as long as people make them."""
 LANES: Final = 25
 LOOK_SECONDS: Final = 0.05
 
@@ -135,6 +137,18 @@ PLANS: Final[tuple[Plan, ...]] = tuple(
                 "required": ["total"],
             },
         ).step("check_cart", handler="shop.work"),
+        Template(
+            LONG,
+            namespace=NAMESPACE,
+            version="2026.11.1-rc.4",
+            description="Reconciles what payment providers report with the ledger, seller by seller, and pays out.",
+        )
+        .step("reconcile_statements_of_payment_providers_with_the_ledger", handler="shop.work")
+        .step(
+            "collect_payouts_that_wait_for_a_second_signature",
+            handler="shop.charge",
+            depends_on=["reconcile_statements_of_payment_providers_with_the_ledger"],
+        ),
         wide(),
     )
 )

@@ -35,6 +35,7 @@ def mount(app: FastAPI, backend: Backend, settings: Any = None) -> None:
     ui.run_with(
         app,
         title="Tasker",
+        language="en-US",
         dark=None,
         tailwind=False,
         reconnect_timeout=10.0,

@@ -12,6 +12,7 @@ from .ops_parts import seconds_text
 __all__ = ["bottleneck_table", "percent", "performance_table"]
 
 MOST_STEPS = 100
+_WAITS = ("Wait p50", "Wait p95", "Wait p99")
 
 
 def performance_table(rows: Iterable[PerformanceRow]) -> Markup:
@@ -21,7 +22,7 @@ def performance_table(rows: Iterable[PerformanceRow]) -> Markup:
     drawn = (
         tag(
             "tr",
-            tag("td", _template_link(row)),
+            tag("td", _template_link(row), class_="name-cell"),
             tag("td", f"{row.tasks:,}", class_="number"),
             tag("td", f"{row.completed:,}", class_="number"),
             tag("td", f"{row.failed:,}", class_="number"),
@@ -48,8 +49,13 @@ def bottleneck_table(rows: Iterable[BottleneckRow]) -> Markup:
     drawn = (
         tag(
             "tr",
-            tag("td", tag("b", row.step), tag("div", f"{row.namespace}/{row.template}", class_="muted")),
-            tag("td", tag("code", row.handler), tag("div", f"queue {row.queue}", class_="muted")),
+            _step_cell(row),
+            tag(
+                "td",
+                tag("code", row.handler),
+                tag("div", f"queue {row.queue}", class_="muted"),
+                class_="break-cell",
+            ),
             tag("td", f"{row.attempts:,}", class_="number"),
             tag("td", percent(row.failure_rate), class_="number"),
             tag("td", percent(row.retry_rate), class_="number"),
@@ -58,7 +64,7 @@ def bottleneck_table(rows: Iterable[BottleneckRow]) -> Markup:
         )
         for row in found
     )
-    heads = ("Attempts", "Failed", "Retries", "Run p50", "p95", "p99", "Wait p50", "p95", "p99")
+    heads = ("Attempts", "Failed", "Retries", "Run p50", "Run p95", "Run p99", *_WAITS)
     columns = ("Step", "Handler", *map(Number, heads))
     return table("Steps by time", columns, drawn, empty="No attempt ended in this time.")
 
@@ -71,6 +77,11 @@ def percent(rate: float) -> str:
 
 def _weight(row: BottleneckRow) -> int:
     return row.attempts * ((row.run_time.p50 or 0) + (row.queue_time.p50 or 0))
+
+
+def _step_cell(row: BottleneckRow) -> Markup:
+    template = tag("div", f"{row.namespace}/{row.template}", class_="muted")
+    return tag("td", tag("b", row.step), template, class_="name-cell")
 
 
 def _template_link(row: PerformanceRow) -> Markup:

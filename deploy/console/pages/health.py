@@ -29,7 +29,6 @@ _LEVELS: Final[Mapping[str, tuple[str, str, str]]] = {
 }
 _PAGES: Final[Mapping[str, tuple[str, str]]] = {
     "queues": ("/console/workers", "Workers and queues"),
-    "workers": ("/console/workers", "Workers and queues"),
     "stale tasks": ("/console/stale", "Stale tasks"),
 }
 
@@ -117,7 +116,7 @@ def component_table(components: Iterable[Component]) -> Markup:
             tag("td", tag("b", each.name), class_="nowrap"),
             tag("td", level_mark(each.level), class_="nowrap"),
             tag("td", prose(each.message), class_="wide"),
-            tag("td", prose(each.next_step or "–"), _way(each), class_="wide"),
+            tag("td", _way(each), class_="wide"),
         )
         for each in components
     )
@@ -125,11 +124,11 @@ def component_table(components: Iterable[Component]) -> Markup:
 
 
 def _way(component: Component) -> Markup:
-    """The page that shows more of it."""
+    """What to do: on the page that shows more of it, where there is one."""
     if component.level == Level.OK or component.name not in _PAGES:
-        return EMPTY
+        return prose(component.next_step or "–")
     path, text = _PAGES[component.name]
-    return tag("div", tag("a", text, href=path))
+    return tag("a", text, href=path)
 
 
 def orchestrator_table(members: Iterable[MemberDescription]) -> Markup:

@@ -173,11 +173,14 @@ def facts(pairs: Iterable[tuple[str, object]], class_: str = "facts") -> Markup:
 def table(
     caption: str, columns: Iterable[str], rows: Iterable[Markup], *, empty: str, body_id: str | None = None
 ) -> Markup:
-    """A table that scrolls in a frame of its own. `caption` is read out, not drawn; `rows` are `<tr>` elements."""
-    body = [*rows]
+    """A table that scrolls in a frame of its own. `caption` is read out, not drawn; `rows` are `<tr>` elements.
+
+    On a narrow screen each row is a card whose lines are labelled with their columns' heads, by the style sheet alone:
+    the frame carries the heads as CSS strings (`--head-1`, …), so that a row that is sent again needs none.
+    """
+    body, named = [*rows], [*columns]
     heads = [
-        tag("th", each, scope="col", class_="number" if isinstance(each, Number) else None)
-        for each in columns
+        tag("th", each, scope="col", class_="number" if isinstance(each, Number) else None) for each in named
     ]
     if not body:
         body = [tag("tr", tag("td", empty, colspan=len(heads), class_="empty"))]
@@ -187,7 +190,15 @@ def table(
         tag("thead", tag("tr", *heads)),
         tag("tbody", *body, id=body_id),
     )
-    return tag("div", drawn, class_="table-frame", tabindex=0, role="region", aria_label=caption)
+    labels = ";".join(f"--head-{number}:{_css_string(each)}" for number, each in enumerate(named, 1))
+    return tag(
+        "div", drawn, class_="table-frame", style=labels, tabindex=0, role="region", aria_label=caption
+    )
+
+
+def _css_string(text: str) -> str:
+    """A text as a string of a style sheet; what is no letter, digit or space is written as its number there."""
+    return '"' + "".join(c if c.isalnum() or c == " " else f"\\{ord(c):x} " for c in text) + '"'
 
 
 def json_block(value: Any, label: str) -> Markup:

@@ -13,7 +13,7 @@ from tasker_kafka.schemas.identity import format_id
 
 from . import context
 from .live import LiveHtml
-from .markup import Markup, cut, facts, join, json_block, table, tag, when
+from .markup import Markup, cut, facts, join, json_block, prose, table, tag, when
 from .ops_parts import Field, Section, fault, filter_form, mark, now_ms, subject
 from .shell import frame
 
@@ -69,7 +69,7 @@ def _row(row: RejectionRow, now: int) -> Markup:
         "tr",
         tag("td", when(row.rejected_at, now), class_="nowrap"),
         tag("td", mark("failed", "✕", row.code)),
-        tag("td", cut(row.message, 300), class_="wide"),
+        tag("td", prose(cut(row.message, 300)), class_="wide"),
         tag("td", tag("code", row.path) if row.path else "–"),
         tag("td", row.template or "–"),
         tag("td", link, class_="nowrap"),
@@ -84,7 +84,7 @@ def rejection_page(row: RejectionRow, now: int) -> Markup:
         task = tag("a", tag("code", text), href=f"/console/tasks/{text}")
     parts = [
         subject("Rejection", mark("failed", "✕", row.code)),
-        tag("p", row.message, class_="alert tone-failed"),
+        tag("p", prose(row.message), class_="alert tone-failed"),
         tag(
             "section",
             facts(

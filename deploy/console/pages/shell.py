@@ -71,7 +71,8 @@ def frame(title: str, *, active: str) -> Iterator[Element]:
     notes.move(target_index=1)
     _watch_reach(notes)
     main = client.content.classes("page").props("id=main tabindex=-1")
-    ui.skip_link("Skip to the page's content", target=main)
+    # The link goes to the id that the library gave the element, which this page has given another.
+    ui.skip_link("Skip to the page's content", target=main).props("href=#main")
     with main:
         yield main
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Iterable
 from typing import Any, Final
@@ -96,7 +97,7 @@ def step_rows(
 def step_table(rows: dict[str, Markup], *, is_empty: bool = True) -> Markup:
     """All of them. `is_empty`: without a row it is the task that has none, not the filter that fits none."""
     empty = "This task has no steps." if is_empty else "No step fits the filter."
-    return table("Steps", STEP_COLUMNS, rows.values(), empty=empty)
+    return tag("div", table("Steps", STEP_COLUMNS, rows.values(), empty=empty), class_="step-table")
 
 
 def step_panel(details: TaskDetails, name: str) -> Markup:
@@ -135,13 +136,14 @@ def _row(position: int, step: StepReport, *, is_chosen: bool) -> Markup:
                 data_value=step.name,
                 id=f"step-link-{position}",
             ),
+            class_="card-head name-cell",
         ),
-        tag("td", chip(step.state)),
+        tag("td", chip(step.state), class_="card-head"),
         tag("td", f"{step.attempts}/{step.max_attempts}", class_="nowrap"),
-        tag("td", tag("code", step.handler)),
+        tag("td", tag("code", step.handler), class_="break-cell"),
         tag("td", when(step.started_at), class_="nowrap"),
         tag("td", took_text(step.started_at, end), class_="nowrap"),
-        tag("td", step.worker_id or "–"),
+        tag("td", step.worker_id or "–", class_="break-cell"),
         tag("td", cut(said, SHOWN), class_="wide", title=said if len(said) > SHOWN else None),
         id=f"step-row-{position}",
         class_="is-chosen" if is_chosen else None,
@@ -151,7 +153,7 @@ def _row(position: int, step: StepReport, *, is_chosen: bool) -> Markup:
 def _said(step: StepReport) -> str:
     if step.error is not None:
         return f"{step.error.code}: {step.error.message}"
-    return "" if step.result is None else cut(str(step.result), 400)
+    return "" if step.result is None else cut(json.dumps(step.result, ensure_ascii=False, default=str), 400)
 
 
 def _facts(details: TaskDetails, step: StepReport, planned: PlanStep) -> Markup:

@@ -28,12 +28,12 @@ PAGE_TASKS: Final = 50
 LIST_REST_SECONDS: Final = 0.5
 LOOK_AGAIN_SECONDS: Final = 5.0
 _LABELS: Final = {
-    "text": ("Text", "In context, reason, correlation id or idempotency key"),
+    "text": ("Text", "Context, reason, ids"),
     "namespace": ("Namespace", ""),
     "template": ("Template", ""),
-    "tag": ("Tag", "All of them, separated by commas"),
-    "after": ("Created after", "2026-01-31T09:30, UTC"),
-    "before": ("Created before", "2026-01-31, UTC"),
+    "tag": ("Tag", "web, eu: both"),
+    "after": ("Created after, UTC", "2026-01-31T09:30"),
+    "before": ("Created before, UTC", "2026-01-31"),
 }
 
 

@@ -9,7 +9,7 @@ from tasker_kafka.schemas.identity import format_id
 from tasker_kafka.schemas.words import TaskStatus
 from tasker_kafka.streams.projection import TaskRow
 
-from .markup import Markup, chip, cut, join, switches, table, tag, took_text, when
+from .markup import Markup, chip, cut, switches, table, tag, took_text, when
 from .tasks_filter import Filter
 from .theme import state_class
 
@@ -76,36 +76,41 @@ def _row(row: TaskRow) -> Markup:
     )
     return tag(
         "tr",
-        tag("td", link, class_="nowrap"),
-        tag("td", chip(row.state), _marks(row), class_="nowrap"),
+        tag("td", link, class_="nowrap card-head"),
+        tag("td", chip(row.state), " ", _marks(row), class_="card-head"),
         tag(
             "td",
             f"{row.namespace}/{row.template}",
             tag("span", f" {row.version}", class_="muted"),
-            class_="nowrap",
+            class_="name-cell",
         ),
         tag("td", _bar(row), tag("span", done, class_="muted"), class_="nowrap progress-cell"),
         tag("td", when(row.created_at), class_="nowrap"),
         tag("td", took_text(row.created_at, row.closed_at), class_="nowrap"),
-        tag("td", *_tags(row)),
+        tag("td", _tags(row)),
         tag("td", cut(said, 90), class_="wide", title=said if len(said) > 90 else None),
         id=row_id(row),
     )
 
 
-def _tags(row: TaskRow) -> list[Markup]:
+def _tags(row: TaskRow) -> Markup:
     shown = [tag("span", each, class_="tag", title=each) for each in row.tags[:SHOWN_TAGS]]
     rest = len(row.tags) - SHOWN_TAGS
-    return [*shown, tag("span", f"+{rest}", class_="tag")] if rest > 0 else shown
+    if rest > 0:
+        more = ", ".join(row.tags[SHOWN_TAGS:])
+        shown.append(tag("span", f"+{rest}", class_="tag", title=cut(more, 1_000)))
+    return Markup(" ").join(shown)
 
 
 def _marks(row: TaskRow) -> Markup:
-    return join(
-        (
+    return Markup(" ").join(
+        each
+        for each in (
             tag("span", "stale", class_="tag") if row.is_stale else None,
             tag("span", "cannot be read on", class_="tag", title=row.fault) if row.fault else None,
             tag("span", f"life {row.lives}", class_="tag") if row.lives > 1 else None,
         )
+        if each is not None
     )
 
 

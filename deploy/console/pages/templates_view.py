@@ -11,6 +11,7 @@ from tasker_kafka.streams.projection import BottleneckRow, PerformanceRow, Sprea
 from .markup import Markup, cut, facts, json_block, table, tag
 
 __all__ = [
+    "STEP_COLUMNS",
     "levels",
     "milliseconds",
     "path_of",
@@ -21,8 +22,8 @@ __all__ = [
     "template_table",
 ]
 
-_STEP_COLUMNS: Final = (
-    "Step", "Level", "Handler", "Queue", "After", "Attempts", "Timeout", "Ran p50 / p95 / p99", "Waited p95",
+STEP_COLUMNS: Final = (
+    "Step", "Level", "Handler", "After", "Attempts", "Timeout", "Ran p50 / p95 / p99", "Waited p95",
     "Failed", "Retried",
 )  # fmt: skip
 
@@ -83,7 +84,7 @@ def step_table(details: TemplateDetails, measured: Iterable[BottleneckRow]) -> M
     critical = {*details.critical_path}
     return table(
         "Steps",
-        _STEP_COLUMNS,
+        STEP_COLUMNS,
         (_step(each, known.get(each.name), is_critical=each.name in critical) for each in details.steps),
         empty="No steps.",
     )
@@ -101,8 +102,8 @@ def performance(rows: Sequence[PerformanceRow]) -> Markup:
             "Cancelled",
             "Resolved",
             "Took p50",
-            "p95",
-            "p99",
+            "Took p95",
+            "Took p99",
             "Longest",
         ),
         map(_performance, rows),
@@ -118,7 +119,7 @@ def plan_json(details: TemplateDetails) -> Markup:
 def _row(row: TemplateRow) -> Markup:
     return tag(
         "tr",
-        tag("td", tag("a", f"{row.namespace}/{row.name}", href=path_of(row)), class_="nowrap"),
+        tag("td", tag("a", f"{row.namespace}/{row.name}", href=path_of(row)), class_="name-cell"),
         tag(
             "td",
             row.version,
@@ -132,6 +133,7 @@ def _row(row: TemplateRow) -> Markup:
 
 def _step(step: TemplateStep, measured: BottleneckRow | None, *, is_critical: bool) -> Markup:
     mark = tag("span", "critical path", class_="tag") if is_critical else None
+    queue = tag("div", f"queue {step.queue}", class_="muted")
     ran = waited = failed = retried = "–"
     if measured is not None:
         spread = measured.run_time
@@ -140,10 +142,9 @@ def _step(step: TemplateStep, measured: BottleneckRow | None, *, is_critical: bo
         failed, retried = f"{measured.failure_rate:.1%}", f"{measured.retry_rate:.1%}"
     return tag(
         "tr",
-        tag("td", step.name, " ", mark),
+        tag("td", step.name, " ", mark, class_="name-cell"),
         tag("td", step.dependency_level),
-        tag("td", tag("code", step.handler)),
-        tag("td", tag("code", step.queue)),
+        tag("td", tag("code", step.handler), queue, class_="break-cell"),
         tag("td", cut(", ".join(step.parents), 120), class_="wide"),
         tag("td", step.max_attempts),
         tag("td", f"{step.timeout_seconds:g} s", class_="nowrap"),

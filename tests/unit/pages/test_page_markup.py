@@ -2,28 +2,34 @@
 
 from __future__ import annotations
 
+from html import unescape
 from html.parser import HTMLParser
+from pathlib import Path
 
 import pytest
 
 from tasker_kafka.deploy.console.backend import TaskDetails
 from tasker_kafka.deploy.console.pages import (
+    shell,
     task_commands,
     task_graph,
     task_head,
     task_history,
     task_steps,
     tasks_view,
+    templates_view,
 )
 from tasker_kafka.deploy.console.pages.dag_layout import lay_out
 from tasker_kafka.deploy.console.pages.dag_svg import NodeView, draw, nodes_markup
 from tasker_kafka.deploy.console.pages.markup import (
     Markup,
+    Number,
     chip,
     cut,
     facts,
     json_block,
     prose,
+    table,
     tag,
     took_text,
     when,
@@ -210,3 +216,15 @@ def test_an_event_leads_to_the_groups_that_owe_something() -> None:
     assert drawn.count('href="/console/subscribers/%3C%2Fscript%3E') == 2, (
         "of its receipt and its dead letter"
     )
+
+
+def test_a_tables_frame_carries_its_heads_for_the_cards_of_narrow_screens() -> None:
+    drawn = str(table("Orders", ("Seq", Number('At "once"; }'), "#"), [], empty="None."))
+    frame = unescape(drawn.partition(">")[0])
+    assert r'''style="--head-1:"Seq";--head-2:"At \22 once\22 \3b  \7d ";--head-3:"\23 ""''' in frame
+    rules = (Path(shell.STATIC) / "console.css").read_text()
+    widest = max(
+        len(columns) for columns in (task_steps.STEP_COLUMNS, tasks_view.COLUMNS, templates_view.STEP_COLUMNS)
+    )
+    for number in range(1, widest + 1):
+        assert f"td:nth-child({number})::before {{ content: var(--head-{number}); }}" in rules
