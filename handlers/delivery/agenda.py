@@ -3,59 +3,11 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
 from heapq import heappop, heappush
-from typing import TYPE_CHECKING, Protocol
 
-if TYPE_CHECKING:
-    from .jobs import Job
-    from .lanes import PartitionLanes
+from .jobs import Job, Lane, LaneOwner
 
-__all__ = ["Agenda", "Gate", "Lane", "LaneKey"]
-
-LaneKey = tuple[int, str, object, bool]
-
-
-class Lane:
-    """The jobs that wait for one another."""
-
-    __slots__ = ("current", "is_ready", "is_stopped", "key", "owner", "parked_in", "timer_at", "waiting")
-
-    def __init__(self, key: LaneKey, owner: PartitionLanes) -> None:
-        self.key = key
-        self.owner = owner
-        self.current: Job | None = None
-        """Started, or the head that is being moved or stands still."""
-        self.waiting: list[tuple[int, int, Job]] = []
-        """A heap by original offset and redrives."""
-        self.is_ready = False
-        """It is on the agenda."""
-        self.is_stopped = False
-        """Its first job may be neither retried nor skipped: it stands still."""
-        self.timer_at = 0
-        """When the agenda looks at it (ms); 0: it does not."""
-        self.parked_in: str | None = None
-        """The retry topic in which its head waits for its time: where its successors go, too."""
-
-    @property
-    def head(self) -> Job | None:
-        """The first that waits."""
-        return self.waiting[0][2] if self.waiting else None
-
-
-class Gate(Protocol):
-    """Asked before anything of a partition number starts, while something of it is suspect (`caution`)."""
-
-    on_news: Callable[[], None]
-    """Something of it has ended, or has not begun."""
-
-    def admits(self, lane: Lane) -> bool:
-        """Whether the lane's head need not wait for a commit (any more)."""
-        ...
-
-    def convicts(self, job: Job) -> bool:
-        """Whether it has ended its process often enough."""
-        ...
+__all__ = ["Agenda"]
 
 
 class Agenda:
@@ -93,7 +45,7 @@ class Agenda:
         self._count += 1
         heappush(self._timers, (due_at, self._count, lane))
 
-    def has_ready(self, owner: PartitionLanes, now_ms: int) -> bool:
+    def has_ready(self, owner: LaneOwner, now_ms: int) -> bool:
         """Whether a lane of this partition number can go on now."""
         is_due = any(due_at <= now_ms and lane.owner is owner for due_at, _, lane in self._timers)
         return is_due or any(lane.owner is owner for lane in self._ready)

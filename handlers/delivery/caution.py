@@ -20,8 +20,8 @@ import zlib
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from .agenda import Agenda, Lane
-from .jobs import Job, JobState
+from .agenda import Agenda
+from .jobs import Job, JobState, Lane
 from .lanes import PartitionLanes
 from .prepared import Subscriptions
 

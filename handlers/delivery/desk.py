@@ -15,13 +15,13 @@ from typing import Any, Final
 from tasker_kafka.handlers.subscribing.event import DomainEvent
 from tasker_kafka.schemas.words import Delivery, ReceiptOutcome
 
-from .agenda import Agenda, Lane
+from .agenda import Agenda
 from .crash_points import DeliveryCrashPoint
 from .decoding import decode_event
 from .dedup import RecentIds
 from .equipment import Equipment
 from .failures import DeliveryFailure, failure_of, misfit, process_lost, unread
-from .jobs import Job
+from .jobs import Job, Lane
 from .journey import FailureClass, Journey
 from .lanes import PartitionLanes
 from .moving import Mover

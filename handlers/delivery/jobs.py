@@ -1,22 +1,20 @@
-"""A job, one event for one subscription, and what holds it in the log."""
+"""A job, one event for one subscription: what holds it in the log, the lane it waits in, and what may become of it."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Container
 from copy import deepcopy
 from dataclasses import replace
 from enum import Enum
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from tasker_kafka.handlers.subscribing.event import DomainEvent
 from tasker_kafka.handlers.watermark import Watermark
-from tasker_kafka.topics.log import Record
+from tasker_kafka.topics.log import Record, TopicPartitionOffset
 
 from .journey import Journey
 
-if TYPE_CHECKING:
-    from .agenda import Lane
-
-__all__ = ["Job", "JobState", "Stake", "copied"]
+__all__ = ["Gate", "Identity", "Job", "JobState", "Lane", "LaneKey", "LaneOwner", "Stake", "copied"]
 
 
 class JobState(Enum):
@@ -130,6 +128,11 @@ class Job:
         return (self.subscription, event.namespace, event.event_id, self.count)
 
     @property
+    def is_movable(self) -> bool:
+        """It waits in its source: it can be moved to a retry topic, out of the way."""
+        return self.state is JobState.WAITING and not self.is_stored and not self.is_loose
+
+    @property
     def size(self) -> int:
         """Bytes that it keeps in memory, about."""
         return len(self.record.value or b"") + _OVERHEAD
@@ -140,8 +143,99 @@ class Job:
 
 Identity = tuple[int, str, int, int]
 """Subscription, topic, offset, how often it was redriven."""
+LaneKey = tuple[int, str, object, bool]
+"""Subscription, source topic, what orders it, whether it is fire and forget."""
 
 _OVERHEAD = 512
+
+
+class Lane:
+    """The jobs that wait for one another."""
+
+    __slots__ = ("current", "is_ready", "is_stopped", "key", "owner", "parked_in", "timer_at", "waiting")
+
+    def __init__(self, key: LaneKey, owner: LaneOwner) -> None:
+        self.key = key
+        self.owner = owner
+        self.current: Job | None = None
+        """Started, or the head that is being moved or stands still."""
+        self.waiting: list[tuple[int, int, Job]] = []
+        """A heap by original offset and redrives."""
+        self.is_ready = False
+        """It is on the agenda."""
+        self.is_stopped = False
+        """Its first job may be neither retried nor skipped: it stands still."""
+        self.timer_at = 0
+        """When the agenda looks at it (ms); 0: it does not."""
+        self.parked_in: str | None = None
+        """The retry topic in which its head waits for its time: where its successors go, too."""
+
+    @property
+    def head(self) -> Job | None:
+        """The first that waits."""
+        return self.waiting[0][2] if self.waiting else None
+
+
+class LaneOwner(Protocol):
+    """The partition number that a lane is of: what whoever holds a job or a lane may say or ask.
+
+    What each does to the lane is drawn in `lanes`, which keeps them.
+    """
+
+    number: int
+    caution: Gate | None
+    surplus: list[tuple[Job, str]]
+    """Successors of parked heads, to be moved to that topic; whoever moves them takes them out."""
+
+    @property
+    def places(self) -> Container[str]:
+        """The topics of which this partition number is ours."""
+
+    def woken(self, lane: Lane, now_ms: int) -> None:
+        """A time that the lane waited for has come."""
+
+    def start(self, lane: Lane, now_ms: int) -> Job | None:
+        """Start its head, if that can be."""
+
+    def reschedule(self, lane: Lane) -> None:
+        """A lane whose job was put back can go on."""
+
+    def put_back(self, job: Job) -> None:
+        """It was started and has not run."""
+
+    def finish(self, job: Job) -> None:
+        """It is done."""
+
+    def delay(self, job: Job, journey: Journey) -> None:
+        """It has failed, and waits in memory."""
+
+    def stop(self, job: Job) -> None:
+        """It has failed for the last time, and there is nowhere to put it."""
+
+    def can_move(self, job: Job) -> bool:
+        """Whether a job of `surplus` still waits where it was."""
+
+    def move(self, job: Job, journey: Journey) -> None:
+        """It is about to be written to a retry topic."""
+
+    def moved(self, job: Job, place: TopicPartitionOffset, now_ms: int) -> None:
+        """It lies there now."""
+
+    def stay(self, job: Job, now_ms: int) -> None:
+        """It cannot be moved."""
+
+
+class Gate(Protocol):
+    """Asked before anything of a partition number starts, while something of it is suspect (`caution`)."""
+
+    on_news: Callable[[], None]
+    """Something of it has ended, or has not begun."""
+
+    def admits(self, lane: Lane) -> bool:
+        """Whether the lane's head need not wait for a commit (any more)."""
+
+    def convicts(self, job: Job) -> bool:
+        """Whether it has ended its process often enough."""
 
 
 def copied(event: DomainEvent[Any]) -> DomainEvent[Any]:

@@ -49,9 +49,9 @@ from tasker_kafka.handlers.subscribing.event import DomainEvent
 from tasker_kafka.handlers.subscribing.subscription import Ordering
 from tasker_kafka.topics.log import Record, TopicPartitionOffset
 
-from .agenda import Agenda, Gate, Lane, LaneKey
+from .agenda import Agenda
 from .ages import Ages
-from .jobs import Identity, Job, JobState, Stake, copied
+from .jobs import Gate, Identity, Job, JobState, Lane, LaneKey, Stake, copied
 from .journey import Journey
 from .places import Places
 
@@ -362,11 +362,11 @@ class PartitionLanes:
         """The head waits for its time: if it does so in a retry topic, its successors go there, too."""
         if head.is_stored and not head.is_brief and lane.parked_in is None:
             lane.parked_in = next(each.topic for each in head.stakes if each.topic != head.record.topic)
-            self.surplus += [(job, lane.parked_in) for _, _, job in lane.waiting if _can_move(job)]
+            self.surplus += [(job, lane.parked_in) for _, _, job in lane.waiting if job.is_movable]
 
     def can_move(self, job: Job) -> bool:
         """Whether a job of `surplus` still waits where it was."""
-        return _can_move(job) and job.lane.owner is self
+        return job.is_movable and job.lane.owner is self
 
     def stuck_successors(self, since_ms: int) -> list[Job]:
         """Those who wait in memory behind a head that waits, stands still, or has run since then."""
@@ -379,7 +379,7 @@ class PartitionLanes:
                 is_stuck = current.state is not JobState.RUNNING or current.started_at <= since_ms
             if is_stuck:
                 keep = lane.head if current is None else None
-                found += [job for _, _, job in lane.waiting if _can_move(job) and job is not keep]
+                found += [job for _, _, job in lane.waiting if job.is_movable and job is not keep]
         return found
 
     def aged(self, now_ms: int, most: int) -> list[Job]:
@@ -389,10 +389,6 @@ class PartitionLanes:
     def close(self) -> None:
         """Start nothing more: the partition is about to go."""
         self.is_closed = True
-
-
-def _can_move(job: Job) -> bool:
-    return job.state is JobState.WAITING and not job.is_stored and not job.is_loose
 
 
 def _is_newer(journey: Journey, known: Journey | None) -> bool:

@@ -19,7 +19,7 @@ from tasker_kafka.topics.log import TopicPartitionOffset
 from .crash_points import DeliveryCrashPoint
 from .dead_letters import retry, shortened
 from .equipment import Equipment
-from .jobs import Job, JobState
+from .jobs import Job, JobState, LaneOwner
 from .journey import Journey
 from .lanes import PartitionLanes
 from .policy import REDRIVE_TIER, tiers_of
@@ -55,7 +55,7 @@ class Mover:
         job.lane.owner.move(job, journey)
         self._equipment.tasks.start(self._write(job, topic, journey))
 
-    def move_surplus(self, lanes: PartitionLanes) -> None:
+    def move_surplus(self, lanes: LaneOwner) -> None:
         """Successors of parked heads go to the same retry topic."""
         surplus, lanes.surplus = lanes.surplus, []
         for job, topic in surplus:

@@ -37,7 +37,7 @@ class Places:
         if mark.position < end:
             self._load_until[topic] = end
 
-    def __contains__(self, topic: str) -> bool:
+    def __contains__(self, topic: object) -> bool:
         """Whether this partition number of a topic is ours."""
         return topic in self._marks
 
