@@ -45,6 +45,7 @@ def test_everything_in_an_empty_folder(place: Place) -> None:
     assert "2 versions" in place.tasker("schemas", "check")
 
 
+@pytest.mark.campaign
 def test_names_that_no_line_holds(place: Place) -> None:
     place.tasker("generate", "handler", LONG)
     place.tasker("generate", "template", f"{LONG}/{LONG[:31]}", "--steps", f"{LONG[:32]},b")
@@ -108,6 +109,7 @@ def test_a_new_project(place: Place) -> None:
     project.check(has_rules=True)
 
 
+@pytest.mark.campaign
 def test_a_project_with_a_long_name(place: Place) -> None:
     place.tasker("init", LONG[:32].replace("_", "-"), "--folder", "here")
     Place(place.folder / "here").check(has_rules=True, has_tests=False)
