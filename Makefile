@@ -9,9 +9,11 @@ unexport PYTHONDONTWRITEBYTECODE
 PYTHON ?= python3
 BIN := .venv/bin
 PY := $(BIN)/python
-PYTEST := $(PY) -m pytest
+# In CI each session ends with where its time went.
+DURATIONS := $(if $(CI),--durations=15 --durations-min=1)
+PYTEST := $(PY) -m pytest $(DURATIONS)
 # On a real broker: what fails is run once more, alone, and told as flaky if it passes then (docs/decisions/0046).
-BROKER_PYTEST := PYTHONPATH=. $(PY) -m tests.support.second_chance
+BROKER_PYTEST := PYTHONPATH=. $(PY) -m tests.support.second_chance $(DURATIONS)
 UV := $(BIN)/uv
 LOCK := $(UV) --no-config pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
         --no-annotate --no-emit-index-url --no-emit-find-links
@@ -146,7 +148,7 @@ format: $(DEV_READY) ## mend style and format where a tool can
 
 .PHONY: test-fast
 test-fast: $(DEV_READY) ## unit, property, replay and in-memory tests
-	$(PYTEST) -n 2 -m "not kafka and not docker and not slow" $(quick) $(contract)
+	$(PYTEST) -n 2 -m "not kafka and not docker and not slow and not campaign" $(quick) $(contract)
 
 .PHONY: test
 test: lint types ## all checks and all tests, those on a real broker included
