@@ -24,7 +24,7 @@ __all__ = ["Draft", "Statements"]
 
 _MESSAGE_LIMIT: Final = 2_000
 _FIRST_WINS: Final = (tables.history, tables.task_tag, tables.event, tables.dead_letter, tables.fault)
-_LAST_WINS: Final = (tables.task_text, tables.attempt, tables.step, tables.receipt)
+_LAST_WINS: Final = (tables.task_text, tables.attempt, tables.step, tables.receipt, tables.worker)
 
 
 class Statements:
@@ -38,6 +38,7 @@ class Statements:
             self.inserts[each.name] = insert_or_update(each, dialect)
         self.change_task = update_by(tables.task, dialect, CHANGING, ("task_id",))
         letter_keys = ("topic", "partition", "offset")
+        self.end_worker = update_by(tables.worker, dialect, ("left_at",), ("worker_id",))
         self.change_letter = update_by(tables.dead_letter, dialect, ("state",), letter_keys)
 
 
@@ -52,6 +53,8 @@ class Draft:
         """Task → its entry's row; None: it has none any more."""
         self.letter_states: list[tuple[str, str, int, int]] = []
         """State, then topic, partition and offset of the letter that has it."""
+        self.worker_ends: dict[str, int] = {}
+        """Worker → when it signed off."""
         self.records = 0
         self.faults = 0
 
@@ -83,6 +86,7 @@ class Draft:
         self._write_tasks(connection, statements)
         for table in (*_FIRST_WINS, *_LAST_WINS):
             statements.inserts[table.name].run(connection, self.rows[table.name])
+        statements.end_worker.run(connection, [(at, each) for each, at in self.worker_ends.items()])
         statements.change_letter.run(connection, self.letter_states)
         statements.inserts[tables.ledger.name].run(
             connection, [each for each in self.ledger.values() if each]

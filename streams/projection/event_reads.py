@@ -1,19 +1,20 @@
-"""Questions about events and the ledger: rows of several tables put together, one statement for each table."""
+"""Questions about events, the ledger and workers: rows of several tables put together, one statement for each table."""
 
 from __future__ import annotations
 
 from collections import defaultdict
 from typing import Any, Final
 
+import msgspec
 from sqlalchemy import Connection, Select, select
 
 from tasker_kafka.schemas.words import ReceiptOutcome, TaskStatus
 
 from . import tables
 from .queries import after, cursor_of, read_cursor
-from .shapes import EventRow, LedgerPage, LedgerRow, LetterOfEvent, ReceiptOfEvent
+from .shapes import EventRow, LedgerPage, LedgerRow, LetterOfEvent, ReceiptOfEvent, StoredWorker
 
-__all__ = ["read_events", "read_ledger", "read_ledger_entry"]
+__all__ = ["read_events", "read_ledger", "read_ledger_entry", "read_workers"]
 
 _MISSING: Final = ReceiptOutcome.MISSING.value
 _EVENT: Final = tables.event.c
@@ -103,3 +104,17 @@ def _entry(row: Any) -> LedgerRow:
     if values["state"] is not None:
         values["state"] = TaskStatus(values["state"])
     return LedgerRow(**values)
+
+
+def read_workers(connection: Connection, limit: int) -> tuple[StoredWorker, ...]:
+    """Workers, the last seen first."""
+    at = tables.worker.c
+    statement = select(tables.worker).order_by(at.seen_at.desc(), at.worker_id).limit(limit)
+    return tuple(
+        StoredWorker(**{**row, "queues": _names(row["queues"]), "handlers": _names(row["handlers"])})
+        for row in connection.execute(statement).mappings()
+    )
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return msgspec.json.decode(text, type=tuple[str, ...])

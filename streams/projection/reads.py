@@ -21,7 +21,7 @@ from tasker_kafka.topics.names import TopicNames
 
 from . import tables
 from .analytics import read_bottlenecks, read_performance
-from .event_reads import read_events, read_ledger, read_ledger_entry
+from .event_reads import read_events, read_ledger, read_ledger_entry, read_workers
 from .plan_shelf import stored_plan
 from .queries import conditions, cursor_of, row_of, tasks_page
 from .shapes import (
@@ -38,6 +38,7 @@ from .shapes import (
     StepLoad,
     StepRow,
     StoredHistory,
+    StoredWorker,
     TaskPage,
     TaskQuery,
     TaskRow,
@@ -210,6 +211,10 @@ class Reads:
     async def ledger_entry(self, task_id: bytes) -> LedgerRow | None:
         """The ledger's entry of a task, whatever its status."""
         return await self._read(lambda connection: read_ledger_entry(connection, task_id))
+
+    async def workers(self, *, limit: int = 1_000) -> tuple[StoredWorker, ...]:
+        """Step workers by their last word, those seen last first; also those that left, until retention."""
+        return await self._read(lambda connection: read_workers(connection, limit))
 
     async def performance(self, query: PerformanceQuery) -> tuple[PerformanceRow, ...]:
         """How closed tasks did, by template version."""

@@ -1,7 +1,7 @@
 """Removes what closed longer ago than people want to see, in small steps, so that the projection hardly notices.
 
 Of a task everything goes at once. What belongs to no task that is here (events, receipts and dead letters whose task is
-gone, answers about tasks that were not there, faults) goes by its own time.
+gone, answers about tasks that were not there, faults, workers) goes by its own time.
 """
 
 from __future__ import annotations
@@ -64,6 +64,7 @@ def _remove_loose(connection: Connection, before: int) -> int:
         removed += _remove_some(connection, table, (at < before) & unknown)
     no_task = ~select(tables.task.c.task_id).where(tables.task.c.task_id == history.task_id).exists()
     removed += _remove_some(connection, tables.fault, tables.fault.c.at < before)
+    removed += _remove_some(connection, tables.worker, tables.worker.c.seen_at < before)
     return removed + _remove_some(connection, tables.history, (history.at < before) & no_task)
 
 

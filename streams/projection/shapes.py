@@ -30,6 +30,7 @@ __all__ = [
     "StepLoad",
     "StepRow",
     "StoredHistory",
+    "StoredWorker",
     "TaskPage",
     "TaskQuery",
     "TaskRow",
@@ -208,6 +209,21 @@ class FaultRow(msgspec.Struct, frozen=True, kw_only=True):
     task_id: bytes | None
     at: int
     message: str
+
+
+class StoredWorker(msgspec.Struct, frozen=True, kw_only=True):
+    """A step worker by its last word of itself; it says one every ten seconds."""
+
+    worker_id: str
+    queues: tuple[str, ...]
+    handlers: tuple[str, ...]
+    version: str
+    host: str
+    pid: int
+    started_at: int
+    seen_at: int
+    left_at: int | None
+    """When it signed off; None: it has not, and may be dead all the same."""
 
 
 class ReceiptOfEvent(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,6 +1,7 @@
-"""What is projected beside the transitions: the ledger of tasks that need a person, and what became of events.
+"""What is projected beside the transitions: tasks that need a person, who works, and what became of events.
 
-Domain events that name a task, receipts of events, dead letters and what was done about them. The topics are read side
+The ledger, the workers' announcements, domain events that name a task, receipts of events, dead letters and what was
+done about them. The topics are read side
 by side with the transitions, so each kind has its own rows, found by keys that its records hold, and they are put
 together when they are read. Records of other publishers (without a task, with ids of another form) are passed.
 """
@@ -10,11 +11,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
+import msgspec
+
 from tasker_kafka.schemas.codec import Codec
 from tasker_kafka.schemas.codec import codec as default_codec
 from tasker_kafka.schemas.errors import DecodeError, SchemaUnknown
 from tasker_kafka.schemas.identity import parse_id
-from tasker_kafka.schemas.records import DeadLetterAct, DlqEntry, DomainEvent, Receipt
+from tasker_kafka.schemas.records import DeadLetterAct, DlqEntry, DomainEvent, Receipt, WorkerAnnouncement
 from tasker_kafka.schemas.words import ReceiptOutcome
 from tasker_kafka.topics.journey import is_letter, unwrap
 from tasker_kafka.topics.log import Record, TopicPartition
@@ -28,6 +31,7 @@ __all__ = ["SideTopics"]
 
 _OPEN: Final = "open"
 _GROUP: Final = "group:"
+_encode: Final = msgspec.json.Encoder().encode
 _Read = Callable[[Record, Draft], None]
 
 
@@ -68,6 +72,8 @@ class SideTopics:
         names = self._names
         if topic == names.task_dlq:
             return self._entry
+        if topic == names.workers:
+            return self._worker
         if not self._events:
             return None
         if topic == names.receipts:
@@ -103,6 +109,19 @@ class SideTopics:
             None if entry.actor is None else clean(entry.actor),
             entry.snapshot,
         )
+
+    def _worker(self, record: Record, draft: Draft) -> None:
+        if record.key is None:
+            return
+        if record.value is None:
+            draft.worker_ends[clean(record.key.decode("utf-8", "replace"))] = record.timestamp
+            return
+        said = self._codec.decode(record.value, WorkerAnnouncement)
+        worker_id = clean(said.worker_id)
+        draft.worker_ends.pop(worker_id, None)  # one that comes back under its name
+        lists = [_encode([clean(each) for each in names]).decode() for names in (said.queues, said.handlers)]
+        row = (*lists, clean(said.version), clean(said.host), said.pid, said.started_at, said.seen_at, None)
+        draft.add(tables.worker, (worker_id, *row))
 
     def _event(self, record: Record, draft: Draft) -> None:
         if record.value is None:

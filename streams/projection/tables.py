@@ -39,6 +39,7 @@ __all__ = [
     "task",
     "task_tag",
     "task_text",
+    "worker",
 ]
 
 SCHEMA_VERSION: Final = "3"
@@ -259,6 +260,21 @@ dead_letter: Final = _table(
     _column("died_at", BigInteger),
     Index("dead_letter_by_event", "event_id"),
     Index("dead_letter_by_time", "died_at"),
+    clustered=False,
+)
+
+worker: Final = _table(
+    "worker",
+    _key("worker_id", Text),
+    _column("queues", Text),
+    _column("handlers", Text),
+    _column("version", Text),
+    _column("host", Text),
+    _column("pid", BigInteger),
+    _column("started_at", BigInteger),
+    _column("seen_at", BigInteger),
+    _column("left_at", BigInteger, null=True),
+    Index("worker_by_time", "seen_at"),
     clustered=False,
 )
 

@@ -164,6 +164,7 @@ QUESTIONS: dict[str, tuple[int, Callable[[Reads], Awaitable[Any]]]] = {
     "ledger_entry": (1, lambda reads: reads.ledger_entry(task_key(1))),
     "performance": (2, lambda reads: reads.performance(PerformanceQuery())),
     "bottlenecks": (3, lambda reads: reads.bottlenecks(PerformanceQuery())),
+    "workers": (1, lambda reads: reads.workers()),
     "positions": (1, lambda reads: reads.positions()),
     "faults": (1, lambda reads: reads.faults()),
     "meta": (1, lambda reads: reads.meta()),
