@@ -8,7 +8,7 @@ import typer
 
 from . import task_views
 from .choosing import Chosen
-from .console import note, print_json, print_table, print_text
+from .console import counted, note, print_json, print_table, print_text
 from .moments import asked, cut_shape, given, print_cut
 from .options import AsJson, Limit
 from .progress import Progress
@@ -79,12 +79,14 @@ def _one(t: str, task: str, life: int | None, *, with_transitions: bool, as_json
     print_cut(found.cut)
     task_views.print_report(found.report, with_transitions=with_transitions)
     if found.records_after:
-        print_text(f"since then {found.records_after} more records of this life")
+        print_text(f"since then {counted(found.records_after, 'more record')} of this life")
 
 
 def _all(t: str, chosen: Chosen, limit: int, *, as_json: bool) -> None:
     moment = given(t, "T")
-    found = asked(lambda session: _listed(session, moment, chosen.filter(session.log.now_ms()), limit))
+    found = asked(
+        lambda session: _listed(session, moment, chosen.filter(session.log.now_ms()), limit, as_json=as_json)
+    )
     if as_json:
         from tasker_kafka.deploy.reading import jsonable
 
@@ -105,11 +107,13 @@ def _all(t: str, chosen: Chosen, limit: int, *, as_json: bool) -> None:
     _print_counts(found)
 
 
-async def _listed(session: Session, moment: Moment, wanted: TaskFilter, limit: int) -> TasksAsOf:
+async def _listed(
+    session: Session, moment: Moment, wanted: TaskFilter, limit: int, *, as_json: bool
+) -> TasksAsOf:
     from tasker_kafka.deploy.reading.as_of import tasks_as_of
 
     async with session.plans() as store:
-        with Progress() as bar:
+        with Progress(is_wanted=not as_json) as bar:
             told = bar.by_partition("partition")
             return await tasks_as_of(
                 session.log, session.names, store, moment, wanted, limit=limit, progress=told
@@ -118,7 +122,7 @@ async def _listed(session: Session, moment: Moment, wanted: TaskFilter, limit: i
 
 def _print_counts(found: TasksAsOf) -> None:
     by_state = ", ".join(f"{count} {state}" for state, count in found.counts.items())
-    print_text(f"\n{found.total} tasks" + (f": {by_state}" if by_state else ""))
+    print_text(f"\n{counted(found.total, 'task')}" + (f": {by_state}" if by_state else ""))
     left = sum(each.not_covered for each in found.partitions)
     broken = sum(each.unfoldable for each in found.partitions)
     if left:

@@ -11,11 +11,11 @@ import typer
 from tasker_kafka.schemas.words import OperatorAction
 
 from .choosing import Chosen, rows_of_log, rows_of_store
-from .console import note, print_json, print_table, print_text
+from .console import counted, note, print_json, print_table, print_text
 from .exits import CommandExit
 from .guard import run
 from .operate import Orders, operate
-from .options import DryRun, Projection, current_actor
+from .options import DryRun, Projection, Rate, current_actor
 from .progress import Progress
 from .session import Session, in_session
 
@@ -31,9 +31,6 @@ TaskIds = Annotated[
     list[str] | None, typer.Argument(metavar="[TASK]...", help="Task ids; or choose tasks by a filter.")
 ]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask whether the tasks are meant.")]
-Rate = Annotated[
-    float | None, typer.Option("--rate", min=0.001, help="Commands in a second at most. Default: no limit.")
-]
 BulkId = Annotated[
     str | None,
     typer.Option(
@@ -71,8 +68,9 @@ def steer(
         raise typer.BadParameter(
             "--expected-seq, --command-id and --no-wait are for one task; many have --bulk-id"
         )
+    order = order_of(action, orders, many)
     report = run(
-        in_session(lambda session: work(session, tasks, order_of(action, orders, many), chosen, many))
+        in_session(lambda session: work(session, tasks, order, chosen, many, as_json=orders.as_json))
     )
     if report is None:
         note("nothing was sent")
@@ -100,7 +98,13 @@ def order_of(action: OperatorAction, orders: Orders, many: Many) -> BulkOrder:
 
 
 async def work(
-    session: Session, tasks: list[str] | None, order: BulkOrder, chosen: Chosen, many: Many
+    session: Session,
+    tasks: list[str] | None,
+    order: BulkOrder,
+    chosen: Chosen,
+    many: Many,
+    *,
+    as_json: bool,
 ) -> BulkReport | None:
     """Find the tasks, ask, and act. None: not confirmed."""
     from tasker_kafka.schemas.identity import parse_id
@@ -109,7 +113,7 @@ async def work(
     if not ids:
         rows = (await rows_of_store(chosen))[0] if many.projection else await rows_of_log(session, chosen)
         ids = [row.task_id for row in rows]
-    with Progress() as progress:
+    with Progress(is_wanted=not as_json) as progress:
         if many.dry_run:
             return await rehearse(session, ids, order, progress)
         if ids and not (many.yes or is_confirmed(order.action, len(ids))):
@@ -120,8 +124,10 @@ async def work(
 def is_confirmed(action: OperatorAction, count: int) -> bool:
     """Ask on standard error. BadParameter where nobody can answer."""
     if not is_terminal():
-        raise typer.BadParameter(f"{action} of {count} tasks: say --yes, or --dry-run to look first")
-    return typer.confirm(f"{action} of {count} tasks?", err=True)
+        raise typer.BadParameter(
+            f"{action} of {counted(count, 'task')}: say --yes, or --dry-run to look first"
+        )
+    return typer.confirm(f"{action} of {counted(count, 'task')}?", err=True)
 
 
 def is_terminal() -> bool:
@@ -195,4 +201,6 @@ def show(report: BulkReport, *, as_json: bool) -> None:
         note(f"{len(told) - SHOWN} more are not shown; --json shows all")
     parts = {name: shown[name] for name in ("accepted", "already", "rejected", "unanswered") if shown[name]}
     sums = ", ".join(f"{count} {name}" for name, count in parts.items()) or "none matched"
-    print_text(f"{report.action} of {report.total} tasks{' (dry run)' if report.is_dry_run else ''}: {sums}")
+    print_text(
+        f"{report.action} of {counted(report.total, 'task')}{' (dry run)' if report.is_dry_run else ''}: {sums}"
+    )

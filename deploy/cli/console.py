@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "console",
+    "counted",
     "moment",
     "note",
     "print_error",
@@ -87,6 +88,11 @@ def console() -> Console:
     if sys.stdout.isatty():
         return Console(highlight=False)
     return Console(file=sys.stdout, width=PIPED_WIDTH, highlight=False)
+
+
+def counted(count: int, what: str) -> str:
+    """`1 task`, `2 tasks`."""
+    return f"{count} {what}" if count == 1 else f"{count} {what}s"
 
 
 def moment(at: int | None) -> str:

@@ -75,7 +75,7 @@ def diff(
         states=known_states(states),
         kinds=tuple(map(ChangeKind, kinds or ())),
     )
-    found = asked(lambda session: compared(session, moments, task, wanted, limit))
+    found = asked(lambda session: compared(session, moments, task, wanted, limit, as_json=as_json))
     if as_json:
         print_json(json_of(found))
     else:
@@ -85,14 +85,20 @@ def diff(
 
 
 async def compared(
-    session: Session, moments: tuple[Moment, Moment], task: str | None, wanted: Wanted, limit: int
+    session: Session,
+    moments: tuple[Moment, Moment],
+    task: str | None,
+    wanted: Wanted,
+    limit: int,
+    *,
+    as_json: bool,
 ) -> Differences:
     """Ask, with a bar for each partition."""
     from tasker_kafka.deploy.reading.diff import diff as compare
     from tasker_kafka.schemas.identity import parse_id
 
     async with session.plans() as store:
-        with Progress() as bar:
+        with Progress(is_wanted=not as_json) as bar:
             return await compare(
                 session.log,
                 session.names,

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from . import dlq_options as which
-from .console import note, print_json, print_table, print_text
+from .console import counted, note, print_json, print_table, print_text
 from .exits import CommandExit
 from .guard import run
-from .options import AsJson, current_actor
+from .options import Actor, AsJson, DryRun, Rate, Reason, current_actor
+from .progress import Progress
 from .session import Session, in_session
 
 if TYPE_CHECKING:
@@ -26,23 +27,13 @@ __all__ = ["purge", "redrive"]
 SHOWN = 50
 """Letters that are listed; all are counted."""
 NOTED_EACH = 1_000
-"""Letters after which a long run says how far it is."""
+"""Letters after which a long run says how far it is, where no bar does."""
 
 REDRIVEN = "redriven"
 
 All = Annotated[bool, typer.Option("--all", help="Every open letter, where nothing else says which.")]
 Again = Annotated[
     bool, typer.Option("--again", help="Also letters that are redriven, purged or acknowledged already.")
-]
-DryRun = Annotated[
-    bool, typer.Option("--dry-run", help="Say what would be done, in which order; write nothing.")
-]
-Rate = Annotated[
-    float | None, typer.Option("--rate", min=0.001, help="Letters in a second at most. Default: no limit.")
-]
-WhyActed = Annotated[str, typer.Option("--reason", help="Why; kept beside the letter.")]
-WhoActs = Annotated[
-    str | None, typer.Option("--actor", help="Who; kept beside the letter. Default: user@host.")
 ]
 Assignments = Annotated[
     list[str] | None,
@@ -71,8 +62,8 @@ class Orders:
     again: Again = False
     dry_run: DryRun = False
     rate: Rate = None
-    reason: WhyActed = ""
-    actor: WhoActs = None
+    reason: Reason = ""
+    actor: Actor = None
     as_json: AsJson = False
 
 
@@ -149,10 +140,12 @@ class Run:
         wanted = self._letters.filter(session.log.now_ms(), states, self._places)
         order = await self._order(session)
         try:
-            report = await self._act(session.log, session.names, wanted, order, progress=seen.take)
+            with Progress(is_wanted=not orders.as_json) as bar:
+                seen.bar = bar
+                report = await self._act(session.log, session.names, wanted, order, progress=seen.take)
         except BaseException:
             if seen.count and not orders.dry_run:
-                note(f"{seen.count} letters were {seen.word} before that")
+                note(f"{counted(seen.count, 'letter')} {seen.word} before that")
             raise
         if seen.word == REDRIVEN:
             await tell_who_is_away(session, report)
@@ -198,6 +191,7 @@ class Seen:
         self.word = word
         self.count = 0
         self.rows: list[LetterRow] = []
+        self.bar = Progress(is_wanted=False)
 
     def take(self, letter: DeadLetter) -> None:
         """One more."""
@@ -206,7 +200,8 @@ class Seen:
         self.count += 1
         if len(self.rows) < SHOWN:
             self.rows.append(letter_row(letter))
-        if not self.count % NOTED_EACH:
+        self.bar.show("letters", self.count, None)
+        if not (self.bar.is_drawn or self.count % NOTED_EACH):
             note(f"{self.count} letters")
 
 
@@ -261,6 +256,6 @@ def print_report(report: ActReport, orders: Orders, word: str, rows: list[Letter
     for place, state in report.skipped:
         note(f"{place} is {state.value}: left as it is (--again acts on it all the same)")
     by_group = ", ".join(f"{name} {count}" for name, count in sorted(report.groups.items()))
-    told = f"{report.letters} letters {'would be ' if orders.dry_run else ''}{word}"
+    told = f"{counted(report.letters, 'letter')} {'would be ' if orders.dry_run else ''}{word}"
     repeats = f"; {report.repeats} of them repeat an event" if report.repeats else ""
     print_text(f"{told}{f' ({by_group})' if by_group else ''}{repeats}")

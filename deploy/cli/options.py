@@ -21,6 +21,7 @@ __all__ = [
     "Limit",
     "Namespace",
     "Projection",
+    "Rate",
     "Reason",
     "Since",
     "States",
@@ -38,17 +39,20 @@ __all__ = [
 ]
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON (docs/reference/cli.md gives the shapes).")]
-Reason = Annotated[str, typer.Option("--reason", help="Why; kept in the task's history.")]
-Actor = Annotated[
-    str | None, typer.Option("--actor", help="Who; kept in the task's history. Default: user@host.")
-]
+Reason = Annotated[str, typer.Option("--reason", help="Why; kept in the history.")]
+Actor = Annotated[str | None, typer.Option("--actor", help="Who; kept in the history. Default: user@host.")]
 WaitForAnswer = Annotated[
     bool, typer.Option("--wait/--no-wait", help="Wait for the orchestrator's answer, or only send.")
 ]
 Timeout = Annotated[float, typer.Option("--timeout", min=0, help="Seconds to wait at most.")]
 Limit = Annotated[int, typer.Option("--limit", min=1, help="Rows at most.")]
 TaskId = Annotated[str, typer.Argument(metavar="TASK", help="Task id, as `tasker task list` shows it.")]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what each would be answered now; send nothing.")]
+DryRun = Annotated[
+    bool, typer.Option("--dry-run", help="Say what would be done, in which order; change nothing.")
+]
+Rate = Annotated[
+    float | None, typer.Option("--rate", min=0.001, help="So many in a second at most. Default: no limit.")
+]
 Projection = Annotated[
     bool,
     typer.Option(

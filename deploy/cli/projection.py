@@ -81,7 +81,7 @@ def rebuild(
     async def work(session: Session) -> Rebuilt:
         from tasker_kafka.deploy.projecting import rebuild_store
 
-        with Progress() as bar:
+        with Progress(is_wanted=not as_json) as bar:
             return await rebuild_store(
                 session.log,
                 session.settings,

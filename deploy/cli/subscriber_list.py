@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from .completing import complete_group
-from .console import moment, note, print_json, print_table, print_text
+from .console import counted, moment, note, print_json, print_table, print_text
 from .guard import run
 from .options import AsJson
 from .session import Session, in_session
@@ -106,8 +106,8 @@ def print_group(report: GroupReport) -> None:
     """The report as tables."""
     row = report.row
     print_text(
-        f"{row.group}  {row.members} members, lag {row.lag} records, {row.lag_seconds:.1f} s; "
-        f"{row.retry_depth} retries wait"
+        f"{row.group}  {counted(row.members, 'member')}, lag {counted(row.lag, 'record')}, {row.lag_seconds:.1f} s; "
+        f"retries that wait: {row.retry_depth}"
     )
     if said := remark(row):
         print_text(said)

@@ -62,7 +62,7 @@ def verify_rebuild(
 
         task_id = None if task is None else parse_id(task)
         async with session.plans() as plans:
-            with Progress() as bar:
+            with Progress(is_wanted=not as_json) as bar:
                 rebuilt = await verify(
                     session.log,
                     session.names,

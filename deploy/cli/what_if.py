@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from .completing import complete_template_or_file, complete_version
-from .console import note, print_json, print_table, print_text
+from .console import counted, note, print_json, print_table, print_text
 from .exits import CommandExit
 from .moments import asked, cut_shape, given, print_cut
 from .options import AsJson
@@ -88,7 +88,7 @@ def what_if(
                 assume=unrecorded,
                 limit=limit,
             )
-            return await answer(session, store, question)
+            return await answer(session, store, question, as_json=as_json)
 
     found = asked(work)
     if as_json:
@@ -108,11 +108,11 @@ def assumed(text: str) -> Assume:
     return Assume(text)
 
 
-async def answer(session: Session, store: PlanStore, question: Question) -> WhatIf:
+async def answer(session: Session, store: PlanStore, question: Question, *, as_json: bool) -> WhatIf:
     """Ask, with a bar for each partition."""
     from tasker_kafka.deploy.reading.what_if import what_if as ask
 
-    with Progress() as bar:
+    with Progress(is_wanted=not as_json) as bar:
         progress = bar.by_partition("partition")
         return await ask(session.log, session.names, store, question, progress=progress)
 
@@ -151,7 +151,7 @@ def print_found(found: WhatIf, *, in_full: bool) -> None:
     print_cut(found.since, "since")
     if found.until is not None:
         print_cut(found.until, "until")
-    print_text(f"judged    {found.judged} tasks; {found.other} would have gone another way")
+    print_text(f"judged    {counted(found.judged, 'task')}; {found.other} would have gone another way")
     for why, count in found.not_judged.items():
         print_text(f"not judged: {count}, because {why}")
     if found.other:

@@ -11,6 +11,8 @@ from typing import Any, TypeVar
 
 import pytest
 
+from tasker_kafka.deploy.cli import dlq_acts
+from tasker_kafka.deploy.cli.progress import Progress
 from tasker_kafka.handlers.delivery.journey import FailureClass, Journey
 from tasker_kafka.topics.log import Record
 from tasker_kafka.topics.memory import MemoryCluster
@@ -328,9 +330,30 @@ class TestRedrive:
 
 
 class TestPurge:
+    @pytest.mark.parametrize("form", [(), ("--json",)])
+    def test_a_bar_says_how_far_it_is(
+        self, tasker: Tasker, queue: Queue, monkeypatch: pytest.MonkeyPatch, form: tuple[str, ...]
+    ) -> None:
+        told: list[tuple[str, int, int | None]] = []
+        wanted: list[bool] = []
+
+        class Bar(Progress):
+            def __init__(self, *, is_wanted: bool = True) -> None:
+                super().__init__()
+                wanted.append(is_wanted)
+
+            def show(self, name: str, done: int, whole: int | None) -> None:
+                told.append((name, done, whole))
+
+        queue.die(1, 2)
+        monkeypatch.setattr(dlq_acts, "Progress", Bar)
+        assert tasker("dlq", "purge", "--all", *form).code == 0
+        assert told == [("letters", 1, None), ("letters", 2, None)]
+        assert (True in wanted) is (not form)
+
     def test_purged_letters_are_gone_from_the_list(self, tasker: Tasker, queue: Queue) -> None:
         (place,) = queue.die(1)
-        assert "1 letters purged (audit 1)" in tasker("dlq", "purge", "--all", "--reason", "a test").out
+        assert "1 letter purged (audit 1)" in tasker("dlq", "purge", "--all", "--reason", "a test").out
         assert tasker("dlq", "list").out == "no dead letters\n"
         assert tasker("dlq", "redrive", place).code == 1
         assert queue.redriven() == []
