@@ -17,7 +17,6 @@ from .inputs import Limit, TimeRange
 from .shapes import (
     Bottlenecks,
     DomainEvents,
-    Graph,
     Groups,
     Handlers,
     PerformanceAnswer,
@@ -26,7 +25,7 @@ from .shapes import (
     Templates,
     Workers,
 )
-from .tasks import GraphForm, graph_answer
+from .tasks import GraphForm, graph_answer, graph_answers
 
 __all__ = ["router"]
 
@@ -48,9 +47,7 @@ async def show_template(namespace: str, name: str, version: str, backend: TheBac
     return answer(await backend.template(namespace, name, version))
 
 
-@router.get(
-    "/templates/{namespace}/{name}/{version}/graph", tags=["templates"], **answers(Graph, also=(404,))
-)
+@router.get("/templates/{namespace}/{name}/{version}/graph", tags=["templates"], **graph_answers())
 async def show_template_graph(
     namespace: str,
     name: str,

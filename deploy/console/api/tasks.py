@@ -35,7 +35,7 @@ from .shapes import (
     Transitions,
 )
 
-__all__ = ["GraphForm", "graph_answer", "router"]
+__all__ = ["GraphForm", "graph_answer", "graph_answers", "router"]
 
 router: Final = APIRouter(tags=["tasks"])
 _PING_SECONDS: Final = 15
@@ -54,6 +54,13 @@ class TaskListQuery(TaskFilters):
     limit: int = Field(default=50, ge=1, le=500, description="Rows at most.")
     cursor: str | None = Field(default=None, max_length=500, description="`next_cursor` of the page before.")
     with_counts: bool = Field(default=False, description="Count all that fit by state, too.")
+
+
+def graph_answers() -> dict[str, Any]:
+    """Keywords of a route that answers a graph, in either form."""
+    made = answers(Graph, also=(404,))
+    made["responses"][200]["content"]["text/plain"] = {"schema": {"type": "string"}}
+    return made
 
 
 @router.post(
@@ -148,7 +155,7 @@ async def list_transitions(task_id: TaskId, backend: TheBackend, life: Life = No
     )
 
 
-@router.get("/tasks/{task_id}/graph", **answers(Graph, also=(404,)))
+@router.get("/tasks/{task_id}/graph", **graph_answers())
 async def show_graph(
     task_id: TaskId,
     backend: TheBackend,

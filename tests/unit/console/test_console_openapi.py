@@ -36,6 +36,14 @@ def test_every_reference_leads_somewhere_and_every_route_says_how_it_fails() -> 
                 assert "503" in operation["responses"], (method, path)
 
 
+def test_a_graph_is_described_in_both_its_forms() -> None:
+    graphs = [path for path in openapi_document()["paths"] if path.endswith("/graph")]
+    assert len(graphs) == 2
+    for path in graphs:
+        content = openapi_document()["paths"][path]["get"]["responses"]["200"]["content"]
+        assert set(content) == {"application/json", "text/plain"}
+
+
 class Colour(StrEnum):
     RED = "red"
 
