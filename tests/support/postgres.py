@@ -1,7 +1,8 @@
 """A real PostgreSQL server for tests: the one at TASKER_TEST_POSTGRES, else one started from the binaries found.
 
 It runs as an unprivileged user in a folder of its own, on a socket there, and is ended with the session. Without an
-address and without binaries a test is skipped at a desk, and fails in CI.
+address and without binaries a test is skipped at a desk, and fails in CI. A test that lets the server crash gets one of
+its own (`postgres_server`).
 """
 
 from __future__ import annotations
@@ -9,18 +10,20 @@ from __future__ import annotations
 import os
 import pwd
 import shutil
+import signal
 import subprocess
 import tempfile
 import time
 import uuid
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from sqlalchemy import create_engine, text
 from sqlalchemy.engine import make_url
 
-__all__ = ["postgres", "postgres_database"]
+__all__ = ["PostgresServer", "postgres", "postgres_database", "postgres_server"]
 
 _ADDRESS = "TASKER_TEST_POSTGRES"
 _START_SECONDS = 30.0
@@ -53,7 +56,7 @@ def _user() -> str | None:
     return None
 
 
-class _Server:
+class PostgresServer:
     """A server on a socket in a folder of its own."""
 
     def __init__(self, binaries: Path) -> None:
@@ -66,6 +69,10 @@ class _Server:
         self._run(
             "initdb", "-D", data, "-U", "tasker", "-A", "trust", "-E", "UTF8", "--no-sync", "--locale=C"
         )
+        self.start()
+
+    def start(self) -> None:
+        """Run it; what lies in its folder is recovered. See `wait_ready`."""
         options = {
             "listen_addresses": "",
             "unix_socket_directories": str(self.folder),
@@ -73,9 +80,9 @@ class _Server:
             "max_connections": "60",
         }
         arguments = [each for name, value in options.items() for each in ("-c", f"{name}={value}")]
-        with (self.folder / "log").open("wb") as log:
+        with (self.folder / "log").open("ab") as log:
             self._process = subprocess.Popen(
-                [str(binaries / "postgres"), "-D", data, *arguments],
+                [str(self._binaries / "postgres"), "-D", str(self.folder / "data"), *arguments],
                 user=self._user,
                 cwd=self.folder,
                 stdout=log,
@@ -85,9 +92,11 @@ class _Server:
 
     @property
     def url(self) -> str:
+        """Its address, with a user who may do everything."""
         return f"postgresql://tasker@/postgres?host={self.folder}"
 
     def wait_ready(self) -> None:
+        """Until it answers."""
         until = time.monotonic() + _START_SECONDS
         while self._process.poll() is None and time.monotonic() < until:
             ready = [str(self._binaries / "pg_isready"), "-h", str(self.folder), "-q"]
@@ -96,8 +105,14 @@ class _Server:
             time.sleep(0.05)
         pytest.fail(f"PostgreSQL did not start:\n{(self.folder / 'log').read_text()[-2000:]}", pytrace=False)
 
+    def crash(self) -> None:
+        """As `pg_ctl stop -m immediate`: nothing is finished, and the next start recovers from the log."""
+        self._process.send_signal(signal.SIGQUIT)
+        self._process.wait(_START_SECONDS)
+
     def stop(self) -> None:
-        self._process.send_signal(2)
+        """End it and remove its folder."""
+        self._process.send_signal(signal.SIGINT)
         try:
             self._process.wait(20)
         except subprocess.TimeoutExpired:
@@ -109,6 +124,20 @@ class _Server:
         subprocess.run(command, user=self._user, cwd=self.folder, check=True, capture_output=True)
 
 
+@contextmanager
+def _running() -> Iterator[PostgresServer]:
+    binaries = _binaries()
+    if binaries is None:
+        _missing(f"no PostgreSQL: set {_ADDRESS} to an address, or install the server's binaries")
+        raise AssertionError("a test without a server does not begin")
+    server = PostgresServer(binaries)
+    try:
+        server.wait_ready()
+        yield server
+    finally:
+        server.stop()
+
+
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[str]:
     """The address of a server, with a user who may create databases."""
@@ -116,16 +145,15 @@ def postgres() -> Iterator[str]:
     if given:
         yield given
         return
-    binaries = _binaries()
-    if binaries is None:
-        _missing(f"no PostgreSQL: set {_ADDRESS} to an address, or install the server's binaries")
-        return
-    server = _Server(binaries)
-    try:
-        server.wait_ready()
+    with _running() as server:
         yield server.url
-    finally:
-        server.stop()
+
+
+@pytest.fixture
+def postgres_server() -> Iterator[PostgresServer]:
+    """A server of the test's own, which it may stop and start. Skipped where there are no binaries."""
+    with _running() as server:
+        yield server
 
 
 @pytest.fixture

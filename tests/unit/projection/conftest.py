@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from tasker_kafka.streams.projection import Store
-from tests.support.postgres import postgres, postgres_database
+from tests.support.postgres import postgres, postgres_database, postgres_server
 
-__all__ = ["place", "postgres", "postgres_database", "store"]
+__all__ = ["place", "postgres", "postgres_database", "postgres_server", "store"]
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
