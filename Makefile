@@ -14,6 +14,8 @@ DURATIONS := $(if $(CI),--durations=15 --durations-min=1)
 PYTEST := $(PY) -m pytest $(DURATIONS)
 # On a real broker: what fails is run once more, alone, and told as flaky if it passes then (docs/decisions/0046).
 BROKER_PYTEST := PYTHONPATH=. $(PY) -m tests.support.second_chance $(DURATIONS)
+# More than processors, for such a test waits most of its time. Long files are listed first, so that none is left last.
+BROKER_WORKERS ?= 3
 UV := $(BIN)/uv
 LOCK := $(UV) --no-config pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
         --no-annotate --no-emit-index-url --no-emit-find-links
@@ -29,6 +31,8 @@ quick := $(wildcard tests/unit tests/property tests/replay)
 contract := $(wildcard tests/contract tests/behaviour tests/fuzz tests/model)
 packaging := $(wildcard tests/packaging)
 broker := $(wildcard tests/integration tests/faults)
+# What is run in memory and on a broker (tests/conftest.py lets a test have the mark `kafka` nowhere else).
+both := $(wildcard tests/behaviour tests/contract)
 
 .PHONY: help
 help: ## list the targets
@@ -154,7 +158,8 @@ test-fast: $(DEV_READY) ## unit, property, replay and in-memory tests
 test: lint types ## all checks and all tests, those on a real broker included
 	$(PYTEST) -n 2 -m "not kafka and not docker and not campaign" $(quick) $(contract)
 	$(PYTEST) -m "not docker" $(packaging)
-	$(BROKER_PYTEST) -n 2 --dist loadfile -m "kafka and not docker and not campaign and not long" $(broker) $(quick) $(contract)
+	$(BROKER_PYTEST) -n $(BROKER_WORKERS) --dist loadfile --no-loadscope-reorder \
+	  -m "kafka and not docker and not campaign and not long" $(broker) $(both)
 	@echo "make test: the container path was $(if $(filter testcontainers,$(TASKER_TEST_BROKER)),run,NOT run; make test-docker runs it)"
 
 .PHONY: test-docker

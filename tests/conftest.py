@@ -19,6 +19,8 @@ pytest_plugins = ["tests.support.brokers"]
 
 TESTS = Path(__file__).parent
 KAFKA_FOLDERS = ("integration", "faults")
+# The stages on a broker look for tests nowhere else (Makefile).
+MAY_BE_KAFKA = (*KAFKA_FOLDERS, "behaviour", "browser", "contract")
 
 # CI repeats the same examples; at a desk each run looks for new ones. Time limits are pytest's.
 settings.register_profile(
@@ -35,11 +37,18 @@ KafkaStage.patience_seconds = PATIENCE_SECONDS
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark as `kafka` what lies in a folder of broker tests, unless it is marked `docker`."""
+    """Mark as `kafka` what lies in a folder of broker tests, unless it is marked `docker`.
+
+    UsageError: a test has the mark where no stage would run it.
+    """
     for item in items:
         folder = item.path.relative_to(TESTS).parts[0] if item.path.is_relative_to(TESTS) else ""
         if folder in KAFKA_FOLDERS and item.get_closest_marker("docker") is None:
             item.add_marker("kafka")
+        if folder and folder not in MAY_BE_KAFKA and item.get_closest_marker("kafka") is not None:
+            raise pytest.UsageError(
+                f"{item.nodeid}: a test on a broker belongs into {', '.join(MAY_BE_KAFKA)}"
+            )
 
 
 @pytest.fixture(autouse=True)
