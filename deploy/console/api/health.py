@@ -7,10 +7,11 @@ from typing import Final
 from fastapi import APIRouter
 from starlette.responses import Response
 
-from tasker_kafka.deploy.console.backend import HealthReport, Level, Readiness
+from tasker_kafka.deploy.console.backend import HealthReport, Level
 from tasker_kafka.deploy.console.metrics import CONTENT_TYPE, exposition
 
 from .answering import TheBackend, answer, answers
+from .shapes import Readiness
 
 __all__ = ["router"]
 

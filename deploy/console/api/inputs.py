@@ -33,6 +33,7 @@ __all__ = [
     "Limit",
     "Moment",
     "PurgeBody",
+    "Raw",
     "RedriveBody",
     "StaleBody",
     "SubmitBody",
@@ -125,6 +126,7 @@ Cursor = Annotated[
     Query(max_length=500, description="`next_cursor` of the page before."),
     AfterValidator(lambda text: text if text is None else _printable(text)),
 ]
+Raw = Annotated[bool, Query(description="With the original bytes, secrets included. Needs the role admin.")]
 Life = Annotated[int | None, Query(ge=0, le=_LARGEST, description="Another life than the newest.")]
 Wait = Annotated[float, Query(ge=0, le=300, description="Seconds to wait for the outcome; 0: not at all.")]
 IdempotencyKey = Annotated[

@@ -21,10 +21,13 @@ from tasker_kafka.schemas.settings.console import Role
 from .answering import Admin, Asker, Operator, TheBackend, answer, answers
 from .commands import USUAL_WAIT, Details, asked_of, outcome_answer, outcomes
 from .inputs import (
+    Cursor,
     IdempotencyKey,
     LetterBody,
     LetterQuery,
+    Limit,
     PurgeBody,
+    Raw,
     RedriveBody,
     StaleBody,
     TaskId,
@@ -61,9 +64,7 @@ async def show_letter(
     place: Annotated[str, Path(description="PARTITION:OFFSET")],
     backend: TheBackend,
     asker: Asker,
-    raw: Annotated[
-        bool, Query(description="With the original's bytes, secrets included. Needs the role admin.")
-    ] = False,
+    raw: Raw = False,
 ) -> Response:
     """One dead letter in full: its journey, its payload with secrets hidden, what was done about it."""
     if raw:
@@ -91,8 +92,8 @@ async def list_stale(
     status: Annotated[
         str, Query(max_length=32, description="pending, resolved, failed, cancelled, or all.")
     ] = "pending",
-    limit: Annotated[int, Query(ge=1, le=500)] = 50,
-    cursor: Annotated[str | None, Query(max_length=500)] = None,
+    limit: Limit = 50,
+    cursor: Cursor = None,
 ) -> Response:
     """The ledger of tasks that need, or needed, a person."""
     if status not in {"pending", "resolved", "failed", "cancelled", "all"}:

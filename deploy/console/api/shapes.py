@@ -9,6 +9,7 @@ import msgspec
 from tasker_kafka.deploy.catalog import DomainEventEntry, SystemEventEntry
 from tasker_kafka.deploy.console.backend import (
     HandlerRow,
+    Level,
     Source,
     TaskDetails,
     TaskMoment,
@@ -40,6 +41,7 @@ __all__ = [
     "PerformanceAnswer",
     "Problem",
     "ProblemError",
+    "Readiness",
     "Rejections",
     "SkippedLetter",
     "StaleAnswer",
@@ -80,6 +82,13 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True):
     command_id: str | msgspec.UnsetType | None = msgspec.UNSET
     task_id: str | msgspec.UnsetType | None = msgspec.UNSET
     """Of a duplicate request: the task that is there."""
+
+
+class Readiness(msgspec.Struct, frozen=True, kw_only=True):
+    """Whether this process lives, or is ready to serve."""
+
+    level: Level
+    message: str
 
 
 class TaskList(msgspec.Struct, frozen=True, kw_only=True):

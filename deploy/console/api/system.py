@@ -13,7 +13,7 @@ from tasker_kafka.deploy.reading.subscriber_rows import GroupReport
 from tasker_kafka.schemas.settings.console import Role
 
 from .answering import Asker, TheBackend, answer, answers
-from .inputs import Limit, TimeRange
+from .inputs import Limit, Raw, TimeRange
 from .shapes import (
     Bottlenecks,
     DomainEvents,
@@ -30,7 +30,6 @@ from .tasks import GraphForm, graph_answer, graph_answers
 __all__ = ["router"]
 
 router: Final = APIRouter()
-Raw = Annotated[bool, Query(description="With the original bytes, secrets included. Needs the role admin.")]
 
 
 @router.get("/templates", tags=["templates"], **answers(Templates))

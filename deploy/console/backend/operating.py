@@ -13,7 +13,7 @@ from tasker_kafka.schemas.identity import keyed_command_id, new_request_id
 from tasker_kafka.schemas.words import AnswerCode, OperatorAction, is_obeyed
 from tasker_kafka.streams.domain.allowing import STEP_ACTIONS, step_actions
 from tasker_kafka.topics.log import TopicPartitionOffset
-from tasker_kafka.topics.operators import CommandDetails, CommandOptions
+from tasker_kafka.topics.operators import CommandDetails, CommandOptions, command_details
 
 from .broker import Broker, Live
 from .details import TaskReader
@@ -62,16 +62,13 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
 
     def details(self) -> CommandDetails:
         """What only some actions carry."""
-        found: CommandDetails = {"steps": self.steps}
-        if self.result is not msgspec.UNSET:
-            found |= {"result": self.result, "has_result": True}
-        if self.max_attempts is not None:
-            found["max_attempts"] = self.max_attempts
-        if self.text is not None:
-            found["text"] = self.text
-        if self.tags is not None:
-            found["tags"] = self.tags
-        return found
+        return command_details(
+            steps=self.steps,
+            result=self.result,
+            max_attempts=self.max_attempts,
+            text=self.text,
+            tags=self.tags,
+        )
 
     def id_for(self, task_id: bytes | None, now: int) -> bytes:
         """The id of the command to this task (None: of the whole bulk) that is sent at `now` (ms), 16 bytes.

@@ -23,7 +23,6 @@ __all__ = [
     "HealthReport",
     "Level",
     "Outcome",
-    "Readiness",
     "Source",
     "StoreReach",
     "Submitted",
@@ -159,13 +158,6 @@ class Component(msgspec.Struct, frozen=True, kw_only=True):
     level: Level
     message: str
     next_step: str | None = None
-
-
-class Readiness(msgspec.Struct, frozen=True, kw_only=True):
-    """Whether this process lives, or is ready to serve."""
-
-    level: Level
-    message: str
 
 
 class HealthReport(msgspec.Struct, frozen=True, kw_only=True):
