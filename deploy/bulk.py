@@ -22,7 +22,7 @@ from tasker_kafka.schemas.records import Answer, OperatorCommand
 from tasker_kafka.schemas.words import AnswerCode, OperatorAction, is_obeyed
 from tasker_kafka.streams.domain.allowing import TaskNow, forecast
 from tasker_kafka.streams.domain.operators import malformed
-from tasker_kafka.topics.operators import CommandDetails, CommandMethods
+from tasker_kafka.topics.operators import CommandDetails, CommandMethods, command_details
 
 __all__ = [
     "BulkOrder",
@@ -294,14 +294,10 @@ def _unanswered(task_id: bytes, command_id: bytes, message: str) -> BulkRow:
 
 
 def _details(order: BulkOrder) -> CommandDetails:
-    details: CommandDetails = {"steps": order.steps}
-    if order.result is not msgspec.UNSET:
-        details["result"] = order.result
-        details["has_result"] = True
-    if order.max_attempts is not None:
-        details["max_attempts"] = order.max_attempts
-    if order.text is not None:
-        details["text"] = order.text
-    if order.tags is not None:
-        details["tags"] = order.tags
-    return details
+    return command_details(
+        steps=order.steps,
+        result=order.result,
+        max_attempts=order.max_attempts,
+        text=order.text,
+        tags=order.tags,
+    )

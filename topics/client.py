@@ -294,8 +294,8 @@ class TaskClient(CommandMethods):
         options: CommandOptions,
     ) -> OperatorCommand:
         result = None
-        if details.get("has_result", False):
-            data = _json(details.get("result"), "the result")
+        if "result" in details:
+            data = _json(details["result"], "the result")
             RESULT_BYTES.check(len(data))
             # The plan, whose limit counts, is not known here: the smallest limit of any plan fits every plan.
             result = await (await self._payloads()).value_for(task_id, data, MIN_INLINE_BYTES)

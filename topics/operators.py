@@ -6,13 +6,15 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from typing import Any, TypedDict, Unpack
 
+import msgspec
+
 from tasker_kafka.schemas.records import Answer
 from tasker_kafka.schemas.words import OperatorAction
 
 from .handle import TaskHandle
 from .log import TopicPartitionOffset
 
-__all__ = ["CommandDetails", "CommandMethods", "CommandOptions", "TaskReference"]
+__all__ = ["CommandDetails", "CommandMethods", "CommandOptions", "TaskReference", "command_details"]
 
 TaskReference = TaskHandle | bytes | str
 """A task: its handle, its 16 bytes, or its id as people write it."""
@@ -44,10 +46,31 @@ class CommandDetails(TypedDict, total=False):
 
     steps: Iterable[str]
     result: Any
-    has_result: bool
+    """Of complete_step: a JSON value; null is one."""
     max_attempts: int
     text: str
     tags: Iterable[str]
+
+
+def command_details(
+    *,
+    steps: Iterable[str],
+    result: Any = msgspec.UNSET,
+    max_attempts: int | None = None,
+    text: str | None = None,
+    tags: Iterable[str] | None = None,
+) -> CommandDetails:
+    """Details of what was given. `result` UNSET: none was."""
+    details: CommandDetails = {"steps": steps}
+    if result is not msgspec.UNSET:
+        details["result"] = result
+    if max_attempts is not None:
+        details["max_attempts"] = max_attempts
+    if text is not None:
+        details["text"] = text
+    if tags is not None:
+        details["tags"] = tags
+    return details
 
 
 class CommandMethods(ABC):
@@ -92,7 +115,7 @@ class CommandMethods(ABC):
         self, task: TaskReference, step: str, result: Any, **options: Unpack[CommandOptions]
     ) -> Answer | None:
         """Complete a step by hand with this result (any JSON value)."""
-        details: CommandDetails = {"steps": (step,), "result": result, "has_result": True}
+        details: CommandDetails = {"steps": (step,), "result": result}
         return await self.command(task, OperatorAction.COMPLETE_STEP, details, **options)
 
     async def set_max_attempts(

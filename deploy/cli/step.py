@@ -50,9 +50,7 @@ def resolve(task: TaskId, steps: Steps, orders: Orders) -> None:
 def complete(task: TaskId, step: Step, orders: Orders, result: Result = "null") -> None:
     """Complete a step by hand, with a result. Cancel a running step first."""
     value = read_result(result)
-    operate(
-        task, OperatorAction.COMPLETE_STEP, {"steps": [step], "result": value, "has_result": True}, orders
-    )
+    operate(task, OperatorAction.COMPLETE_STEP, {"steps": [step], "result": value}, orders)
 
 
 @app.command()

@@ -35,11 +35,10 @@ from tasker_kafka.schemas.words import (
     GRANTED_STEP_STATES,
     AnswerCode,
     StepStatus,
-    TaskStatus,
     TimerKind,
 )
 from tasker_kafka.streams.domain import Decision, Ignored, Moment, decide
-from tasker_kafka.streams.domain.timers import deadline_of, stale_at
+from tasker_kafka.streams.domain.timers import task_timers
 
 from .what_if_attempts import NOT_RECORDED, Assume, Heard, assumed, moved, under_limits
 from .what_if_commands import start_of
@@ -310,18 +309,9 @@ def _is_same(decided: Decision | Ignored, record: Transitions) -> bool:
 
 def _timers(state: TaskState, plan: Plan) -> Iterator[_Timer]:
     """The timers of the task, and of its steps that wait for a retry. Those of attempts are in their courses."""
-    if state.state in CLOSED_TASK_STATES:
-        return
-    if state.state is TaskStatus.PENDING:
-        if state.not_before is not None and state.deadline_from is None:
-            yield _Timer(state.not_before, TimerKind.NOT_BEFORE)
-    else:
-        if (deadline := deadline_of(plan, state.deadline_from)) is not None:
-            yield _Timer(deadline, TimerKind.DEADLINE)
-        stale = stale_at(plan, state.state, state.state_since, reported=state.stale_reported)
-        if stale is not None:
-            yield _Timer(stale, TimerKind.STALENESS)
-    if state.waiting_for_retry:
+    for due, kind in task_timers(state, plan):
+        yield _Timer(due, kind)
+    if state.waiting_for_retry and state.state not in CLOSED_TASK_STATES:
         for step in state.steps:
             if step.state is StepStatus.WAITING_FOR_RETRY and step.next_retry_at is not None:
                 yield _Timer(step.next_retry_at, TimerKind.RETRY, step.name, step.attempt)

@@ -24,7 +24,16 @@ from tasker_kafka.schemas.records import TimerDue
 from tasker_kafka.schemas.state import StepState, TaskState
 from tasker_kafka.schemas.words import CLOSED_TASK_STATES, StepStatus, TaskStatus, TimerKind
 
-__all__ = ["Heartbeats", "deadline_of", "due_timers", "next_due", "stale_at", "step_due", "task_due"]
+__all__ = [
+    "Heartbeats",
+    "deadline_of",
+    "due_timers",
+    "next_due",
+    "stale_at",
+    "step_due",
+    "task_due",
+    "task_timers",
+]
 
 Heartbeats = Mapping[tuple[str, int], int]
 """(step, attempt) → broker time in ms of the newest sign of life. A running step that is absent counts from its
@@ -100,6 +109,20 @@ def next_due(state: TaskState, plan: Plan, heartbeats: Heartbeats = _NO_HEARTBEA
     return min((due for due in dues if due is not None), default=None)
 
 
+def task_timers(state: TaskState, plan: Plan) -> list[tuple[int, TimerKind]]:
+    """(due in ms, kind) of the task's own timers, a deadline first; those of its steps are `step_due`'s."""
+    if state.state in CLOSED_TASK_STATES:
+        return []
+    if state.state is _PENDING_TASK:
+        if state.not_before is None or state.deadline_from is not None:
+            return []
+        return [(state.not_before, TimerKind.NOT_BEFORE)]
+    deadline = deadline_of(plan, state.deadline_from)
+    stale = stale_at(plan, state.state, state.state_since, reported=state.stale_reported)
+    timers = [] if deadline is None else [(deadline, TimerKind.DEADLINE)]
+    return timers if stale is None else [*timers, (stale, TimerKind.STALENESS)]
+
+
 def due_timers(
     state: TaskState, plan: Plan, now: int, heartbeats: Heartbeats = _NO_HEARTBEATS
 ) -> list[TimerDue]:
@@ -111,16 +134,11 @@ def due_timers(
         return []
     life = state.life
     found: list[TimerDue] = []
-    if state.state is _PENDING_TASK:
-        if state.not_before is not None and state.deadline_from is None and state.not_before <= now:
-            found.append(TimerDue(life=life, kind=TimerKind.NOT_BEFORE, due_at=state.not_before))
-    else:
-        deadline = deadline_of(plan, state.deadline_from)
-        if deadline is not None and deadline <= now:
-            return [TimerDue(life=life, kind=TimerKind.DEADLINE, due_at=deadline)]
-        stale = stale_at(plan, state.state, state.state_since, reported=state.stale_reported)
-        if stale is not None and stale <= now:
-            found.append(TimerDue(life=life, kind=TimerKind.STALENESS, due_at=stale))
+    for due_at, what in task_timers(state, plan):
+        if due_at <= now:
+            found.append(TimerDue(life=life, kind=what, due_at=due_at))
+            if what is TimerKind.DEADLINE:
+                return found
     for step, planned in zip(state.steps, plan.steps, strict=False):
         heartbeat = heartbeats.get((step.name, step.attempt))
         due = step_due(step, planned, heartbeat)

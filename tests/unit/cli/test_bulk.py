@@ -173,7 +173,7 @@ def test_details_reach_the_client() -> None:
     ran(client, TASKS[:1], order(OperatorAction.SET_REASON, text="new"))
     ran(client, TASKS[:1], order(OperatorAction.SET_MAX_ATTEMPTS, steps=("a",), max_attempts=7))
     assert [details for _, _, details, _ in client.asked] == [
-        {"steps": ("a",), "result": None, "has_result": True},
+        {"steps": ("a",), "result": None},
         {"steps": (), "tags": ("x",)},
         {"steps": (), "text": "new"},
         {"steps": ("a",), "max_attempts": 7},
