@@ -13,23 +13,19 @@ import asyncio
 import logging
 from collections.abc import Sequence
 
-from tasker_kafka.schemas.codec import Codec
-from tasker_kafka.schemas.codec import codec as default_codec
 from tasker_kafka.schemas.errors import LogError, PartitionLost, SchemaUnknown, TaskerError
-from tasker_kafka.topics.log import Batch, Log, Outbox, Record, TopicPartition
-from tasker_kafka.topics.names import TopicNames
-from tasker_kafka.topics.plans import PlanStore
+from tasker_kafka.topics.log import Batch, Record, TopicPartition
 from tasker_kafka.topics.releases import is_published
 
 from .acquisition import Acquisition, Taken
 from .checkpoint import CheckpointWriter, Cut
 from .crash_points import CrashPoint
 from .decider import Decider, Needs
+from .equipment import LaneEquipment
 from .loss import newer_release, partition_lost
 from .metrics import EngineMetrics
 from .owned import OwnedPartition
 from .plan_desk import PlanDesk
-from .settings import LaneSettings
 from .table import PartitionTable
 from .watch import Watch
 
@@ -55,27 +51,16 @@ class _Live:
 class EngineLane:
     """One partition of the engine. `partition` is its number; `metrics` are its counters."""
 
-    def __init__(
-        self,
-        *,
-        partition: int,
-        log: Log,
-        names: TopicNames,
-        plans: PlanStore,
-        outbox: Outbox,
-        settings: LaneSettings,
-        instance: str,
-        codec: Codec = default_codec,
-    ) -> None:
+    def __init__(self, partition: int, equipment: LaneEquipment) -> None:
         self.partition = partition
         self.metrics = EngineMetrics()
-        self._log = log
-        self._names = names
-        self._outbox = outbox
-        self._settings = settings
-        self._instance = instance
-        self._codec = codec
-        self._desk = PlanDesk(plans=plans, outbox=outbox, names=names)
+        self._log = equipment.log
+        self._names = equipment.names
+        self._outbox = equipment.outbox
+        self._settings = equipment.settings
+        self._instance = equipment.instance
+        self._codec = equipment.codec
+        self._desk = PlanDesk(plans=equipment.plans, outbox=equipment.outbox, names=equipment.names)
         self._live: _Live | None = None
         self._end: BaseException | None = None
         self._is_leaving = False

@@ -17,6 +17,7 @@ from tasker_kafka.topics.plans import PlanStore
 
 from .crash_points import CrashPoint
 from .engine import EngineLane
+from .equipment import LaneEquipment
 from .intake import IntakeLane
 from .settings import LaneSettings
 
@@ -85,30 +86,17 @@ class LaneHost:
     async def acquire(self, partitions: Iterable[int]) -> None:
         """Become the owner of these partitions; returns when each is live."""
         assert self._outbox is not None, "LaneHost.start comes first"
-        lanes = {
-            partition: EngineLane(
-                partition=partition,
-                log=self._log,
-                names=self._names,
-                plans=self.plans,
-                outbox=self._outbox,
-                settings=self._settings,
-                instance=self._instance,
-            )
-            for partition in sorted(partitions)
-        }
+        equipment = LaneEquipment(
+            log=self._log,
+            names=self._names,
+            plans=self.plans,
+            outbox=self._outbox,
+            settings=self._settings,
+            instance=self._instance,
+        )
+        lanes = {partition: EngineLane(partition, equipment) for partition in sorted(partitions)}
         await asyncio.gather(*(lane.acquire() for lane in lanes.values()))
-        self._intakes = {
-            partition: IntakeLane(
-                partition=partition,
-                log=self._log,
-                names=self._names,
-                plans=self.plans,
-                outbox=self._outbox,
-                settings=self._settings,
-            )
-            for partition in lanes
-        }
+        self._intakes = {partition: IntakeLane(partition, equipment) for partition in lanes}
         self._engines = lanes
 
     async def release(self) -> None:

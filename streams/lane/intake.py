@@ -14,25 +14,21 @@ import asyncio
 
 from msgspec.structs import replace
 
-from tasker_kafka.schemas.codec import Codec
-from tasker_kafka.schemas.codec import codec as default_codec
 from tasker_kafka.schemas.errors import PartitionLost, SchemaUnknown, TaskerError
 from tasker_kafka.schemas.limits import KIB, is_inline
 from tasker_kafka.schemas.records import Command, Rejection, TaskRequest, Value
 from tasker_kafka.topics import headers
-from tasker_kafka.topics.log import Batch, Log, Outbox, Record, Write
-from tasker_kafka.topics.names import TopicNames
+from tasker_kafka.topics.log import Batch, Record, Write
 from tasker_kafka.topics.payloads import Payloads
-from tasker_kafka.topics.plans import PlanStore
 from tasker_kafka.topics.releases import is_published
 
 from .crash_points import CrashPoint
 from .emit import LONGEST_KEY
+from .equipment import LaneEquipment
 from .loss import newer_release, partition_lost
 from .metrics import IntakeMetrics
 from .plan_search import PlanSearch
 from .requests import Accepted, Refused, accept, read_request
-from .settings import LaneSettings
 
 __all__ = ["IntakeLane"]
 
@@ -45,28 +41,19 @@ _SLICE = 32
 class IntakeLane:
     """One partition of `task-requests`. `partition` is its number; `metrics` are its counters."""
 
-    def __init__(
-        self,
-        *,
-        partition: int,
-        log: Log,
-        names: TopicNames,
-        plans: PlanStore,
-        outbox: Outbox,
-        settings: LaneSettings,
-        codec: Codec = default_codec,
-    ) -> None:
+    def __init__(self, partition: int, equipment: LaneEquipment) -> None:
+        log, names, outbox = equipment.log, equipment.names, equipment.outbox
         self.partition = partition
         self.metrics = IntakeMetrics()
         self._log = log
         self._names = names
-        self._search = PlanSearch(log=log, names=names, plans=plans)
+        self._search = PlanSearch(log=log, names=names, plans=equipment.plans)
         self._outbox = outbox
-        self._settings = settings
-        self._codec = codec
+        self._settings = equipment.settings
+        self._codec = equipment.codec
         self._track = outbox.track()
         self._payloads = Payloads(log, names, outbox)
-        self._reached = settings.crash_points.reached
+        self._reached = equipment.settings.crash_points.reached
         self._is_warm = False
         self._next: int | None = None
         self._committed: int | None = None

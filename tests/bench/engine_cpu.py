@@ -30,6 +30,7 @@ from tasker_kafka.schemas.records import Command, Dispatch, StepResult, TaskRequ
 from tasker_kafka.schemas.template import Template
 from tasker_kafka.schemas.words import Outcome
 from tasker_kafka.streams.lane import EngineLane, IntakeLane, LaneSettings
+from tasker_kafka.streams.lane.equipment import LaneEquipment
 from tasker_kafka.topics.declarations import TopicPlan, declarations, declared_for
 from tasker_kafka.topics.delivery import Delivery
 from tasker_kafka.topics.garbage import settle_garbage
@@ -220,21 +221,17 @@ class Rig:
         return WirelessOutbox(self._log.cluster.partitions)
 
     async def _lanes(self, outbox: WirelessOutbox) -> tuple[EngineLane, IntakeLane]:
-        log, names, plan_store = self._log, self._names, await self._published()
-        engine = EngineLane(
-            partition=0,
-            log=log,
-            names=names,
-            plans=plan_store,
+        equipment = LaneEquipment(
+            log=self._log,
+            names=self._names,
+            plans=await self._published(),
             outbox=outbox,
             settings=_SETTINGS,
             instance="bench",
         )
+        engine = EngineLane(0, equipment)
         await engine.acquire()
-        intake = IntakeLane(
-            partition=0, log=log, names=names, plans=plan_store, outbox=outbox, settings=_SETTINGS
-        )
-        return engine, intake
+        return engine, IntakeLane(0, equipment)
 
     async def _published(self) -> PlanStore:
         store = PlanStore(self._log, self._names)

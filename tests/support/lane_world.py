@@ -30,6 +30,7 @@ from tasker_kafka.schemas.records import (
 )
 from tasker_kafka.schemas.words import Identity, Outcome
 from tasker_kafka.streams.lane import CrashPoint, EngineLane, IntakeLane, LaneSettings
+from tasker_kafka.streams.lane.equipment import LaneEquipment
 from tasker_kafka.topics.declarations import TopicPlan, declarations
 from tasker_kafka.topics.log import Batch, Isolation, Outbox, Reader, Record, TopicPartition, Write
 from tasker_kafka.topics.memory import MemoryCluster, MemoryLog, run_virtual
@@ -126,8 +127,7 @@ class Owner:
         self.outbox = await self.log.outbox(client_id=self.instance, on_failure=self.failures.append)
         self.plans = PlanStore(self.log, names)
         await self.plans.start()
-        self.lane = EngineLane(
-            partition=self.partition,
+        equipment = LaneEquipment(
             log=self.log,
             names=names,
             plans=self.plans,
@@ -135,14 +135,8 @@ class Owner:
             settings=self.settings,
             instance=self.instance,
         )
-        self.intake = IntakeLane(
-            partition=self.partition,
-            log=self.log,
-            names=names,
-            plans=self.plans,
-            outbox=self.outbox,
-            settings=self.settings,
-        )
+        self.lane = EngineLane(self.partition, equipment)
+        self.intake = IntakeLane(self.partition, equipment)
         return self
 
     async def acquire(self) -> Owner:
