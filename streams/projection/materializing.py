@@ -10,11 +10,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from tasker_kafka.schemas.codec import Codec
+from tasker_kafka.topics.crash_points import NO_CRASH_POINTS, CrashPoints
 from tasker_kafka.topics.log import Batch, Log, TopicPartition
 from tasker_kafka.topics.names import TopicNames
 from tasker_kafka.topics.plans import PlanStore
 
 from .answers import LogAnswers
+from .crash_points import ProjectionCrashPoint
 from .plan_shelf import PlanShelf
 from .retention import remove_old
 from .side_topics import SideTopics
@@ -32,7 +34,15 @@ class Materializer:
     """
 
     def __init__(
-        self, log: Log, names: TopicNames, store: Store, *, events: bool, codec: Codec, filling: str = ""
+        self,
+        log: Log,
+        names: TopicNames,
+        store: Store,
+        *,
+        events: bool,
+        codec: Codec,
+        crash_points: CrashPoints[ProjectionCrashPoint] = NO_CRASH_POINTS,
+        filling: str = "",
     ) -> None:
         self._log = log
         self._names = names
@@ -49,6 +59,7 @@ class Materializer:
             side_topics=self._side_topics.read,
             is_newer=answers.is_newer,
             codec=codec,
+            crash_points=crash_points,
             filling=filling,
         )
 

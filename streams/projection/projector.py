@@ -17,9 +17,11 @@ import msgspec
 from tasker_kafka.schemas.codec import Codec
 from tasker_kafka.schemas.codec import codec as default_codec
 from tasker_kafka.schemas.errors import ConfigurationError, LogError
+from tasker_kafka.topics.crash_points import NO_CRASH_POINTS, CrashPoints
 from tasker_kafka.topics.log import Batch, Committed, GroupConsumer, Log, TopicPartition
 from tasker_kafka.topics.names import TopicNames
 
+from .crash_points import ProjectionCrashPoint
 from .materializing import Materializer
 from .store import Store, StoreUnavailable
 from .writer import Applied, PositionsMoved
@@ -49,6 +51,7 @@ class ProjectorSettings(msgspec.Struct, frozen=True, kw_only=True):
     retry_seconds: float = 1.0
     """After a failure."""
     client_id: str = "tasker-projection"
+    crash_points: CrashPoints[ProjectionCrashPoint] = NO_CRASH_POINTS
 
 
 class Progress(msgspec.Struct, kw_only=True):
@@ -84,7 +87,9 @@ class Projector:
         self._store = store
         self._settings = settings
         self._on_progress = on_progress
-        self._rows = Materializer(log, names, store, events=settings.events, codec=codec)
+        self._rows = Materializer(
+            log, names, store, events=settings.events, codec=codec, crash_points=settings.crash_points
+        )
         self._writing = asyncio.Lock()
         self._stopping = asyncio.Event()
         self._short = 0
@@ -128,7 +133,7 @@ class Projector:
                 if batches:
                     done |= await self._project(consumer, batches)
                 if loop.time() >= commit_at:
-                    await _commit(consumer, done)
+                    await self._commit(consumer, done)
                     commit_at = loop.time() + self._settings.commit_seconds
                 if loop.time() >= self._remove_at:
                     await self._remove_old()
@@ -138,7 +143,7 @@ class Projector:
                     if await self._rows.topics() != topics:
                         return
                     look_at = loop.time() + self._settings.look_seconds
-            await _commit(consumer, done)
+            await self._commit(consumer, done)
         finally:
             await consumer.close()
 
@@ -207,6 +212,20 @@ class Projector:
         async with self._writing:
             self._rows.forget()
 
+    async def _commit(self, consumer: GroupConsumer, done: dict[TopicPartition, int]) -> None:
+        """Tell the group where we are; whether it hears it does not matter."""
+        held = consumer.assignment()
+        offsets = {place: Committed(position, "") for place, position in done.items() if place in held}
+        if not offsets:
+            return
+        try:
+            await consumer.commit(offsets)
+        except LogError as error:
+            _LOGGER.debug("positions were not committed to the group: %s", error.message)
+            return
+        done.clear()
+        self._settings.crash_points.reached(ProjectionCrashPoint.GROUP_COMMITTED)
+
     def _note(self, done: Applied) -> None:
         progress = self.progress
         progress.records += done.records
@@ -242,16 +261,3 @@ class _Listener:
 
     async def on_revoked(self, partitions: set[TopicPartition]) -> None:
         await self._projector.revoked()
-
-
-async def _commit(consumer: GroupConsumer, done: dict[TopicPartition, int]) -> None:
-    """Tell the group where we are; whether it hears it does not matter."""
-    held = consumer.assignment()
-    offsets = {place: Committed(position, "") for place, position in done.items() if place in held}
-    if not offsets:
-        return
-    try:
-        await consumer.commit(offsets)
-        done.clear()
-    except LogError as error:
-        _LOGGER.debug("positions were not committed to the group: %s", error.message)

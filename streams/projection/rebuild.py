@@ -22,6 +22,7 @@ from tasker_kafka.topics.log import Log, Reader, TopicPartition
 from tasker_kafka.topics.names import TopicNames
 
 from .claim import Claim
+from .crash_points import ProjectionCrashPoint
 from .materializing import Materializer
 from .projector import ProjectorSettings
 from .staging import emptied, stage, swap_in, target_of
@@ -71,12 +72,13 @@ async def rebuild(
         filling = claim.token if in_place else ""
         make = partial(emptied, filling=filling) if in_place else stage
         store = await _opened(opened, make, url_or_path, names.prefix)
-        rows = Materializer(log, names, store, events=settings.events, codec=codec, filling=filling)
-        records, tasks, faults = await _Filling(log, rows).run(progress)
-        while await rows.remove_old(settings.retention_ms):
-            pass
+        reached = settings.crash_points.reached
+        reached(ProjectionCrashPoint.REBUILD_BEGUN)
+        records, tasks, faults = await _fill(log, names, store, settings, codec, filling, progress)
+        reached(ProjectionCrashPoint.REBUILD_FILLED)
         finish = claim.fulfil if in_place else partial(swap_in, url_or_path=url_or_path)
         await asyncio.to_thread(finish, store)
+        reached(ProjectionCrashPoint.REBUILD_DONE)
     return Rebuilt(records=records, tasks=tasks, faults=faults, seconds=time.monotonic() - begun)
 
 
@@ -85,6 +87,31 @@ async def _opened(opened: AsyncExitStack, make: Callable[..., C], *arguments: An
     made = await asyncio.to_thread(make, *arguments)
     opened.push_async_callback(asyncio.to_thread, made.close)
     return made
+
+
+async def _fill(  # noqa: PLR0917 - what a rebuild was given, and its store
+    log: Log,
+    names: TopicNames,
+    store: Store,
+    settings: ProjectorSettings,
+    codec: Codec,
+    filling: str,
+    progress: Progress | None,
+) -> tuple[int, int, int]:
+    """Everything that there is to project, without what retention would remove. Records, tasks and faults."""
+    rows = Materializer(
+        log,
+        names,
+        store,
+        events=settings.events,
+        codec=codec,
+        crash_points=settings.crash_points,
+        filling=filling,
+    )
+    totals = await _Filling(log, rows).run(progress)
+    while await rows.remove_old(settings.retention_ms):
+        pass
+    return totals
 
 
 class _Filling:

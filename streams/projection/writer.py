@@ -25,12 +25,14 @@ from tasker_kafka.schemas.codec import Codec
 from tasker_kafka.schemas.codec import codec as default_codec
 from tasker_kafka.schemas.errors import ConfigurationError, DecodeError, LogError, SchemaUnknown, TaskerError
 from tasker_kafka.schemas.records import Transitions
+from tasker_kafka.topics.crash_points import NO_CRASH_POINTS, CrashPoints
 from tasker_kafka.topics.history import AcceptedHistory, AcceptedRecord, HistoryMark
 from tasker_kafka.topics.log import Batch, Record, TopicPartition
 from tasker_kafka.topics.names import TopicNames
 
 from . import tables
 from .claim import is_claimed
+from .crash_points import ProjectionCrashPoint
 from .draft import Draft, Statements
 from .held_folds import HeldFolds, Kept
 from .plan_shelf import PlanShelf
@@ -81,6 +83,7 @@ class Writer:
         side_topics: ReadSide | None = None,
         is_newer: Callable[[bytes], bool] = lambda _: False,
         codec: Codec = default_codec,
+        crash_points: CrashPoints[ProjectionCrashPoint] = NO_CRASH_POINTS,
         filling: str = "",
     ) -> None:
         self._store = store
@@ -90,6 +93,7 @@ class Writer:
         self._side_topics = side_topics
         self._is_newer = is_newer
         self._codec = codec
+        self._crash_points = crash_points
         self._filling = filling
         self._statements = Statements(store.engine.dialect)
         self._marks: dict[TopicPartition, HistoryMark] = {}
@@ -186,6 +190,8 @@ class Writer:
             self._heal(connection, batches, draft, waiting)
             draft.write(connection, self._statements)
             self._plans.write(connection, self._statements)
+            self._crash_points.reached(ProjectionCrashPoint.ROWS_WRITTEN)
+        self._crash_points.reached(ProjectionCrashPoint.STORE_COMMITTED)
         self._marks.update(marks)
         self._plans.saved()
         for fold in draft.folds.values():
