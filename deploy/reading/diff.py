@@ -18,6 +18,7 @@ from tasker_kafka.schemas.plan import Plan
 from tasker_kafka.schemas.records import Transitions
 from tasker_kafka.schemas.state import Stub, TaskState
 from tasker_kafka.schemas.words import FINAL_TASK_STATES, TaskStatus
+from tasker_kafka.streams.domain.fold import fold_whole
 from tasker_kafka.streams.domain.views import coarse_task_status
 from tasker_kafka.topics.log import Log, TopicPartition
 from tasker_kafka.topics.names import TopicNames
@@ -30,7 +31,6 @@ from .history import not_found
 from .rebuild_fold import FoldedPartition, plan_named_by
 from .rebuild_log import Accepted, accepted_records, covered_from_of, retained_log
 from .walking import Progress, learn_plan, tell
-from .what_if_recorded import advance
 
 __all__ = ["Differences", "Wanted", "diff"]
 
@@ -229,7 +229,7 @@ class _Pair:
         before = touched.after or (touched.before if isinstance(touched.before, TaskState) else None)
         plan = self._plan(record, before)
         assert plan is not None, "it folded, so its plan is known"
-        touched.after = advance(before, record, plan)
+        touched.after = fold_whole(before, record, plan)
         touched.records += 1
         return touched.after
 

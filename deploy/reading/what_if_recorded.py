@@ -20,12 +20,12 @@ from tasker_kafka.schemas.records import (
 )
 from tasker_kafka.schemas.state import TaskState
 from tasker_kafka.schemas.words import Cause, TimerKind
-from tasker_kafka.streams.domain.evolve import Fold
+from tasker_kafka.streams.domain.fold import fold_whole
 
 from .what_if_attempts import Course, Heard
 from .what_if_commands import Said, what_was_said
 
-__all__ = ["RecordedLife", "advance", "created_of", "orders_of", "read_life"]
+__all__ = ["RecordedLife", "created_of", "orders_of", "read_life"]
 
 _OF_AN_ATTEMPT = frozenset({TimerKind.QUEUE_TIMEOUT, TimerKind.RUN_TIMEOUT, TimerKind.HEARTBEAT})
 
@@ -67,7 +67,7 @@ def read_life(task_id: bytes, records: Sequence[Transitions], plan: Plan) -> Rec
             quarantined |= any(told.cause is Cause.INTERNAL for told in record.transitions)
             _hear(each, granted, heard, due, lateness)
         _note(record, granted, due)
-        state = advance(state, record, plan)
+        state = fold_whole(state, record, plan)
     assert state is not None, "a life has a first record"
     courses = {key: Course(*key, at, tuple(heard[key])) for key, at in granted.items()}
     return RecordedLife(
@@ -81,15 +81,6 @@ def read_life(task_id: bytes, records: Sequence[Transitions], plan: Plan) -> Rec
         not_replayable="the engine's rules failed and it was quarantined" if quarantined else None,
         refused_orders=refused,
     )
-
-
-def advance(state: TaskState | None, record: Transitions, plan: Plan) -> TaskState:
-    """The whole state after a record, also of a final task, of which the engine keeps a stub."""
-    working = Fold(state, plan)
-    for transition in record.transitions:
-        working.apply(transition)
-    known = () if state is None else state.command_ids
-    return working.freeze(life=record.life, seq=record.seq, now=record.at, command_ids=known)
 
 
 def _hear(

@@ -38,11 +38,12 @@ from tasker_kafka.schemas.words import (
     TimerKind,
 )
 from tasker_kafka.streams.domain import Decision, Ignored, Moment, decide
+from tasker_kafka.streams.domain.fold import fold_whole
 from tasker_kafka.streams.domain.timers import task_timers
 
 from .what_if_attempts import NOT_RECORDED, Assume, Heard, assumed, moved, under_limits
 from .what_if_commands import start_of
-from .what_if_recorded import Attempt, RecordedLife, advance, orders_of
+from .what_if_recorded import Attempt, RecordedLife, orders_of
 
 __all__ = ["MOST_DECISIONS", "Replay", "ReplayFault"]
 
@@ -126,14 +127,14 @@ class Replay:
         decided = self._decide(start, records[0].at, records[0].command_offset)
         if self.final is None or not _is_same(decided, records[0]):
             return 1
-        before = advance(None, records[0], plan)
+        before = fold_whole(None, records[0], plan)
         for index in range(1, len(records)):
             record, said = records[index], self.life.said[index]
             if self._is_overtaken(record.at, before):
                 return index
             if said is not None and not _is_same(self._decide(said.body, said.at, said.order), record):
                 return index + 1
-            before = advance(before, record, plan)
+            before = fold_whole(before, record, plan)
         return len(records)
 
     def _is_overtaken(self, at: int, recorded: TaskState) -> bool:
@@ -268,7 +269,7 @@ class Replay:
             return decided
         self._state = decided.state
         self.records.append(record)
-        self.final = advance(self.final, record, self.plan)
+        self.final = fold_whole(self.final, record, self.plan)
         for each in record.transitions:
             if isinstance(each.data, AttemptGranted) and each.step is not None:
                 key = (each.step, each.data.attempt)

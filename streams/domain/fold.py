@@ -15,7 +15,7 @@ from tasker_kafka.schemas.words import FINAL_TASK_STATES, AnswerCode
 from .evolve import Fold
 from .retention import stub_of
 
-__all__ = ["COMMAND_IDS_KEPT", "fold", "settle"]
+__all__ = ["COMMAND_IDS_KEPT", "fold", "fold_whole", "settle"]
 
 COMMAND_IDS_KEPT: Final = 32
 """How many operator commands a task remembers."""
@@ -35,6 +35,18 @@ def fold(state: TaskState | Stub | None, record: Transitions, plan: Plan | None)
     for transition in record.transitions:
         working.apply(transition)
     return settle(working, record)
+
+
+def fold_whole(state: TaskState | None, record: Transitions, plan: Plan) -> TaskState:
+    """The task after one record, for readers: a final one stays whole, of which the engine keeps a stub.
+
+    Ids of commands stay as they were.
+    """
+    working = Fold(state, plan)
+    for transition in record.transitions:
+        working.apply(transition)
+    known = () if state is None else state.command_ids
+    return working.freeze(life=record.life, seq=record.seq, now=record.at, command_ids=known)
 
 
 def settle(working: Fold, record: Transitions) -> TaskState | Stub:
