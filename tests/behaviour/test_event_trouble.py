@@ -138,6 +138,7 @@ def assert_in_order(bus: EventBus, group: str) -> None:
         assert first[key] == sorted(first[key]), f"{group}: {key} is out of order"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(12))
 def test_whatever_befalls_the_members_nothing_is_lost_and_order_holds(memory_buses: Buses, seed: int) -> None:
     rng = Random(seed)

@@ -15,6 +15,7 @@ from .worker_rig import (
 from .worker_sides import Side, play
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("handler", "kind", "code"),
     [

@@ -60,6 +60,7 @@ def followed(play: Play) -> Follower:
     return follower
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", SEEDS)
 def test_what_lanes_do_is_a_way_through_the_model(seed: int) -> None:
     play = play_one(seed)
@@ -75,6 +76,7 @@ def test_what_lanes_do_is_a_way_through_the_model(seed: int) -> None:
     assert codec.encode(state) == codec.encode(expected)
 
 
+@pytest.mark.slow
 def test_the_plays_show_every_step_of_the_model() -> None:
     seen: Counter[str] = Counter()
     for seed in SEEDS[:40]:

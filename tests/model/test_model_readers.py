@@ -58,6 +58,7 @@ def accepted(records: list[Record], history: AcceptedHistory) -> list[bytes]:
     return found
 
 
+@pytest.mark.slow
 def test_all_readers_of_a_log_accept_what_the_model_says(machine: Machine) -> None:
     aborted = 0
     for log in machine.logs.all:
@@ -76,6 +77,7 @@ def test_all_readers_of_a_log_accept_what_the_model_says(machine: Machine) -> No
     assert aborted > 10
 
 
+@pytest.mark.slow
 def test_the_readers_part_of_a_log_never_changes(machine: Machine) -> None:
     by_entries = {log.entries: log for log in machine.logs.all}
     for log in machine.logs.all[1:]:
@@ -84,6 +86,7 @@ def test_the_readers_part_of_a_log_never_changes(machine: Machine) -> None:
         assert new[: len(old)] == old
 
 
+@pytest.mark.slow
 def test_markers_name_their_owners(machine: Machine) -> None:
     for log in machine.logs.all:
         for owner, number in enumerate(log.numbers):

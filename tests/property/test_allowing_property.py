@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -15,6 +16,7 @@ from tests.support.task_stories import next_bodies, orders, plans
 from tests.support.tasks import TASK_ID, Rig
 
 
+@pytest.mark.slow
 @given(st.data())
 @settings(max_examples=examples(150))
 def test_the_forecast_is_the_answer(data: st.DataObject) -> None:

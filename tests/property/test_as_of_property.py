@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -33,6 +34,7 @@ def folded(rig: Rig, count: int) -> TaskState | None:
     return state
 
 
+@pytest.mark.slow
 @given(st.data())
 @settings(max_examples=examples(40))
 def test_every_offset(data: st.DataObject) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -19,6 +20,7 @@ from tests.support.examples import examples
 from tests.support.schema_author import pairs
 
 
+@pytest.mark.slow
 @settings(max_examples=examples(25), deadline=None)
 @given(st.integers(0, 2**32), st.booleans())
 def test_the_answer_holds(seed: int, is_open: bool) -> None:
@@ -49,6 +51,7 @@ def test_what_fits_two_schemas_fits_each(seed: int) -> None:
         assert compare(both, other, is_open=True).verdict is not Verdict.BROKEN
 
 
+@pytest.mark.slow
 def test_most_answers_are_decided() -> None:
     """So that the tests above look at something."""
     found = [compare(*pair, is_open=True).verdict for seed in range(20) for pair in pairs(seed)]

@@ -9,6 +9,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
@@ -39,6 +40,7 @@ def said(schema: Any) -> Any:
     return mapped(schema, lambda each: {"type": "object", **each} if "properties" in each else each)
 
 
+@pytest.mark.slow
 @settings(max_examples=examples(15), deadline=None)
 @given(st.integers(0, 2**32))
 @example(579)  # an array with `properties`

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 import msgspec
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -26,6 +27,7 @@ TASK_ENDS = {
 }
 
 
+@pytest.mark.slow
 @given(st.data())
 def test_events_tell_what_happened_once(data: st.DataObject) -> None:
     rig = Rig(with_every_event(data.draw(plans(max_steps=5))))

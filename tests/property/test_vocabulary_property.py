@@ -64,6 +64,7 @@ def entity_of(each: Transition) -> str:
     return "task" if each.step is None else "step"
 
 
+@pytest.mark.slow
 def test_causes(seen: list[Transition]) -> None:
     shown = {(entity_of(each), each.event, each.cause) for each in seen}
     assert shown | NOT_BY_STORIES == set(declared("causes"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import event, given
 from hypothesis import strategies as st
 from msgspec.structs import replace
@@ -39,6 +40,7 @@ def of_the_life(rig: Rig) -> list[Transitions]:
     return [each for each in rig.records if each.seq]
 
 
+@pytest.mark.slow
 @given(st.data())
 def test_an_unchanged_plan_is_followed_to_the_end(data: st.DataObject) -> None:
     rig = told(data)
@@ -72,6 +74,7 @@ def related(data: st.DataObject, plan: Plan) -> Plan:
     return replace(data.draw(st.sampled_from([plan, other])), steps=steps)
 
 
+@pytest.mark.slow
 @given(st.data())
 def test_under_any_other_plan_the_replay_ends_and_is_the_same_twice(data: st.DataObject) -> None:
     rig = told(data)

@@ -101,6 +101,7 @@ class Script:
         await asyncio.sleep(pause)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("nth", [1, 2, 5])
 @pytest.mark.parametrize("point", ENGINE_POINTS)
 @virtual

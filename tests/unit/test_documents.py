@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 import re
 import sys
@@ -84,9 +85,15 @@ def test_pictures_are_shown_somewhere_and_described(path: Path) -> None:
     assert any(path in {page.parent / target for target in links(page)} for page in documents())
 
 
+@functools.cache
+def tree() -> Any:
+    """All commands; to make them takes longer than to ask each of them."""
+    return typer.main.get_command(app)
+
+
 @pytest.mark.parametrize(("place", "words"), COMMANDS)
 def test_commands_exist_with_their_options(place: str, words: list[str]) -> None:
-    command: Any = typer.main.get_command(app)
+    command: Any = tree()
     rest = list(words)
     while rest and rest[0] in getattr(command, "commands", {}):
         command = command.commands[rest.pop(0)]

@@ -37,6 +37,7 @@ def test_the_good_logs_are_good(log: int) -> None:
     assert not report.violations, str(report)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", PLACES)
 @pytest.mark.parametrize("damage", DAMAGE, ids=lambda damage: damage.__name__)
 def test_damage_is_reported(damage: Callable[[Bench], None], seed: int) -> None:

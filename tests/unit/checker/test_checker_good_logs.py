@@ -35,6 +35,7 @@ def test_a_story_with_everything_in_it(seed: int) -> None:
     assert figures["starts"] == figures["dispatches"]
 
 
+@pytest.mark.slow
 def test_chaos() -> None:
     world, _, chaos = run_virtual(simulate(20))
     report = check(raw_of_cluster(world.cluster), Ledger(), settled=True)

@@ -74,6 +74,7 @@ def completions(shell: str, *words: str) -> str:
     ).stdout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shell", SHELLS)
 @pytest.mark.parametrize(
     ("words", "there", "not_there"),
@@ -93,6 +94,7 @@ def test_completion(
     assert not any(each in found for each in not_there)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shell", SHELLS)
 def test_the_script_of_a_shell_is_printed(shell: str) -> None:
     environment = {**os.environ, "_TASKER_COMPLETE": f"source_{shell}"}
@@ -103,6 +105,7 @@ def test_the_script_of_a_shell_is_printed(shell: str) -> None:
     assert f"complete_{shell}" in ran.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("bash") is None, reason="no bash here")
 def test_a_real_bash_completes(tmp_path: Path) -> None:
     """The script as a user sources it, asked as bash asks it."""

@@ -106,6 +106,7 @@ def test_a_defect_prints_its_traceback_and_is_exit_code_70() -> None:
 HEAVY = ("faust", "mode", "tasker_kafka.streams.lane", "tasker_kafka.handlers")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("modules", "heavy"),
     [

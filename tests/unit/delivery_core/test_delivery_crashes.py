@@ -97,6 +97,7 @@ ONCE = {DeliveryCrashPoint.ASSIGNED, DeliveryCrashPoint.LOADED, DeliveryCrashPoi
 PLACES = [(point, nth) for point in DeliveryCrashPoint for nth in (1, 2) if nth == 1 or point not in ONCE]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("point", "nth"), PLACES)
 def test_a_crash_at_any_point_loses_and_reorders_nothing(point: DeliveryCrashPoint, nth: int) -> None:
     async def scene() -> None:

@@ -209,6 +209,7 @@ def test_a_plain_function_that_hangs_is_abandoned() -> None:
     run_virtual(scene())
 
 
+@pytest.mark.slow
 def test_a_handler_in_a_child_process_may_end_it() -> None:
     async def scene() -> None:
         async with World.in_memory() as world:
@@ -223,6 +224,7 @@ def test_a_handler_in_a_child_process_may_end_it() -> None:
     run_virtual(scene())
 
 
+@pytest.mark.slow
 def test_a_handler_that_takes_more_memory_than_it_may_is_a_failed_delivery() -> None:
     async def scene() -> None:
         async with World.in_memory() as world:

@@ -78,6 +78,7 @@ async def test_each_filter_finds_what_it_names(store: Store) -> None:
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("text", "numbers"),
     [

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
@@ -139,6 +140,7 @@ def ended(records: list[Transitions]) -> set[tuple[str | None, int, str]]:
     return {(step, attempt, outcome) for (step, attempt), outcome in found.items()}
 
 
+@pytest.mark.slow
 @settings(max_examples=examples(60))
 @given(st.data())
 def test_rows_are_what_the_views_say(data: st.DataObject) -> None:
@@ -177,6 +179,7 @@ def test_rows_are_what_the_views_say(data: st.DataObject) -> None:
         store.close()
 
 
+@pytest.mark.slow
 @settings(max_examples=examples(25))
 @given(st.data())
 def test_a_second_life_leaves_nothing_of_the_first_but_its_history(data: st.DataObject) -> None:

@@ -143,6 +143,7 @@ DAMAGES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", DAMAGES)
 def test_every_damage_is_found(log: PlayedLog, store: Path, name: str) -> None:
     table, column, statement = DAMAGES[name]
@@ -219,6 +220,7 @@ def test_what_the_log_has_forgotten_is_not_judged(log: PlayedLog, store: Path) -
     assert verified(log, store).partitions[0].differences
 
 
+@pytest.mark.slow
 def test_in_postgresql(log: PlayedLog, postgres_database: str) -> None:
     """The other database orders texts by other rules, and has types of its own."""
 

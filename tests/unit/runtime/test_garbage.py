@@ -25,12 +25,14 @@ def _as_before() -> Iterator[None]:
     gc.enable()
 
 
+@pytest.mark.slow
 def test_what_is_alive_is_left_out_of_later_collections() -> None:
     settle_garbage()
     assert gc.get_freeze_count() > 0
     assert gc.get_threshold()[0] > 700, "Python's default is what costs"
 
 
+@pytest.mark.slow
 def test_what_was_left_out_and_died_is_collected_by_the_next_call() -> None:
     """A rebalance: the lanes of before are cycles, and each may hold a whole partition."""
     knot = _Knot()

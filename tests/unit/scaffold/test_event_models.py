@@ -215,6 +215,7 @@ def test_literals_mean_what_they_meant(value: str) -> None:
     assert literal(value).isascii()
 
 
+@pytest.mark.slow
 def test_the_code_is_clean(place: Place) -> None:
     words = 'Charged – “really”, as everybody who has ever paid for anything with a card, \\ or """cash""", would say."'
     template = {

@@ -161,6 +161,7 @@ HOSTILE = [
 ]  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("text", HOSTILE, ids=lambda text: repr(text[:16]))
 def test_hostile_text_is_read_in_linear_time(text: str) -> None:
     assert redact_text(text)

@@ -310,6 +310,7 @@ def test_references_without_an_end_end(schema: dict[str, Any]) -> None:
     assert compare(schema, newer).verdict is not Verdict.COMPATIBLE
 
 
+@pytest.mark.slow
 def test_what_is_too_large_is_undecided() -> None:
     """Definitions that refer to the next one twice are a million values, and no proof looks at all of them."""
 

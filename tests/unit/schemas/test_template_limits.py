@@ -177,6 +177,7 @@ HOSTILE = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", HOSTILE)
 def test_hostile_text_gets_no_more_answers_than_a_person_reads(name: str) -> None:
     """Each answer costs a search for the nearest word; a fault per line must not cost an hour."""

@@ -189,6 +189,7 @@ def test_calls_show_what_the_handler_was_given() -> None:
 # ------------------------------------------------------------------------------------------------ time
 
 
+@pytest.mark.slow
 def test_nothing_happens_between_calls_and_days_pass_at_once() -> None:
     lifecycle = Lifecycle(max_duration_seconds=3 * 24 * 3600, on_blocked="wait")
     template = Template("slow", lifecycle=lifecycle).step(
