@@ -21,12 +21,13 @@ from .decoding import decode_event
 from .dedup import RecentIds
 from .equipment import Equipment
 from .failures import DeliveryFailure, failure_of, misfit, process_lost, unread
-from .jobs import Job, Lane
+from .jobs import Job
 from .journey import FailureClass, Journey
 from .lanes import PartitionLanes
 from .moving import Mover
 from .prepared import Prepared
 from .runners import Call, Runners
+from .suspension import Suspension
 from .verdicts import DeadLetter, Park, RetryInPlace, Verdict, after_failure, before_delivery
 
 __all__ = ["Desk"]
@@ -56,7 +57,8 @@ class Desk:
         self._solitude = equipment.solitude
         self._solitude.join(self)
         self._recents: dict[int, RecentIds] = {}
-        self._suspended: dict[int, dict[Lane, None]] = {}
+        self._suspension = Suspension(equipment.log.now_ms, self.wake)
+        self._suspended = self._suspension.lanes
         self._timer: asyncio.TimerHandle | None = None
         self._rings_at = 0.0
         self._mover = Mover(equipment, self.wake)
@@ -92,7 +94,7 @@ class Desk:
         self._metrics.dropped(None, loose)
         for call in self._runners.cancel(lambda call: call.job.lane.owner in lost):
             call.prepared.breaker.abandoned(call.ticket)
-            self._release_or_plan(call.prepared)
+            self._suspension.look(call.prepared)
         self._solitude.look()
 
     @property
@@ -149,7 +151,7 @@ class Desk:
         prepared = self._subscriptions[job.subscription]
         ticket = prepared.breaker.admit(now)
         if ticket is None:
-            self._suspend(job, prepared)
+            self._suspension.add(job, prepared)
             return None
         event = self._admissible(job, prepared, now)
         if event is None:
@@ -229,28 +231,6 @@ class Desk:
             return False
         return self._undertaker.is_acknowledged(job.record.partition, event, prepared.name)
 
-    def _suspend(self, job: Job, prepared: Prepared) -> None:
-        """The subscription's breaker is open: its lanes wait until one delivery may be tried."""
-        job.lane.owner.put_back(job)
-        waiting = self._suspended.setdefault(prepared.index, {})
-        if not waiting:
-            self._plan_release(prepared)
-        waiting[job.lane] = None
-
-    def _plan_release(self, prepared: Prepared) -> None:
-        retry_at = prepared.breaker.retry_at
-        if retry_at is not None:
-            delay = max(0, retry_at - self._log.now_ms()) / 1_000
-            self._loop.call_later(delay, self._release, prepared)
-
-    def _release(self, prepared: Prepared) -> None:
-        """Let the suspended lanes of a subscription try again."""
-        waiting = self._suspended.pop(prepared.index, {})
-        for lane in waiting:
-            lane.owner.reschedule(lane)
-        if waiting:
-            self.wake()
-
     # ------------------------------------------------------------------------------------- ends
 
     def ended(self, call: Call, failure: DeliveryFailure | None) -> None:
@@ -276,7 +256,7 @@ class Desk:
             self._figures.failed += 1
             self._fail(job, prepared, failure)
         if was_open:
-            self._release_or_plan(prepared)
+            self._suspension.look(prepared)
         self._look(job)
 
     def _look(self, job: Job) -> None:
@@ -286,14 +266,6 @@ class Desk:
         caution = job.lane.owner.caution
         if caution is not None:
             caution.on_news()
-
-    def _release_or_plan(self, prepared: Prepared) -> None:
-        """After a delivery that was tried: the others go on, or wait for the next try."""
-        if prepared.index in self._suspended:
-            if prepared.breaker.retry_at is None:
-                self._release(prepared)
-            else:
-                self._plan_release(prepared)
 
     def _finish(self, job: Job) -> None:
         """Nothing more is to be done for this job."""
