@@ -132,7 +132,15 @@ def test_interrupted_demo_leaves_nothing(number: signal.Signals) -> None:
         assert marked(mark) == {}
 
 
-@pytest.mark.parametrize("role", ["orchestrator", "worker", "subscriber", "console"])
+@pytest.mark.parametrize(
+    "role",
+    [
+        "orchestrator",
+        "console",
+        pytest.param("worker", marks=pytest.mark.campaign),
+        pytest.param("subscriber", marks=pytest.mark.campaign),
+    ],
+)
 def test_role_that_dies_fails_the_demo_and_its_log_is_shown(role: str) -> None:
     with demo() as (process, mark):
         read_until(process, "subscribers join")
