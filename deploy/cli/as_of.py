@@ -29,7 +29,7 @@ Asked = Annotated[
     ),
 ]
 OneTask = Annotated[
-    str | None, typer.Argument(metavar="[TASK]", help="This task, whole. Default: all, as a list.")
+    str | None, typer.Argument(metavar="TASK", help="This task, whole. Default: all, as a list.")
 ]
 Life = Annotated[int | None, typer.Option("--life", help="Another life than the newest of that moment.")]
 WithTransitions = Annotated[bool, typer.Option("--transitions", help="Print every transition too.")]
@@ -131,7 +131,7 @@ def _print_counts(found: TasksAsOf) -> None:
         print_text(f"{broken} more have records that do not fold: `tasker verify-rebuild` says which")
     if found.not_searched:
         note(
-            f"{found.not_searched} finished tasks were not searched: of them the table keeps no tags and no text"
+            f"{counted(found.not_searched, 'finished task')} left out: their tags and texts are not retained"
         )
     if found.total > len(found.rows):
         note(f"{found.total - len(found.rows)} more: raise --limit, or filter")

@@ -28,7 +28,7 @@ SHOWN = 50
 """Tasks that are listed; all are counted."""
 
 TaskIds = Annotated[
-    list[str] | None, typer.Argument(metavar="[TASK]...", help="Task ids; or choose tasks by a filter.")
+    list[str] | None, typer.Argument(metavar="TASK", help="Task ids; or choose tasks by a filter.")
 ]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask whether the tasks are meant.")]
 BulkId = Annotated[
@@ -111,7 +111,11 @@ async def work(
 
     ids = [parse_id(each) for each in tasks or ()]
     if not ids:
-        rows = (await rows_of_store(chosen))[0] if many.projection else await rows_of_log(session, chosen)
+        rows = (
+            (await rows_of_store(chosen))[0]
+            if many.projection
+            else await rows_of_log(session, chosen, as_json=as_json)
+        )
         ids = [row.task_id for row in rows]
     with Progress(is_wanted=not as_json) as progress:
         if many.dry_run:

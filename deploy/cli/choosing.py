@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from .options import Namespace, Since, States, Tags, TemplateName, Text, Until, known_states, parse_moment
+from .progress import Progress
 
 if TYPE_CHECKING:
     from tasker_kafka.deploy.reading import TaskFilter, TaskRow
@@ -75,13 +76,15 @@ class Chosen:
         )
 
 
-async def rows_of_log(session: Session, chosen: Chosen) -> list[TaskRow]:
+async def rows_of_log(session: Session, chosen: Chosen, *, as_json: bool) -> list[TaskRow]:
     """Every task that is meant, newest first, as of the partitions' last checkpoints."""
     from tasker_kafka.deploy.reading import list_tasks
 
     wanted = chosen.filter(session.log.now_ms())
     async with session.plans() as store:
-        return await list_tasks(session.log, session.names, store.get, wanted)
+        with Progress(is_wanted=not as_json) as bar:
+            told = bar.by_partition("partition")
+            return await list_tasks(session.log, session.names, store.get, wanted, told)
 
 
 async def rows_of_store(chosen: Chosen, limit: int | None = None) -> tuple[list[TaskRow], int]:

@@ -27,7 +27,7 @@ FIELD_COLUMNS = ("field", "before", "after")
 First = Annotated[str, typer.Argument(metavar="T1", help="The first moment, as of `tasker as-of`.")]
 Second = Annotated[str, typer.Argument(metavar="T2", help="The second moment; not before the first.")]
 OneTask = Annotated[
-    str | None, typer.Argument(metavar="[TASK]", help="This task only, with every step and field.")
+    str | None, typer.Argument(metavar="TASK", help="This task only, with every step and field.")
 ]
 
 

@@ -34,7 +34,7 @@ Place = Annotated[
     str, typer.Argument(metavar="QUEUE/PARTITION:OFFSET", help="A letter as `dlq list` shows it.")
 ]
 Places = Annotated[
-    list[str] | None, typer.Argument(metavar="[PLACE]...", help="Letters as `dlq list` shows them.")
+    list[str] | None, typer.Argument(metavar="PLACE", help="Letters as `dlq list` shows them.")
 ]
 Namespace = Annotated[
     list[str] | None,

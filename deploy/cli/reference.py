@@ -44,8 +44,14 @@ def commands(command: Any, path: str) -> Iterator[tuple[str, Any]]:
 
 def usage(path: str, command: Any) -> str:
     """The path with the command's arguments."""
-    arguments = [str(each.metavar) for each in command.params if is_argument(each)]
+    arguments = [argument(each) for each in command.params if is_argument(each)]
     return " ".join([path, *arguments]).replace("|", "\\|")
+
+
+def argument(parameter: Any) -> str:
+    """`NAME`; `[NAME]` where it may be left out; with dots where there may be several."""
+    name = parameter.metavar if parameter.required else f"[{parameter.metavar}]"
+    return f"{name}..." if parameter.nargs == -1 else str(name)
 
 
 def options(command: Any) -> str:

@@ -33,7 +33,7 @@ def group() -> None:
 def check(
     paths: Annotated[
         list[Path] | None,
-        typer.Argument(metavar="[PATH...]", help="Template files, or folders of them. Default: templates."),
+        typer.Argument(metavar="PATH", help="Template files, or folders of them. Default: templates."),
     ] = None,
     folder: Annotated[
         Path, typer.Option("--folder", help="Where released versions are kept.")

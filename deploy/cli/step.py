@@ -20,7 +20,7 @@ __all__ = ["app"]
 app = typer.Typer(help="Steps: retry, resolve, complete or cancel them.", no_args_is_help=True)
 
 Steps = Annotated[
-    list[str], typer.Argument(metavar="STEP...", help="Names of steps.", autocompletion=complete_step)
+    list[str], typer.Argument(metavar="STEP", help="Names of steps.", autocompletion=complete_step)
 ]
 Step = Annotated[str, typer.Argument(metavar="STEP", help="Name of the step.", autocompletion=complete_step)]
 Result = Annotated[

@@ -20,6 +20,8 @@ GAP: Final = 2
 WORD: Final = 32
 """Characters of a word that may not be cut; a longer one may."""
 INDENT: Final = "  "
+SHORT: Final = 20
+"""Letters of a first cell that shares its line with the next ones."""
 
 Row = tuple[str, ...]
 
@@ -82,24 +84,24 @@ def _drawn(columns: Sequence[str], rows: Sequence[Row], widths: Sequence[int]) -
 
 def _told(columns: Sequence[str], row: Row, width: int) -> list[str]:
     """A row as lines: its first cell, then names and values, as many on a line as there is room for."""
+    is_short = len(row[0]) <= SHORT
+    parts = [
+        f"{name} {value}" if name else value
+        for name, value in zip(columns[1:], row[1:], strict=True)
+        if value not in ("", "–")
+    ]
+    lines = [f"{columns[0]} {row[0]}" if is_short else row[0]]
+    for part in parts:
+        if (len(lines) > 1 or is_short) and len(lines[-1]) + GAP + len(part) <= width:
+            lines[-1] += " " * GAP + part
+        else:
+            lines.append(INDENT + part)
+    return [shown for each in lines for shown in _wrapped(each, width)]
+
+
+def _wrapped(line: str, width: int) -> list[str]:
     import textwrap
 
-    lines, line = [row[0]], INDENT
-    for name, value in zip(columns[1:], row[1:], strict=True):
-        if value in ("", "–"):
-            continue
-        part = f"{name} {value}" if name else value
-        if line.strip() and len(line) + GAP + len(part) > width:
-            lines.append(line)
-            line = INDENT
-        line = f"{line}{'  ' if line.strip() else ''}{part}"
-    lines.append(line)
-    hanging = INDENT * 2
-    return [lines[0]] + [
-        shown
-        for each in lines[1:]
-        if each.strip()
-        for shown in textwrap.wrap(
-            each, max(width, 20), subsequent_indent=hanging, break_long_words=False, break_on_hyphens=False
-        )
-    ]
+    return textwrap.wrap(
+        line, max(width, SHORT), subsequent_indent=INDENT * 2, break_long_words=False, break_on_hyphens=False
+    )

@@ -39,7 +39,7 @@ def list_tasks(
     if projection:
         rows, total = run(rows_of_store(chosen, limit))
     else:
-        rows = run(in_session(lambda session: rows_of_log(session, chosen)))
+        rows = run(in_session(lambda session: rows_of_log(session, chosen, as_json=as_json)))
         rows, total = rows[:limit], len(rows)
     if as_json:
         from tasker_kafka.deploy.reading import jsonable

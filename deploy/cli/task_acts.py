@@ -19,7 +19,7 @@ __all__ = ["cancel", "resolve", "retry", "set_reason", "set_tags"]
 NewReason = Annotated[str, typer.Argument(metavar="TEXT", help="The task's new reason.")]
 NewTags = Annotated[
     list[str] | None,
-    typer.Argument(metavar="[TAG]...", help="The task's new tags; none takes them all away."),
+    typer.Argument(metavar="TAG", help="The task's new tags; none takes them all away."),
 ]
 
 

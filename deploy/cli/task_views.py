@@ -20,7 +20,8 @@ __all__ = ["LIST_COLUMNS", "Screen", "list_row", "print_report"]
 
 LIST_COLUMNS = ("task", "template", "version", "state", "steps", "created", "closed")
 STEP_COLUMNS = ("step", "state", "attempts", "started", "took", "result or error")
-TRANSITION_COLUMNS = ("offset", "seq", "at", "entity", "from", "to", "event", "cause", "by")
+TRANSITION_COLUMNS = ("offset", "seq", "at", "entity", "change", "event", "cause", "by")
+ACT_COLUMNS = ("at", "by", "what", "of", "reason")
 SHOWN = 60
 """Characters of a value in a table."""
 
@@ -62,6 +63,8 @@ def print_report(report: TaskReport, *, with_transitions: bool) -> None:
         ]
         columns = ("attempt", "outcome", "worker", "started", "", "error")
         print_table(columns, rows, title=f"\nattempts of {step.name}")
+    if acts := act_rows(report):
+        print_table(ACT_COLUMNS, acts, title="\nwhat operators did")
     if with_transitions:
         print_table(TRANSITION_COLUMNS, transition_rows(report), title="\ntransitions")
 
@@ -112,12 +115,20 @@ def transition_rows(report: TaskReport) -> Iterator[tuple[str, ...]]:
             str(each.seq),
             moment(each.at),
             each.entity,
-            str(each.from_state or "–"),
-            str(each.to_state),
+            f"{each.from_state or '–'} → {each.to_state}",
             str(each.event),
             str(each.cause),
             by,
         )
+
+
+def act_rows(report: TaskReport) -> list[tuple[str, ...]]:
+    """What operators did, one row per thing that they asked for."""
+    return [
+        (moment(each.at), each.actor, str(each.event), each.entity, each.reason or "")
+        for each in report.transitions
+        if each.actor is not None
+    ]
 
 
 def shortened(value: Any) -> str:

@@ -27,7 +27,7 @@ __all__ = ["Environment", "GraphFormat", "app", "print_graph"]
 
 app = typer.Typer(help="Templates: the definitions of tasks.", no_args_is_help=True)
 
-Paths = Annotated[list[Path], typer.Argument(metavar="PATH...", help="Template files, or folders of them.")]
+Paths = Annotated[list[Path], typer.Argument(metavar="PATH", help="Template files, or folders of them.")]
 Reference = Annotated[
     str,
     typer.Argument(

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["convert_templates"]
 
-Files = Annotated[list[Path], typer.Argument(metavar="FILE...", help="Template files of the first Tasker.")]
+Files = Annotated[list[Path], typer.Argument(metavar="FILE", help="Template files of the first Tasker.")]
 Folder = Annotated[
     Path | None,
     typer.Option("--folder", help="Write each as a file into this folder. Default: standard output."),

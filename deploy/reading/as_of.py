@@ -33,6 +33,7 @@ from .jsonform import time_text
 from .rebuild_fold import FoldedPartition
 from .rebuild_log import Stretch, accepted_records, covered_from_of, retained_log
 from .report import TaskReport
+from .searching import Finished, read_searched
 from .tasks import fetch_values, plan_of
 from .waiting import find_waits
 from .walking import Progress, learn_plan, tell
@@ -80,7 +81,7 @@ class TasksAsOf(msgspec.Struct, frozen=True, kw_only=True):
     rows: tuple[TaskRow, ...]
     partitions: tuple[PartitionAsOf, ...]
     not_searched: int
-    """Tasks left out because the table held no tags and no text of them, which the filter asks for."""
+    """Finished tasks left out because tags or text are asked for, and their creation is not retained."""
 
 
 # ------------------------------------------------------------------------------------------ one task
@@ -176,10 +177,7 @@ async def tasks_as_of(
     limit: int,
     progress: Progress | None = None,
 ) -> TasksAsOf:
-    """The list of tasks as it was: the wanted ones counted by state, and the newest `limit` of them.
-
-    Tags and text are looked for in tasks that were open or failed then: of the others the table held a stub.
-    """
+    """The list of tasks as it was: the wanted ones counted by state, and the newest `limit` of them."""
     cut = await resolve(log, names, moment)
     counts: Counter[str] = Counter()
     newest: list[tuple[int, bytes, TaskRow]] = []
@@ -187,8 +185,14 @@ async def tasks_as_of(
     not_searched = 0
     for place in cut.partitions:
         folded = await fold_below(log, names, plans, place, progress)
-        rows, left = _wanted_rows(folded, wanted, plans)
-        not_searched += left
+        rows, finished = _wanted_rows(folded, wanted, plans)
+        if finished:
+            lives = {each.task_id: Finished(each.life, each.created_at, place.offset) for each in finished}
+            searched = await read_searched(log, names, lives)
+            not_searched += len(lives) - len(searched)
+            rows += [
+                each for each in finished if each.task_id in searched and wanted.fits(searched[each.task_id])
+            ]
         for row in rows:
             counts[str(row.state)] += 1
             heapq.heappush(newest, (row.created_at, row.task_id, row))
@@ -212,19 +216,21 @@ async def tasks_as_of(
     )
 
 
-def _wanted_rows(folded: FoldedPartition, wanted: TaskFilter, plans: PlanStore) -> tuple[list[TaskRow], int]:
-    """The rows of a partition that are wanted, and how many stubs could not be searched."""
+def _wanted_rows(
+    folded: FoldedPartition, wanted: TaskFilter, plans: PlanStore
+) -> tuple[list[TaskRow], list[TaskRow]]:
+    """The rows of a partition that are wanted, and the finished ones of which the table does not tell it."""
     rows: list[TaskRow] = []
-    not_searched = 0
+    finished: list[TaskRow] = []
     for value in filter(None, map(folded.value, folded.task_ids())):
         row = row_of(value, plans.get)
         if not wanted.matches(row):
             continue
-        if wanted.matches_value(value):
+        if wanted.looks_inside and is_stub(value):
+            finished.append(row)
+        elif wanted.matches_value(value):
             rows.append(row)
-        else:
-            not_searched += is_stub(value)
-    return rows, not_searched
+    return rows, finished
 
 
 async def fold_below(

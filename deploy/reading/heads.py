@@ -1,20 +1,18 @@
 """The list of tasks: the newest state of each key of the changelog.
 
 Only the head of a state is decoded, unless the filter asks for what lies behind it. Of a final task only a stub is
-left, which knows no tags and no text: filters by those find open and failed tasks (the projection finds all).
+left, which knows no tags and no text: a filter by those reads the transitions of such tasks, too.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Collection
 
 import msgspec
 
 from tasker_kafka.schemas.codec import codec, decode_state
 from tasker_kafka.schemas.plan import Plan
-from tasker_kafka.schemas.records import CHECKPOINT_KEY, Checkpoint, Value
-from tasker_kafka.schemas.redaction import redact, redact_text
+from tasker_kafka.schemas.records import CHECKPOINT_KEY, Checkpoint
 from tasker_kafka.schemas.state import Stub, TaskHead, TaskState
 from tasker_kafka.schemas.words import TaskStatus
 from tasker_kafka.streams.domain.views import coarse_task_status
@@ -23,6 +21,8 @@ from tasker_kafka.topics.names import TopicNames
 from tasker_kafka.topics.partitioner import partition_for
 
 from .scan import newest_by_key, partitions_of
+from .searching import Finished, Searched, read_searched
+from .walking import Progress
 
 __all__ = ["TaskFilter", "TaskRow", "list_tasks", "row_of", "saved_states"]
 
@@ -70,34 +70,56 @@ class TaskFilter(msgspec.Struct, frozen=True, kw_only=True):
             and (self.until is None or row.created_at < self.until)
         )
 
+    @property
+    def looks_inside(self) -> bool:
+        """Whether a row does not tell if it is wanted: tags and text do."""
+        return bool(self.tags) or self.text is not None
+
+    def fits(self, searched: Searched) -> bool:
+        """Whether tags and text are wanted."""
+        return searched.fits(self.tags, self.text)
+
     def matches_value(self, value: bytes) -> bool:
-        """Whether the state itself is wanted: tags and text."""
-        if not self.tags and self.text is None:
+        """Whether the state itself is wanted: tags and text. Of a stub nobody can say: it is not."""
+        if not self.looks_inside:
             return True
         if is_stub(value):
             return False
         state = codec.decode(value, TaskState)
-        return frozenset(self.tags).issubset(state.tags) and (
-            self.text is None or self.text.casefold() in _searched(state)
+        return self.fits(
+            Searched(state.tags, state.context, state.reason, state.correlation_id, state.idempotency_key)
         )
 
 
 async def list_tasks(
-    log: Log, names: TopicNames, find_plan: Callable[[bytes], Plan | None], wanted: TaskFilter
+    log: Log,
+    names: TopicNames,
+    find_plan: Callable[[bytes], Plan | None],
+    wanted: TaskFilter,
+    progress: Progress | None = None,
 ) -> list[TaskRow]:
     """Every wanted task, newest first, as of the partitions' last checkpoints (under a second ago).
 
-    `find_plan` names the template of a stub by its plan hash.
+    `find_plan` names the template of a stub by its plan hash. A filter by tag or text reads the transitions, too, from
+    the creation of the oldest finished task that the rest of the filter leaves; `progress` is told how far that is.
     """
     held = await newest_by_key(log, await partitions_of(log, names.task_state))
-    found = [
-        row
-        for (_, key), record in held.items()
-        if key != CHECKPOINT_KEY
-        and record.value is not None
-        and wanted.matches(row := row_of(record.value, find_plan))
-        and wanted.matches_value(record.value)
-    ]
+    found: list[TaskRow] = []
+    stubs: dict[bytes, TaskRow] = {}
+    for (_, key), record in held.items():
+        if key == CHECKPOINT_KEY or record.value is None:
+            continue
+        row = row_of(record.value, find_plan)
+        if not wanted.matches(row):
+            continue
+        if wanted.looks_inside and is_stub(record.value):
+            stubs[key] = row
+        elif wanted.matches_value(record.value):
+            found.append(row)
+    if stubs:
+        lives = {key: Finished(row.life, row.created_at) for key, row in stubs.items()}
+        searched = await read_searched(log, names, lives, progress)
+        found += [stubs[key] for key, told in searched.items() if wanted.fits(told)]
     return sorted(found, key=lambda row: (-row.created_at, row.task_id))
 
 
@@ -115,22 +137,6 @@ async def saved_states(
             if not isinstance(state, Checkpoint):
                 found[key] = state
     return found
-
-
-def _searched(state: TaskState) -> str:
-    """Everything that a text is looked for in. A context that lies in the payloads topic is not."""
-    parts = (_shown(state.context), state.reason, state.correlation_id, state.idempotency_key or "")
-    return "\n".join(parts).casefold()
-
-
-def _shown(context: Value) -> str:
-    """A context as people may see it: secrets hidden, letters as letters, however its sender escaped them."""
-    if not isinstance(context, bytes):
-        return ""
-    try:
-        return json.dumps(redact(json.loads(context)), ensure_ascii=False)
-    except (ValueError, RecursionError):
-        return redact_text(context.decode(errors="replace"))
 
 
 def is_stub(value: bytes) -> bool:

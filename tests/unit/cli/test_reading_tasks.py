@@ -348,7 +348,9 @@ class TestList:
             ({"namespace": "shop"}, 3),
             ({"namespace": "other"}, 0),
             ({"template": "order", "states": ("complete",)}, 1),
-            ({"tags": ("vip",)}, 1),
+            ({"tags": ("vip",)}, 2),  # one of them is finished
+            ({"tags": ("vip",), "states": ("complete",)}, 1),
+            ({"text": "a reason", "states": ("complete",)}, 0),
             ({"tags": ("vip", "red")}, 1),
             ({"tags": ("blue",)}, 0),
             ({"text": "gRün"}, 1),

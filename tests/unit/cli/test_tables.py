@@ -107,3 +107,12 @@ def test_ascii_only() -> None:
     ran = run("$PY -m tasker_kafka.deploy.cli config show", PYTHONIOENCODING="ascii")
     assert ran.returncode == 0, ran.stderr
     assert ran.stdout.isascii()
+
+
+def test_a_short_first_cell_shares_its_line() -> None:
+    shown = io.StringIO()
+    columns = ("offset", *(f"column_{number}" for number in range(4)))
+    rows = [("7", *("abcdefghij" for _ in range(4)))]
+    Console(file=shown, width=50).print(table_of(columns, rows, width=50))
+    first = shown.getvalue().splitlines()[0]
+    assert first.startswith("offset 7  column_0 abcdefghij")
