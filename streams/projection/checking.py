@@ -5,7 +5,7 @@ as of one moment; (2) the second store is filled up to exactly these positions; 
 few hundred at a time. So memory holds a few hundred tasks, and the disk the second store while it is needed.
 
 Compared is what is made of the transitions: task, its text, tags, steps, attempts, history, plans and positions. Not
-compared: events, receipts, dead letters and the ledger, whose topics forget by their own rules.
+compared: events, receipts, dead letters, the ledger and workers, whose topics forget by their own rules.
 """
 
 from __future__ import annotations

@@ -71,16 +71,15 @@ async def test_a_server_that_crashes_and_comes_back_leaves_no_trace(
 
         for _ in range(3):
             await worked(world, 4)
-            await asyncio.to_thread(postgres_server.crash)
+            postgres_server.crash()
             await worked(world, 4)
             await running.until(has_failed)
             postgres_server.start()
-            await asyncio.to_thread(postgres_server.wait_ready)
+            postgres_server.wait_ready()
             await running.until(gets_on)
         await running.until(is_whole)
     over.set()
-    async with asyncio.timeout(PATIENCE_SECONDS):
-        answers, refusals = await asking
+    answers, refusals = await asyncio.wait_for(asking, PATIENCE_SECONDS)
     assert (answers > 0, refusals > 0) == (True, True)
     anew = tmp_path / "anew.sqlite"
     await rebuild(world.log, world.names, anew, settings=settings)
