@@ -94,8 +94,10 @@ def step_row(step: StepReport) -> tuple[str, ...]:
     """One row of the steps."""
     error = "" if step.error is None else f"{step.error.code}: {step.error.message}"
     took = "–"
-    if step.started_at is not None and step.completed_at is not None:
-        took = f"{max(0, step.completed_at - step.started_at) / 1000:g} s"
+    # What an operator completed or resolved has not run until then.
+    last = step.history[-1] if step.history else None
+    if last is not None and last.outcome == "success" and None not in (last.started_at, last.finished_at):
+        took = f"{max(0, (last.finished_at or 0) - (last.started_at or 0)) / 1000:g} s"
     return (
         step.name,
         str(step.state),

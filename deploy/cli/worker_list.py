@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from .console import moment, print_json, print_table
+from .console import moment, note, print_json, print_table
 from .guard import run
 from .options import AsJson
 from .session import Session, in_session
@@ -18,16 +19,18 @@ __all__ = ["list_workers"]
 def list_workers(as_json: AsJson = False) -> None:
     """Workers that have announced themselves and not signed off."""
 
-    async def work(session: Session) -> list[WorkerRow]:
+    async def work(session: Session) -> tuple[list[WorkerRow], dict[str, list[str]]]:
         from tasker_kafka.deploy.reading import list_workers as read
 
-        return await read(session.log, session.names)
+        rows = await read(session.log, session.names)
+        return rows, await unserved(session, rows)
 
-    rows = run(in_session(work))
-    from tasker_kafka.deploy.reading import jsonable
-
+    rows, missing = run(in_session(work))
     if as_json:
-        print_json({"workers": jsonable(rows)})
+        from tasker_kafka.deploy.reading import jsonable
+
+        queues = [{"queue": queue, "templates": templates} for queue, templates in missing.items()]
+        print_json({"workers": jsonable(rows), "unserved": queues})
         return
     print_table(
         ("worker", "queues", "handlers", "version", "seen", ""),
@@ -44,3 +47,23 @@ def list_workers(as_json: AsJson = False) -> None:
         ],
         empty="no workers: `tasker worker -m MODULE` starts one",
     )
+    for queue, templates in missing.items():
+        note(f"nobody serves queue {queue} (steps of {', '.join(templates)})")
+
+
+async def unserved(session: Session, rows: Sequence[WorkerRow]) -> dict[str, list[str]]:
+    """Queue → the templates whose steps go to it, of the queues that no live worker serves."""
+    from tasker_kafka.deploy.reading.workers import Workforce
+    from tasker_kafka.schemas.errors import TopicsDrifted
+
+    workforce = Workforce(rows)
+    found: dict[str, set[str]] = {}
+    try:
+        async with session.plans() as store:
+            for plan in store.all():
+                for queue in plan.queues:
+                    if not workforce.serving(queue):
+                        found.setdefault(queue, set()).add(f"{plan.namespace}/{plan.name}")
+    except TopicsDrifted:
+        return {}
+    return {queue: sorted(found[queue]) for queue in sorted(found)}

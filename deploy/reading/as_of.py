@@ -185,14 +185,8 @@ async def tasks_as_of(
     not_searched = 0
     for place in cut.partitions:
         folded = await fold_below(log, names, plans, place, progress)
-        rows, finished = _wanted_rows(folded, wanted, plans)
-        if finished:
-            lives = {each.task_id: Finished(each.life, each.created_at, place.offset) for each in finished}
-            searched = await read_searched(log, names, lives)
-            not_searched += len(lives) - len(searched)
-            rows += [
-                each for each in finished if each.task_id in searched and wanted.fits(searched[each.task_id])
-            ]
+        rows, left_out = await _wanted_rows(log, names, plans, folded, place, wanted)
+        not_searched += left_out
         for row in rows:
             counts[str(row.state)] += 1
             heapq.heappush(newest, (row.created_at, row.task_id, row))
@@ -216,21 +210,31 @@ async def tasks_as_of(
     )
 
 
-def _wanted_rows(
-    folded: FoldedPartition, wanted: TaskFilter, plans: PlanStore
-) -> tuple[list[TaskRow], list[TaskRow]]:
-    """The rows of a partition that are wanted, and the finished ones of which the table does not tell it."""
+async def _wanted_rows(  # noqa: PLR0917 - what one partition's rows need
+    log: Log,
+    names: TopicNames,
+    plans: PlanStore,
+    folded: FoldedPartition,
+    cut: PartitionCut,
+    wanted: TaskFilter,
+) -> tuple[list[TaskRow], int]:
+    """The rows of a partition that are wanted, and how many finished tasks could not be searched."""
     rows: list[TaskRow] = []
-    finished: list[TaskRow] = []
+    finished: dict[bytes, TaskRow] = {}
     for value in filter(None, map(folded.value, folded.task_ids())):
         row = row_of(value, plans.get)
         if not wanted.matches(row):
             continue
         if wanted.looks_inside and is_stub(value):
-            finished.append(row)
+            finished[row.task_id] = row
         elif wanted.matches_value(value):
             rows.append(row)
-    return rows, finished
+    if not finished:
+        return rows, 0
+    lives = {key: Finished(row.life, row.created_at, cut.offset) for key, row in finished.items()}
+    searched = await read_searched(log, names, lives)
+    rows += [row for key, row in finished.items() if key in searched and wanted.fits(searched[key])]
+    return rows, len(finished) - len(searched)
 
 
 async def fold_below(

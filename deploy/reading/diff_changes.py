@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from enum import StrEnum
+from typing import Any
 
 import msgspec
 
 from tasker_kafka.schemas.state import StepState, TaskState
 from tasker_kafka.schemas.words import CLOSED_TASK_STATES, StepStatus, TaskStatus
 
+from .jsonform import time_text
 from .rebuild_difference import field_text, state_fields, step_fields
 
 __all__ = [
@@ -125,7 +127,7 @@ def steps_between(before: TaskState | None, after: TaskState) -> Iterator[StepCh
 def _differing(old: StepState, new: StepState) -> Iterator[FieldChange]:
     for (name, one), (_, other) in zip(step_fields(old), step_fields(new), strict=True):
         if one != other and name not in _STEP_BOOKKEEPING:
-            yield FieldChange(name, field_text(name, one), field_text(name, other))
+            yield FieldChange(name, _text(name, one), _text(name, other))
 
 
 def fields_between(before: TaskState, after: TaskState) -> Iterator[FieldChange]:
@@ -135,4 +137,10 @@ def fields_between(before: TaskState, after: TaskState) -> Iterator[FieldChange]
         if name in _BOOKKEEPING or name == "state" or name.startswith("steps["):
             continue
         if ours[name] != value:
-            yield FieldChange(name, field_text(name, ours[name]), field_text(name, value))
+            yield FieldChange(name, _text(name, ours[name]), _text(name, value))
+
+
+def _text(name: str, value: Any) -> str:
+    """A field's value in a line; moments as times."""
+    is_moment = name.endswith("_at") or name in {"deadline_from", "not_before", "state_since"}
+    return time_text(value) if is_moment and isinstance(value, int) else field_text(name, value)

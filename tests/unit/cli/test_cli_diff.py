@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -34,6 +35,16 @@ def test_counts_and_exit_codes(system: Tasker) -> None:
     printed = system("diff", "-1h", "now")
     assert (printed.code, "2 created" in printed.out) == (1, True)
     assert system("diff", "-1h", "now", "--kind", "closed").code == 0
+
+
+def test_times_are_told_as_times(system: Tasker) -> None:
+    task = submitted(system, 500)
+    then = next(word for word in system("as-of", "now").out.split() if word.startswith("@"))
+    system("step", "retry", task, "charge")
+    printed = system("diff", then, "now", task).out
+    assert re.search(r"started_at: \d{4}-\d\d-\d\dT[0-9:.]+Z → ", printed)
+    assert not re.search(r"\b\d{13}\b", printed)
+    assert system("diff", then, "now", "--state", "error", "--state", "complete", "--json").json["total"] == 1
 
 
 def test_what_is_asked_wrongly(system: Tasker) -> None:

@@ -230,4 +230,34 @@ class TestRejections:
 
 def test_worker_list_names_queues_and_handlers(system: Tasker) -> None:
     submitted(system, {"total": 5}, "--wait")
-    assert system("worker", "list").out == "no workers: `tasker worker -m MODULE` starts one\n"
+    listed = system("worker", "list")
+    assert listed.out == "no workers: `tasker worker -m MODULE` starts one\n"
+    assert listed.err == "nobody serves queue shop (steps of shop/order, shop/orphan)\n"
+    told = system("worker", "list", "--json").json
+    assert told["unserved"] == [{"queue": "shop", "templates": ["shop/order", "shop/orphan"]}]
+
+
+def test_worker_list_before_there_are_topics(tasker: Tasker) -> None:
+    assert tasker("worker", "list").code == 78
+
+
+def test_what_operators_did_is_told(system: Tasker) -> None:
+    task = submitted(system, {"total": 500}, "--wait").json["task_id"]
+    system(
+        "step",
+        "complete",
+        task,
+        "charge",
+        "--result",
+        '{"receipt": 1}',
+        "--actor",
+        "ann",
+        "--reason",
+        "in cash",
+    )
+    shown = system("task", "show", task).out
+    acts = shown.partition("what operators did")[2]
+    assert acts.count("ann") == 2, "of the task, which goes on, and of the step"
+    assert "in cash" in acts
+    (charge,) = (line for line in shown.splitlines() if line.startswith("charge "))
+    assert " – " in charge, "what an operator completes took no time of a worker"
