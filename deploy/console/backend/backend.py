@@ -94,7 +94,7 @@ class Backend(LogQuestions):
         self.settings = settings
         self.now_ms = now_ms
         self.reach = Reach(self.broker, open_store, self.names, now_ms)
-        self._roster = Roster(self.broker, self.names)
+        self._roster = Roster(self.broker, self.reach, self.names)
         self._tasks = TaskReader(
             self.broker, self.reach, self._roster, self.names, settings.console.stale_seconds
         )
@@ -244,7 +244,7 @@ class Backend(LogQuestions):
         return find_template(self._plans(), namespace, name, version)
 
     async def workers(self) -> tuple[WorkerRow, ...]:
-        """Every step worker that has announced itself, by id."""
+        """Every step worker that has announced itself, by id; while the broker is away, as the projection has them."""
         return await self._roster.workers()
 
     async def handlers(self) -> tuple[HandlerRow, ...]:

@@ -1,7 +1,7 @@
 """Who works: the workers' announcements, and for each handler who serves it and what waits for nobody.
 
 Announcements come every ten seconds and reading them scans a topic, so they are read once for all who ask within some
-seconds.
+seconds. While the broker is away they are told as the projection has them.
 """
 
 from __future__ import annotations
@@ -11,17 +11,19 @@ from typing import Final
 
 from tasker_kafka.deploy.reading import WorkerRow, Workforce, duration_text, list_workers
 from tasker_kafka.deploy.reading.waiting import describe_queue
+from tasker_kafka.deploy.reading.workers import SILENT_MS
 from tasker_kafka.schemas.errors import LogError, TopicsDrifted
 from tasker_kafka.schemas.plan import Plan
-from tasker_kafka.streams.projection import StepLoad
+from tasker_kafka.streams.projection import StepLoad, StoredWorker, StoreUnavailable
 from tasker_kafka.topics.names import TopicNames
 
 from .broker import Broker
+from .reach import Reach
 from .shapes import HandlerRow
 from .sharing import Shared
 from .templates import latest_plans
 
-__all__ = ["Roster", "handler_rows"]
+__all__ = ["Roster", "handler_rows", "last_known"]
 
 KEPT_SECONDS: Final = 2.0
 
@@ -29,19 +31,31 @@ KEPT_SECONDS: Final = 2.0
 class Roster:
     """The workers, read at most every two seconds. A failure is not kept."""
 
-    def __init__(self, broker: Broker, names: TopicNames) -> None:
+    def __init__(self, broker: Broker, reach: Reach, names: TopicNames) -> None:
         self._broker = broker
+        self._reach = reach
         self._names = names
         self._workers = Shared(self._read, KEPT_SECONDS)
 
     async def workers(self) -> tuple[WorkerRow, ...]:
-        """Every worker that has announced itself and not signed off, by id. BrokerUnavailable."""
-        return await self._workers.get()
+        """Every worker that has announced itself and not signed off, by id.
+
+        While the broker is away: as it was last known, and alive who was so then. BrokerUnavailable when the projection
+        cannot be read, either.
+        """
+        try:
+            return await self._workers.get()
+        except LogError as error:
+            try:
+                found = await self._reach.read(lambda reads: reads.workers())
+            except StoreUnavailable:
+                raise error from None
+            return last_known(found)
 
     async def workers_or_none(self) -> tuple[WorkerRow, ...] | None:
-        """The same; None when nobody can tell."""
+        """The same, but only if it is so now: None when nobody can tell."""
         try:
-            return await self.workers()
+            return await self._workers.get()
         except (LogError, TopicsDrifted):
             return None
 
@@ -51,6 +65,27 @@ class Roster:
 
     async def _read(self) -> tuple[WorkerRow, ...]:
         return tuple(await self._broker.use(lambda live: list_workers(live.log, self._names)))
+
+
+def last_known(found: Iterable[StoredWorker]) -> tuple[WorkerRow, ...]:
+    """Rows of the projection as of the last word that it has of any worker, by id. Pure."""
+    here = [each for each in found if each.left_at is None]
+    last = max((each.seen_at for each in here), default=0)
+    rows = [
+        WorkerRow(
+            worker_id=each.worker_id,
+            queues=each.queues,
+            handlers=each.handlers,
+            version=each.version,
+            host=each.host,
+            pid=each.pid,
+            started_at=each.started_at,
+            seen_at=each.seen_at,
+            is_alive=last - each.seen_at <= SILENT_MS,
+        )
+        for each in here
+    ]
+    return tuple(sorted(rows, key=lambda each: each.worker_id))
 
 
 def handler_rows(

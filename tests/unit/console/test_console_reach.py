@@ -95,15 +95,22 @@ async def test_reads_go_on_without_the_broker_and_it_comes_back(
     assert (details.is_from, details.report.state) == ("projection", "blocked_by_failures")
     assert any("workers" in each for each in details.notes)
     assert await backend.templates(), "templates are as they were last known"
+    known = [each.worker_id for each in await backend.workers()]
+    around.has_store = False
+    await backend.reach._close()
+    await until(lambda: not backend.reach.store.is_readable)
     with pytest.raises(BrokerUnavailable, match="nobody listens"):
         await backend.workers()
+    around.has_store = True
+    await until(lambda: backend.reach.store.is_readable)
     # Nobody can say how far it is behind; broker and projection are looked after one beside the other.
     await until(lambda: backend.reach.store.seconds_behind is None)
     opened = len(around.opened)
     await until(lambda: len(around.opened) > opened + 2)
     around.has_broker = True
     await until(lambda: backend.reach.broker.is_reachable)
-    assert await backend.workers()
+    assert [each.worker_id for each in await backend.workers()] == known
+    assert known
     outcome = await backend.operate(task_id, OperatorAction.CANCEL_TASK, actor="ada", reason="", wait=10)
     assert outcome.code == "accepted"
 
