@@ -172,8 +172,10 @@ def _is_stream(headers: Iterable[tuple[bytes, bytes]]) -> bool:
 
 
 async def _refuse(answer: Response, scope: Scope, receive: Receive, send: Send) -> None:
+    """Browsers that have asked for name and password send them with a socket only once it was answered with 401."""
     if scope["type"] == "websocket":
         await receive()  # the connection request
-        await send({"type": "websocket.close", "code": 1008})
-    else:
-        await answer(scope, receive, send)
+        if "websocket.http.response" not in (scope.get("extensions") or {}):
+            await send({"type": "websocket.close", "code": 1008})
+            return
+    await answer(scope, receive, send)

@@ -108,8 +108,13 @@ class Visit:
 
 
 @asynccontextmanager
-async def visiting(browser: Browser, site: str, *, size: tuple[int, int] = DESK) -> AsyncIterator[Visit]:
-    """A visitor without history. At the end of the block AssertionError names what its pages should not have done."""
+async def visiting(
+    browser: Browser, site: str, *, size: tuple[int, int] = DESK, name: tuple[str, str] | None = None
+) -> AsyncIterator[Visit]:
+    """A visitor without history. At the end of the block AssertionError names what its pages should not have done.
+
+    name: who is said to be there when the site asks, and the password.
+    """
     width, height = size
     context = await browser.new_context(
         base_url=site,
@@ -117,6 +122,7 @@ async def visiting(browser: Browser, site: str, *, size: tuple[int, int] = DESK)
         locale="en-GB",
         timezone_id="UTC",
         reduced_motion="reduce",
+        http_credentials=None if name is None else {"username": name[0], "password": name[1]},
     )
     try:
         visit = Visit(context, await context.new_page(), site)

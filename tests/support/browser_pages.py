@@ -72,15 +72,27 @@ async def make_pages(system: ConsoleSystem) -> dict[str, str]:
     letter = await system.wait_api(f"/dlq?task_id={order}", lambda found: found["letters"])
     rejection = await system.wait_api("/rejections", lambda found: found["rejections"])
     await system.wait_api("/stale", lambda found: stale in str(found))
-    task, written = f"/console/tasks/{failed}", f"/console/tasks/{order}"
+    return _addresses(
+        order=order,
+        failed=failed,
+        stale=stale,
+        long=long,
+        letter=letter[0]["place"],
+        rejection=rejection[0]["place"],
+    )
+
+
+def _addresses(
+    *, order: str, failed: str, stale: str, long: str, letter: str, rejection: str
+) -> dict[str, str]:
     places = (
         "",
         "?tag=nobody-has-this",
-        task.removeprefix("/console"),
+        f"/tasks/{failed}",
         f"/tasks/{failed}?view=steps&step=charge_card",
         f"/tasks/{order}?view=timeline",
         f"/tasks/{failed}?view=transitions",
-        f"{written.removeprefix('/console')}?view=events",
+        f"/tasks/{order}?view=events",
         f"/tasks/{order}?view=data",
         f"/tasks/{long}?view=steps",
         "/templates",
@@ -88,11 +100,11 @@ async def make_pages(system: ConsoleSystem) -> dict[str, str]:
         f"/templates/shop/{LONG}",
         "/workers",
         "/dlq",
-        f"/dlq/{letter[0]['place']}",
+        f"/dlq/{letter}",
         "/stale",
         f"/stale/{stale}",
         "/rejections",
-        f"/rejections/{rejection[0]['place']}",
+        f"/rejections/{rejection}",
         "/subscribers",
         "/subscribers/books",
         "/analytics",

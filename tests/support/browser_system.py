@@ -27,7 +27,15 @@ from . import browser_work as work
 from .patience import PATIENCE_SECONDS
 from .system import System
 
-__all__ = ["CONSOLE", "ORCHESTRATOR", "PROJECTOR", "SUBSCRIBER", "WORKER", "ConsoleSystem", "console_system"]
+__all__ = [
+    "CONSOLE",
+    "ORCHESTRATOR",
+    "PROJECTOR",
+    "SUBSCRIBER",
+    "WORKER",
+    "ConsoleSystem",
+    "console_system",
+]
 
 CONSOLE: Final = "console"
 PROJECTOR: Final = "projector"
@@ -63,10 +71,21 @@ class ConsoleSystem(System):
         self.start_role(PROJECTOR, ["projection", "run"])
         self.start_role(CONSOLE, ["console", "--no-projection"])
 
-    async def wait_ready(self) -> None:
-        """Until the console answers."""
+    async def start_console(self, name: str, variables: Mapping[str, str]) -> str:
+        """Start one more console, with these variables beside the system's: its address, once it answers."""
+        url, ours = f"http://127.0.0.1:{free_port()}", self.variables
+        self.variables = {**ours, "TASKER_CONSOLE__PORT": url.rpartition(":")[2], **variables}
+        try:
+            self.start_role(name, ["console", "--no-projection"])
+        finally:
+            self.variables = ours
+        await self.wait_ready(url)
+        return url
+
+    async def wait_ready(self, url: str | None = None) -> None:
+        """Until the console answers, or the one at `url`."""
         until = time.monotonic() + START_SECONDS
-        async with httpx.AsyncClient(base_url=self.url, timeout=5) as client:
+        async with httpx.AsyncClient(base_url=url or self.url, timeout=5) as client:
             while True:
                 try:
                     if (await client.get("/health/live")).is_success:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
+from urllib.parse import quote
 
 from tasker_kafka.deploy.reading.subscriber_rows import GroupReport, GroupRow, PartitionRow
 from tasker_kafka.handlers.delivery.receipt_query import ReceiptRow
@@ -10,7 +11,7 @@ from tasker_kafka.handlers.delivery.receipt_query import ReceiptRow
 from .markup import EMPTY, Markup, Number, facts, table, tag, when
 from .ops_parts import mark
 
-__all__ = ["group_page", "group_table", "missing_panel"]
+__all__ = ["group_page", "group_table", "lag_table", "missing_panel"]
 
 
 def group_table(groups: Iterable[GroupRow], now: int) -> Markup:
@@ -37,6 +38,34 @@ def _row(row: GroupRow, now: int) -> Markup:
         tag("td", dead_link(row.group, row.dead_letters), class_="nowrap"),
         tag("td", f"{row.lost:,}" if row.lost else "–", class_="number"),
         tag("td", row.version or "–", tag("div", when(row.announced_at, now), class_="muted")),
+    )
+
+
+def lag_table(groups: Iterable[GroupRow], named: Collection[str]) -> Markup:
+    """How far the groups are that took something of what is shown (`named`), or are behind and may still get it."""
+    every = [*groups]
+    shown = [each for each in every if each.group in named or each.lag or each.retry_depth]
+    rest = len(every) - len(shown)
+    note = EMPTY
+    if shown and rest:
+        note = tag("p", f"{rest} more have no lag and took none of these events.", class_="note")
+    drawn = table(
+        "Subscriber groups and their lag",
+        ("Group", "Members", Number("Lag"), Number("Oldest of it"), Number("Waits for retry")),
+        (_lag_row(each) for each in shown),
+        empty="No group is behind, and none has answered for these events.",
+    )
+    return tag("div", drawn, note, class_="stack tight")
+
+
+def _lag_row(row: GroupRow) -> Markup:
+    return tag(
+        "tr",
+        tag("td", tag("a", row.group, href=f"/console/subscribers/{quote(row.group, safe='')}")),
+        tag("td", members_mark(row.members, row.lag)),
+        tag("td", _records(row.lag), class_="number"),
+        tag("td", _late(row), class_="number"),
+        tag("td", f"{row.retry_depth:,}", class_="number"),
     )
 
 

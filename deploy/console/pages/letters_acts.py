@@ -135,17 +135,13 @@ def _count(report: ActReport) -> str:
 
 
 def act_buttons() -> Markup:
-    """Buttons of a list or a letter; `LiveHtml.on_act` gets `redrive` and `purge`."""
+    """Buttons of a list or a letter, for those who may; `LiveHtml.on_act` gets `redrive` and `purge`."""
+    acts = (
+        (Role.OPERATE, "redrive", "Redrive…", "btn btn-primary"),
+        (Role.ADMIN, "purge", "Purge…", "btn btn-danger"),
+    )
     return join(
-        (
-            tag(
-                "button",
-                "Redrive…",
-                type="button",
-                class_="btn btn-primary",
-                data_act="redrive",
-                id="redrive",
-            ),
-            tag("button", "Purge…", type="button", class_="btn btn-danger", data_act="purge", id="purge"),
-        )
+        tag("button", label, type="button", class_=kind, data_act=act, id=act)
+        for role, act, label, kind in acts
+        if context.may(role)
     )

@@ -79,7 +79,7 @@ class _Letter:
                 LiveHtml(
                     tag("div", tag("h2", "Payload, secrets hidden"), payload_block(report), class_="stack")
                 )
-                if report.problem is None:
+                if report.problem is None and context.may_operate():
                     _Editor(report.payload, self._offer_edited).draw()
             LiveHtml(self._details())
 

@@ -17,6 +17,7 @@ from .markup import EMPTY, Markup, join, tag
 from .theme import palette_css
 
 if TYPE_CHECKING:
+    from tasker_kafka.deploy.console.auth import Principal
     from tasker_kafka.deploy.console.backend import Reach
 
 __all__ = ["NAVIGATION", "STATIC", "STATIC_PATH", "banner", "frame", "head_html"]
@@ -80,10 +81,16 @@ def frame(title: str, *, active: str) -> Iterator[Element]:
 def _header(active: str) -> None:
     LiveHtml(_navigation(active)).style("display: contents")
     with Element("div").classes("who"):
-        LiveHtml(tag("span", context.actor(), title="Who acts, as the audit names it"), tag="span")
+        LiveHtml(_who(context.principal()), tag="span")
         button = Element("button").classes("btn btn-small")
         button.props('type=button id=theme-button aria-label="Colours"')
         button.on("click", js_handler="() => nextTheme()")
+
+
+def _who(principal: Principal) -> Markup:
+    """Who acts, as the audit names it, and what that one may do where tokens say so."""
+    role = tag("span", f" · {principal.role}", class_="muted") if principal.is_proven else None
+    return tag("span", principal.actor, role, title="Who acts, as the audit names it, and with which role")
 
 
 def banner(reach: Reach) -> Markup:

@@ -35,8 +35,8 @@ def transitions(details: TaskDetails, shown: int) -> Markup:
     return tag("div", _answers(details.report.answers), drawn, more, class_="stack")
 
 
-def events(rows: Sequence[EventRow] | None, fault: str | None) -> Markup:
-    """The domain events that name the task, each with what became of it."""
+def events(rows: Sequence[EventRow] | None, fault: str | None, lag: Markup = EMPTY) -> Markup:
+    """The domain events that name the task, each with what became of it; `lag`: how far the groups are."""
     if fault is not None:
         return tag("p", fault, class_="alert tone-retry")
     if rows is None:
@@ -46,10 +46,9 @@ def events(rows: Sequence[EventRow] | None, fault: str | None) -> Markup:
         "Domain events", heads, map(_event, rows), empty="No event of this task is in the projection."
     )
     link = tag("a", "Subscribers", href="/console/subscribers")
-    note = tag(
-        "p", "What nobody has acknowledged may still be on its way: ", link, " shows each group's lag."
-    )
-    return tag("div", drawn, note, class_="stack")
+    said = "What nobody has acknowledged may still be on its way: the lag says to whom. "
+    note = tag("p", said, link, " has every group.", class_="note") if rows else None
+    return tag("div", drawn, lag, note, class_="stack")
 
 
 def data(details: TaskDetails) -> Markup:

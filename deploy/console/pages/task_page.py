@@ -16,6 +16,7 @@ from tasker_kafka.schemas.words import CLOSED_TASK_STATES, OperatorAction
 from tasker_kafka.streams.projection import Changes, EventRow
 
 from . import context, shell, task_graph, task_head, task_history, task_steps
+from .group_lags import lag_section, lags_of
 from .live import LiveHtml, Refresher, follow
 from .markup import EMPTY, Markup, cut, join, tag
 from .task_commands import open_command, step_buttons, task_buttons
@@ -81,6 +82,7 @@ class TaskPage:
         self._details: TaskDetails | None = None
         self._events: tuple[EventRow, ...] | None = None
         self._events_fault: str | None = None
+        self._lag = EMPTY
         self._drawn: tuple[object, ...] = ()
         self._rests_until = 0.0
         self._refresher = Refresher(self.refresh)
@@ -92,7 +94,9 @@ class TaskPage:
         self._notice = LiveHtml().props("role=status")
         with Element("div").classes("page-head"):
             self._head = LiveHtml().classes("grow")
-            self._buttons = LiveHtml().classes("line").props('role=group aria-label="Commands for the task"')
+            self._buttons = LiveHtml().classes("line")
+            if context.may_operate():
+                self._buttons.props('role=group aria-label="Commands for the task"')
         with Element("div").classes("stack"):
             with Element("section").classes("panel stack").props('aria-label="Overview"'):
                 self._progress = LiveHtml()
@@ -124,7 +128,8 @@ class TaskPage:
 
     def _tick(self) -> None:
         details = self._details
-        if details is None or details.report.state not in CLOSED_TASK_STATES or details.notes:
+        is_at_rest = details is not None and details.report.state in CLOSED_TASK_STATES and not details.notes
+        if not is_at_rest or self._view == "events":  # receipts come after the task has closed, too
             self._refresher.ask()
 
     async def refresh(self) -> None:
@@ -152,6 +157,7 @@ class TaskPage:
             return
         try:
             self._events = await context.backend().events_of(self._task_id)
+            self._lag = await lag_section(lags_of(context.backend()), self._events)
             self._events_fault = None
         except TaskerError as error:
             self._events_fault = str(error)
@@ -164,7 +170,8 @@ class TaskPage:
     def _draw(self, details: TaskDetails) -> None:
         now = context.backend().now_ms() if self._past.offset is None else details.moment.recorded_at
         self._head.show(join((task_head.head(details), self._lives(details))))
-        self._buttons.show(task_buttons(details, self._closed()))
+        if context.may_operate():
+            self._buttons.show(task_buttons(details, self._closed()))
         self._progress.show(task_head.progress(details))
         self._overview.show(task_head.overview(details, now))
         self._freshness.show(task_head.freshness(details))
@@ -187,7 +194,7 @@ class TaskPage:
         elif self._view == "steps":
             self._draw_steps(details)
         elif self._view == "events":
-            self._body.show(task_history.events(self._events, self._events_fault))
+            self._body.show(task_history.events(self._events, self._events_fault, self._lag))
         else:
             self._body.show(task_history.data(details))
 
@@ -230,12 +237,15 @@ class TaskPage:
             ),
             class_="page-head",
         )
-        buttons = EMPTY if step is None else step_buttons(details, step, self._closed())
+        buttons = None
+        if step is not None and context.may_operate():
+            shown = step_buttons(details, step, self._closed())
+            buttons = tag("div", shown, class_="line", role="group", aria_label="Commands for the step")
         self._side.show(
             tag(
                 "section",
                 head,
-                tag("div", buttons, class_="line", role="group", aria_label="Commands for the step"),
+                buttons,
                 task_steps.step_panel(details, self._step),
                 class_="panel stack",
                 aria_label=f"Step {self._step}",

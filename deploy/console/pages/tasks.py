@@ -10,6 +10,7 @@ from nicegui import ui
 from nicegui.element import Element
 
 from tasker_kafka.schemas.errors import TaskerError
+from tasker_kafka.schemas.settings.console import Role
 from tasker_kafka.schemas.words import OperatorAction, TaskStatus
 from tasker_kafka.streams.projection import Changes
 
@@ -17,7 +18,7 @@ from . import context, shell
 from .dialogs import text_field
 from .live import LiveHtml, Refresher, follow
 from .markup import EMPTY, Markup, join, tag
-from .tasks_bulk import BULK, bulk_closed, offer_bulk
+from .tasks_bulk import BULK, offer_bulk
 from .tasks_filter import FIELDS, Filter
 from .tasks_submit import offer_submit
 from .tasks_view import counts, pager, rows, task_table
@@ -62,7 +63,8 @@ class TaskList:
         with Element("div").classes("page-head"):
             LiveHtml(tag("h1", "Tasks")).classes("grow")
             self._buttons = LiveHtml(self._actions()).classes("line")
-            self._buttons.props('role=group aria-label="Commands for the tasks that the filter finds"')
+            if context.may_operate():
+                self._buttons.props('role=group aria-label="Commands for the tasks that the filter finds"')
         self._notice = LiveHtml().props("role=status")
         self._counts = LiveHtml().style("margin-bottom: 12px")
         with (
@@ -96,17 +98,19 @@ class TaskList:
         field.on_value_change(changed)
 
     def _actions(self) -> Markup:
-        closed = bulk_closed()
+        if not context.may_operate():
+            return EMPTY
+        why = context.closed_why()
         many = (
             tag(
                 "button", f"{label} all…", type="button", id=f"bulk-{action}", class_="btn",
-                data_act="closed" if closed else "bulk", data_value=closed or str(action),
-                aria_disabled="true" if closed else None,
-                title=closed or "Shows first which of the tasks that the filter finds it would reach.",
+                data_act="closed" if why else "bulk", data_value=why or str(action),
+                aria_disabled="true" if why else None,
+                title=why or "Shows first which of the tasks that the filter finds it would reach.",
             )
             for action, (label, _) in BULK.items()
+            if context.may(Role.ADMIN)
         )  # fmt: skip
-        why = context.closed_why()
         submit = tag(
             "button", "Submit a task…", type="button", id="submit", class_="btn" if why else "btn btn-primary",
             data_act="closed" if why else "submit", data_value=why or "", title=why,

@@ -20,7 +20,7 @@ from .dialogs import Order, Said, ask
 from .markup import Markup, join, table, tag, words
 from .tasks_filter import Filter
 
-__all__ = ["BULK", "bulk_closed", "offer_bulk", "report_markup"]
+__all__ = ["BULK", "offer_bulk", "report_markup"]
 
 MOST_TASKS: Final = 1000
 SHOWN_TASKS: Final = 100
@@ -30,13 +30,6 @@ BULK: Final = {
     OperatorAction.RESOLVE_TASK: ("Resolve", "Resolve these tasks by hand"),
     OperatorAction.CANCEL_TASK: ("Cancel", "Cancel these tasks"),
 }
-
-
-def bulk_closed() -> str | None:
-    """Why commands to many tasks cannot be given; None: they can."""
-    if not context.may(Role.ADMIN):
-        return "Commands to many tasks at once need the role admin."
-    return context.closed_why()
 
 
 async def offer_bulk(action: OperatorAction, chosen: Filter, done: Callable[[], None]) -> None:

@@ -181,7 +181,7 @@ def _head(details: TemplateDetails) -> Markup:
                 tag("span", class_="grow"),
                 tag("a", "Its tasks", href=tasks),
                 None
-                if why
+                if why or not context.may_operate()
                 else tag(
                     "button", "Submit a task…", type="button", id="submit", class_="btn", data_act="submit"
                 ),
