@@ -84,8 +84,8 @@ class Authenticator:
 def _credentials(authorization: str) -> tuple[str | None, str]:
     """(user or None, token) of the header's value; an empty token where there is none."""
     scheme, _, value = authorization.strip().partition(" ")
-    if scheme.lower() == "bearer":
-        return None, value.strip()
+    if scheme.lower() == "bearer":  # headers are read byte by byte; a token's bytes are UTF-8
+        return None, value.strip().encode("latin-1", "replace").decode("utf-8", "surrogateescape")
     if scheme.lower() != "basic":
         return None, ""
     try:

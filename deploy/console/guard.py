@@ -3,11 +3,12 @@
 1. The host's name is one of ours: a page elsewhere cannot reach a loopback address under a name of its own (421).
 2. Somebody is there who may look (401). Health checks of a supervisor need no token.
 3. What changes something comes from no foreign page (403): browsers send credentials along, and say whose page asks.
-4. The body is bounded (413), and so is what is worked on at once (503).
+4. The body is bounded in size (413) and in the time it takes to come (408), and so is what is worked on at once (503).
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -20,9 +21,13 @@ from tasker_kafka.schemas.settings.console import ConsoleSettings, is_loopback
 from .auth import Authenticator
 from .problems import problem
 
-__all__ = ["BODY_BYTES", "Guard"]
+__all__ = ["BODY_BYTES", "BODY_SECONDS", "Guard"]
 
 BODY_BYTES: Final = 1024 * 1024
+BODY_SECONDS: Final = 30.0
+"""How long a body may take to come: until then its request is one of those that are worked on."""
+_SIZE: Final = f"a body may have {BODY_BYTES} bytes"
+_MOST_DIGITS: Final = 9
 _OPEN: Final = frozenset({"/health/live", "/health/ready"})
 """What needs no token: it tells nothing but whether the process serves."""
 _UNCOUNTED: Final = ("/health/", "/metrics", "/console")
@@ -52,14 +57,16 @@ class Guard:
         if scope["type"] not in {"http", "websocket"}:
             await self._app(scope, receive, send)
             return
-        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+        headers = _headers(scope["headers"])
         refused = self._refusal(scope, headers)
         if refused is not None:
             await _refuse(refused, scope, receive, send)
-        elif scope["type"] == "websocket" or scope["path"].startswith(_UNCOUNTED):
-            await self._app(scope, _bounded(receive, headers), send)
+        elif scope["type"] == "websocket":
+            await self._app(scope, receive, send)
+        elif scope["path"].startswith(_UNCOUNTED):
+            await self._app(scope, _bounded(receive), send)
         else:
-            await self._counted(scope, _bounded(receive, headers), send)
+            await self._counted(scope, _bounded(receive), send)
 
     # ------------------------------------------------------------------------------------------- inside
 
@@ -91,7 +98,7 @@ class Guard:
                 next_step="add its host to console.allowed_hosts if it is ours",
             )
         length = headers.get("content-length", "0")
-        if length.isdecimal() and int(length) > BODY_BYTES:
+        if length.isdecimal() and (len(length) > _MOST_DIGITS or int(length) > BODY_BYTES):
             return _too_large()
         return None
 
@@ -134,26 +141,43 @@ class Guard:
             release()
 
 
-def _bounded(receive: Receive, headers: dict[str, str]) -> Receive:
-    """The same body, cut off where it is too large: a sender may have said nothing of its length."""
-    if "content-length" in headers and "transfer-encoding" not in headers:
-        return receive
+def _headers(given: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
+    """By name; those that are given twice are joined, so that a second host or token is none that is known."""
+    found: dict[str, str] = {}
+    for name, value in given:
+        key, text = name.decode("latin-1"), value.decode("latin-1")
+        found[key] = f"{found[key]}, {text}" if key in found else text
+    return found
+
+
+def _bounded(receive: Receive) -> Receive:
+    """The same body, cut off where it is too large, or too long in coming: senders need not tell the truth."""
     taken = 0
+    is_whole = False
+    until: float | None = None
 
     async def counted() -> Message:
-        nonlocal taken
-        message = await receive()
+        nonlocal taken, is_whole, until
+        if is_whole:
+            return await receive()  # a disconnection
+        until = until or asyncio.get_running_loop().time() + BODY_SECONDS
+        try:
+            async with asyncio.timeout_at(until):
+                message = await receive()
+        except TimeoutError:
+            raise HTTPException(408, f"the body has not come within {BODY_SECONDS:g} s") from None
         if message["type"] == "http.request":
             taken += len(message.get("body", b""))
+            is_whole = not message.get("more_body", False)
             if taken > BODY_BYTES:
-                raise HTTPException(413, f"a body may have {BODY_BYTES} bytes")
+                raise HTTPException(413, _SIZE)
         return message
 
     return counted
 
 
 def _too_large() -> Response:
-    return problem(413, "too-large", f"a body may have {BODY_BYTES} bytes", next_step="send less at once")
+    return problem(413, "too-large", _SIZE, next_step="send less at once")
 
 
 def _names(settings: ConsoleSettings) -> frozenset[str]:

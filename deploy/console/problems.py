@@ -7,6 +7,8 @@
 | 403 | the role, or the page that asks, may not |
 | 404 | there is nothing of that name or id |
 | 409 | the state forbids it: `state` and `allowed` say what it is and what may be done |
+| 405 | the path knows other methods: `Allow` |
+| 408 | the body does not come |
 | 413 | the body is too large |
 | 421 | the host's name is not ours |
 | 422 | a value is wrong: `errors` say which, and why |
@@ -16,7 +18,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -135,18 +137,15 @@ def add_handlers(app: FastAPI) -> None:
     @app.exception_handler(RequestValidationError)
     async def _invalid(request: Request, error: Exception) -> Response:
         assert isinstance(error, RequestValidationError)
-        errors = [
-            (_path(each["loc"]), str(each["msg"]).removeprefix("Value error, ")) for each in error.errors()
-        ]
-        return problem(
-            422, "invalid", "; ".join(f"{path}: {text}" for path, text in errors[:5]), errors=errors
-        )
+        return _invalid_request(request, error)
 
     @app.exception_handler(HTTPException)
     async def _http(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
-        code = HTTPStatus(error.status_code).phrase.lower().replace(" ", "-")
-        return problem(error.status_code, code, str(error.detail), headers=dict(error.headers or {}))
+        phrase = HTTPStatus(error.status_code).phrase.lower().replace(" ", "-")
+        code, next_step = _OF_STATUS.get(error.status_code, (phrase, None))
+        headers = dict(error.headers or {})
+        return problem(error.status_code, code, str(error.detail), next_step=next_step, headers=headers)
 
     @app.exception_handler(Exception)
     async def _unexpected(request: Request, error: Exception) -> Response:
@@ -157,6 +156,32 @@ def add_handlers(app: FastAPI) -> None:
             "a defect of Tasker; the process's log has the traceback",
             next_step="report it with the traceback",
         )
+
+
+_OF_STATUS: Final[Mapping[int, tuple[str, str]]] = {
+    400: ("bad-request", "send JSON in UTF-8 that fits docs/reference/openapi.json"),
+    408: ("too-slow", "send the body at once, or in smaller requests"),
+    413: ("too-large", "send less at once"),
+}
+"""Code and next step of what is refused before a route sees it."""
+
+
+def _invalid_request(request: Request, error: RequestValidationError) -> Response:
+    """422 with every fault; what is no JSON by its own word was not even looked at."""
+    errors = [(_path(each["loc"]), str(each["msg"]).removeprefix("Value error, ")) for each in error.errors()]
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    is_unread = not (kind == "application/json" or kind.endswith("+json"))
+    if is_unread and any(each["loc"] == ("body",) for each in error.errors()):
+        text = f"the body is {kind[:80]!r}" if kind else "the body says not what it is"
+        return problem(
+            422,
+            "invalid",
+            text,
+            errors=[("", text)],
+            next_step="send JSON, as Content-Type: application/json",
+        )
+    detail = "; ".join(f"{path}: {text}" if path else text for path, text in errors[:5])
+    return problem(422, "invalid", detail, errors=errors)
 
 
 def _refused_request(error: RequestRejected) -> JSONResponse:

@@ -201,7 +201,11 @@ async def stream(
     gone = asyncio.Event()
     asked = {"host": "127.0.0.1", **(headers or {})}
 
+    said = iter([{"type": "http.request", "body": b"", "more_body": False}])
+
     async def receive() -> dict[str, Any]:
+        if (request := next(said, None)) is not None:
+            return request
         await gone.wait()
         return {"type": "http.disconnect"}
 

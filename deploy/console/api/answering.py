@@ -29,6 +29,7 @@ _ALWAYS: Final = {
     400: "The request cannot be read.",
     401: "No token, or none that is known.",
     403: "The role may not, or a page of another host asks.",
+    408: "The body has not come in time.",
     413: "The body is too large.",
     421: "The host's name is not ours.",
     422: "A value is wrong; `errors` say which.",

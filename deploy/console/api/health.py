@@ -18,12 +18,14 @@ __all__ = ["router"]
 router: Final = APIRouter(tags=["health"])
 
 
+@router.head("/health/live", include_in_schema=False)
 @router.get("/health/live", **answers(Readiness))
 async def show_live() -> Response:
     """Whether the process answers at all. Needs no token."""
     return answer(Readiness(level=Level.OK, message="alive"))
 
 
+@router.head("/health/ready", include_in_schema=False)
 @router.get(
     "/health/ready", **answers(Readiness, _503=(Readiness, "Neither projection nor broker can be read."))
 )

@@ -16,7 +16,8 @@ from tasker_kafka.handlers.delivery.letters import LetterFilter, LetterState, pa
 from tasker_kafka.schemas.errors import TaskerError
 from tasker_kafka.schemas.event_patterns import parse_patterns
 from tasker_kafka.schemas.identity import format_id, parse_id
-from tasker_kafka.schemas.limits import CONTEXT_BYTES, RESULT_BYTES
+from tasker_kafka.schemas.limits import CONTEXT_BYTES, JSON_DEPTH, RESULT_BYTES
+from tasker_kafka.schemas.schema_walk import nesting
 from tasker_kafka.schemas.words import OperatorAction, TaskStatus
 from tasker_kafka.streams.projection import PerformanceQuery, TaskQuery
 
@@ -104,6 +105,8 @@ def _json_bytes(most: int) -> Callable[[Any], Any]:
             data = json.dumps(value, allow_nan=False, ensure_ascii=False, separators=(",", ":")).encode()
         except (ValueError, RecursionError) as error:
             raise ValueError(f"no JSON: {str(error)[:200]}") from None
+        if JSON_DEPTH.is_exceeded(nesting(value)):
+            raise ValueError(f"nested deeper than {JSON_DEPTH.maximum} levels; {JSON_DEPTH.way_out}")
         if len(data) > most:
             raise ValueError(f"may have {most} bytes, and has {len(data)}")
         return value
@@ -317,7 +320,7 @@ class LetterBody(_Body):
 class RedriveBody(LetterBody):
     """Hands letters to their groups again, as they were or with another payload."""
 
-    set: dict[Name, Any] = Field(
+    set: Annotated[dict[Name, Any], AfterValidator(_json_bytes(CONTEXT_BYTES.maximum))] = Field(
         default_factory=dict, description="Path in the payload → JSON value.", max_length=100
     )
     payload: Annotated[Any, AfterValidator(_json_bytes(CONTEXT_BYTES.maximum))] = Field(
