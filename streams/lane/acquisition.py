@@ -173,6 +173,7 @@ class Acquisition:
             clock=OwnerClock(self._log.now_ms(), loop.time),
             metrics=self._metrics,
             next_command=max(extent.commands_begin, 0 if checkpoint is None else checkpoint.next_command),
+            found_to=extent.commands_end,
             horizon=-1 if checkpoint is None else checkpoint.horizon,
             ignored=() if checkpoint is None else checkpoint.ignored,
         )

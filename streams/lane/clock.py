@@ -3,8 +3,7 @@
 Timers are compared with broker timestamps by `decide`, so the owner must not use its own wall clock: one that is
 wrong by an hour would write timers for an hour in vain. Every command carries the broker's time of its append,
 and monotonic time has passed since it was read; the broker's clock is at least their sum. The largest such sum
-is the best bound. A clock that lags (a backlog is being read) only makes timers late, and those would wait
-behind the backlog anyway.
+is the best bound. While a backlog is read the clock lags: `Watch` waits for a command of its owner's own time.
 """
 
 from __future__ import annotations
@@ -17,9 +16,8 @@ __all__ = ["OwnerClock"]
 class OwnerClock:
     """Broker time of one partition, in ms, as a lower bound that never stands still.
 
-    Until the first command is seen it runs on `provisional_ms` (the wall clock): a partition that was idle while
-    nobody owned it would otherwise have slept through its timers. The first broker timestamp replaces it, also
-    when that is earlier, so a wrong wall clock costs one TimerDue.
+    Until the first command is seen it runs on `provisional_ms` (the wall clock), which nothing is decided by. The
+    first broker timestamp replaces it, also when that is earlier.
     """
 
     __slots__ = ("_anchor_ms", "_anchor_seconds", "_is_provisional", "_monotonic")

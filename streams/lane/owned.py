@@ -61,6 +61,7 @@ class OwnedPartition:
         clock: OwnerClock,
         metrics: EngineMetrics,
         next_command: int,
+        found_to: int,
         horizon: int,
         ignored: tuple[IgnoredRange, ...],
     ) -> None:
@@ -69,6 +70,8 @@ class OwnedPartition:
         self.metrics = metrics
         self.next_command = next_command
         """N: offset of the first command not yet decided."""
+        self.found_to = found_to
+        """Where the commands ended when the partition was taken: what lies there or later is of this owner's time."""
         self.horizon = horizon
         """Requests not after this broker time are expired."""
         self.ignored = IgnoredOffsets(ignored)

@@ -2,12 +2,17 @@
 
 It only writes commands, so nothing here can be wrong for the state: `decide` accepts what still fits. It may be
 late, never early by the broker's clock, and nothing depends on it running in one process only.
+
+It begins when it knows what time it is: when a command has been read that was written since the partition was taken.
+Earlier ones tell how late it was when they were written, and the host's clock may be wrong. Where nobody writes one,
+it writes one itself. Nothing is lost by waiting: what it writes would lie behind the backlog anyway.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from typing import Final
 
 from tasker_kafka.schemas.records import FORGOTTEN_KEY, Body, Forget, Reconcile, TimerDue
 from tasker_kafka.schemas.state import TaskHead, TaskState
@@ -23,6 +28,9 @@ from .plan_desk import PlanDesk
 from .settings import LaneSettings
 
 __all__ = ["Watch"]
+
+ASK_SECONDS: Final = 0.25
+"""How long a new owner waits for a command that tells the broker's time."""
 
 
 class Watch:
@@ -46,14 +54,17 @@ class Watch:
         self._settings = settings
         self._loop = asyncio.get_running_loop()
         self._ticked_at = self._loop.time()
-        now = owned.clock.now_ms()
-        self._next_forget = now
-        self._next_pass = now + settings.reconcile_interval_ms
+        self._ask_at: float | None = self._ticked_at + ASK_SECONDS
+        self._knows_time = False
+        self._next_forget = 0
+        self._next_pass = 0
         self._pass: Iterator[TaskHead] | None = None
 
     async def tick(self) -> None:
         """Everything whose time has come."""
         self._note_stall()
+        if not self._knows_time and not self._learn_time():
+            return
         await self._fire_timers()
         self._forget()
         if self._settings.reconcile_interval_ms:
@@ -64,6 +75,26 @@ class Watch:
         if (now - self._ticked_at) * 1000 > self._settings.tick_interval_ms + self._settings.stall_ms:
             self._owned.stalled()
         self._ticked_at = now
+
+    def _learn_time(self) -> bool:
+        """Whether a command of this owner's time was read; if none comes, it is written where there are tasks.
+
+        A Forget of nothing changes no state.
+        """
+        owned = self._owned
+        if owned.next_command > owned.found_to:
+            now = owned.clock.now_ms()
+            owned.heartbeats.quiet_since = now
+            self._next_forget, self._next_pass = now, now + self._settings.reconcile_interval_ms
+            self._knows_time = True
+        elif (
+            self._ask_at is not None
+            and self._ticked_at >= self._ask_at
+            and owned.table.live_count + owned.table.stub_count
+        ):
+            self._ask_at = None
+            self._write(FORGOTTEN_KEY, NO_TASK, Forget(0))
+        return self._knows_time
 
     # ------------------------------------------------------------------------------------------ timers
 

@@ -31,6 +31,7 @@ from tasker_kafka.schemas.records import (
 from tasker_kafka.schemas.words import Identity, Outcome
 from tasker_kafka.streams.lane import CrashPoint, EngineLane, IntakeLane, LaneSettings
 from tasker_kafka.streams.lane.equipment import LaneEquipment
+from tasker_kafka.streams.lane.watch import ASK_SECONDS
 from tasker_kafka.topics.declarations import TopicPlan, declarations
 from tasker_kafka.topics.log import Batch, Isolation, Outbox, Reader, Record, TopicPartition, Write
 from tasker_kafka.topics.memory import MemoryCluster, MemoryLog, run_virtual
@@ -164,6 +165,15 @@ class Owner:
         if self._reader is None:
             self._reader = await self.log.reader({place: self.lane.next_command})
         return (await self._reader.fetch(timeout=timeout, max_records=50)).get(place)
+
+    async def learn_time(self) -> Owner:
+        """It asks what time it is, and reads the answer: before that it does nothing unasked."""
+        await asyncio.sleep(ASK_SECONDS)
+        await self.lane.tick()
+        await self.flush()
+        await self.pump()
+        await self.lane.tick()
+        return self
 
     async def flush(self) -> None:
         """Until everything sent is acknowledged."""

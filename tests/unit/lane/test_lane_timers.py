@@ -44,15 +44,19 @@ def state_of(owner: Owner, task_id: bytes) -> TaskState:
 async def taken(world: LaneWorld) -> Dispatch:
     """The next dispatch, its start reported."""
     [dispatch] = await world.dispatches(timeout=1)
-    started = StepStarted(
+    await world.command(dispatch.task_id, started(world, dispatch))
+    return dispatch
+
+
+def started(world: LaneWorld, dispatch: Dispatch) -> StepStarted:
+    """What a worker says of a long step."""
+    return StepStarted(
         life=dispatch.life,
         step=dispatch.step,
         attempt=dispatch.attempt,
         worker_id="w",
         started_at=world.log.now_ms(),
     )
-    await world.command(dispatch.task_id, started)
-    return dispatch
 
 
 # ----------------------------------------------------------------------------------------- step timers
@@ -134,7 +138,7 @@ async def test_not_before_waits_and_survives_an_outage() -> None:
     await asyncio.sleep(60)
     following = await world.owner()
     following.run()
-    await asyncio.sleep(0.2)
+    await asyncio.sleep(0.5)
     assert state_of(following, task_id).state is TaskStatus.IN_PROGRESS
     await finished(world, following)
 
@@ -278,6 +282,48 @@ async def test_a_process_that_stood_still_gives_everybody_a_new_chance() -> None
     assert owner.lane.metrics.timers == 0
     assert state_of(owner, task_id).steps[0].attempt == 1
     await world.close()
+
+
+@virtual
+@pytest.mark.parametrize("wrong_ms", [-3_600_000, 3_600_000])
+async def test_a_new_owner_whose_clock_is_wrong_fires_the_timers_of_a_silent_partition(
+    wrong_ms: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = plan_of(steps={"a": ()}, retry=RetryPolicy(jitter=0.0, backoff_base_ms=10_000))
+    world, owner = await running(plan)
+    await world.start(plan)
+    world.answer = lambda _: (Outcome.FAILURE, Failure(type="E", code="e"))
+    [dispatch] = await world.dispatches(timeout=1)
+    failed_at = await _answered(world, dispatch)
+    await asyncio.sleep(0.5)  # decided: nothing is left to read for who comes next
+    await owner.stop()
+    wrong = await world.prepared()
+    right = wrong.log.now_ms
+    monkeypatch.setattr(wrong.log, "now_ms", lambda: right() + wrong_ms)
+    await wrong.acquire()
+    wrong.run()
+    [second] = await world.dispatches(timeout=60)
+    assert 20_000 <= second.dispatched_at - failed_at < 20_200
+    world.answer = lambda _: (Outcome.SUCCESS, None)
+    await world.finish(second)
+    await asyncio.sleep(0.1)
+    await finished(world, wrong)
+
+
+@virtual
+async def test_after_an_outage_the_old_commands_do_not_tell_the_time() -> None:
+    plan = plan_of(steps={"a": ()}, lifecycle=Lifecycle(max_duration_ms=1_800_000))
+    world, owner = await running(plan)
+    task_id = await world.start(plan)
+    dispatch = await taken(world)
+    await owner.kill()
+    await world.command(task_id, started(world, dispatch))  # read an hour later
+    await asyncio.sleep(3600)
+    following = await world.owner()
+    following.run()
+    await asyncio.sleep(1)
+    assert state_of(following, task_id).error_code == "deadline_exceeded"
+    await finished(world, following)
 
 
 # ------------------------------------------------------------------------------------------ the parts
