@@ -163,7 +163,6 @@ def in_order(handled: Handled) -> bool:
     return all(numbers == sorted(numbers) for numbers in handled.order.values())
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("killers", [{7}, {0}, {3, 4, 11}, {0, 1, 2, 3, 4}, {2, 7, 12}])
 @pytest.mark.parametrize("partitions", [1, 3])
 def test_killers_become_dead_letters_and_nothing_else_does(killers: set[int], partitions: int) -> None:
@@ -260,7 +259,6 @@ def test_a_group_beside_a_killer_in_one_process_loses_no_event() -> None:
     run_virtual(scene())
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(8))
 def test_killers_among_processes_that_are_killed_paused_and_stopped(seed: int) -> None:
     async def scene() -> None:
