@@ -31,6 +31,7 @@ from .dev import dev
 from .diff import diff
 from .doctor import doctor
 from .guard import GuardedGroup
+from .helping import examples
 from .init import init
 from .moments import TAKES_MINUS
 from .submit import submit
@@ -67,14 +68,20 @@ def root(
     """What holds for every command: TASKER_BROKER (bootstrap servers) and TASKER_PREFIX say which system is meant."""
 
 
-app.command()(dev)
+app.command(epilog=examples("tasker dev", "tasker dev --module shop --templates templates --reload"))(dev)
 app.add_typer(broker.app, name="broker")
 app.add_typer(topics.app, name="topics")
 app.command()(run_roles.orchestrator)
 app.add_typer(run_roles.worker_app, name="worker")
 app.add_typer(subscriber.subscriber_app, name="subscriber")
 app.add_typer(console_role.app, name="console")
-app.command()(submit)
+app.command(
+    epilog=examples(
+        "tasker submit request.json",
+        "tasker submit cart.json --template shop/order --key cart-17 --wait --timeout 30",
+        "echo '{}' | tasker submit --template dummy",
+    )
+)(submit)
 app.add_typer(task.app, name="task")
 app.add_typer(step.app, name="step")
 app.add_typer(template.app, name="template")
@@ -88,8 +95,28 @@ app.add_typer(config.app, name="config")
 app.command()(init)
 app.add_typer(generate.app, name="generate")
 app.add_typer(schemas_check.app, name="schemas")
-app.command("verify-rebuild")(verify_rebuild)
-app.command("as-of", context_settings=TAKES_MINUS)(as_of)
-app.command("diff", context_settings=TAKES_MINUS)(diff)
-app.command("what-if")(what_if)
+app.command("verify-rebuild", epilog=examples("tasker verify-rebuild", "tasker verify-rebuild --projection"))(
+    verify_rebuild
+)
+app.command(
+    "as-of",
+    context_settings=TAKES_MINUS,
+    epilog=examples(
+        "tasker as-of 2h",
+        "tasker as-of 2026-01-31T09:30Z --state error --tag vip",
+        "tasker as-of @153 0197f3c8-7a1e-7c3b-9d7e-2f1a5b6c7d8e",
+    ),
+)(as_of)
+app.command(
+    "diff",
+    context_settings=TAKES_MINUS,
+    epilog=examples("tasker diff 2h now", "tasker diff @0:153,1:98 now --kind closed --state error"),
+)(diff)
+app.command(
+    "what-if",
+    epilog=examples(
+        "tasker what-if checkout.yaml --since 7d",
+        "tasker what-if shop/checkout@2.0.0 --since 7d --version 1.4.0 --assume failure",
+    ),
+)(what_if)
 app.command()(doctor)

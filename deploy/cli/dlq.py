@@ -12,6 +12,7 @@ from . import dlq_options as which
 from .console import note, print_json, print_table
 from .dlq_acts import purge, redrive
 from .guard import run
+from .helping import examples
 from .options import AsJson, Limit
 from .session import Session, in_session
 from .spreading import spread
@@ -104,7 +105,12 @@ def show(
     print_letter(report)
 
 
-app.command()(spread(redrive))
+app.command(
+    epilog=examples(
+        "tasker dlq redrive --group billing --class timeout --dry-run",
+        "tasker dlq redrive shop.dlq/0:17 --set amount=12.5 --reason 'typing error'",
+    )
+)(spread(redrive))
 app.command()(spread(purge))
 
 

@@ -78,7 +78,7 @@ class Change:
 
 
 def redrive(
-    letters: which.LetterOptions, orders: Orders, change: Change, places: which.Places = None
+    letters: which.LetterOptions, change: Change, orders: Orders, places: which.Places = None
 ) -> None:
     """Hand dead letters to their own group again, each lane in its original order. The source stays untouched."""
     from tasker_kafka.handlers.delivery.redrive import redrive as act

@@ -108,11 +108,12 @@ def show(task: TaskId, as_json: AsJson = False) -> None:
 @spread
 def resolve(
     task: TaskId,
-    orders: Orders,
+    *,
     way: Annotated[
         Way,
         typer.Option("--by", help="Declare the task dealt with, retry what has failed, or cancel the task."),
     ] = Way.RESOLVE,
+    orders: Orders,
 ) -> None:
     """Settle a task of the ledger; its entry closes when the task has moved on."""
     operate(task, _ACTIONS[way], {}, orders)

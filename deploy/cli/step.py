@@ -11,6 +11,7 @@ import typer
 from tasker_kafka.schemas.words import OperatorAction
 
 from .completing import complete_step
+from .helping import examples
 from .operate import Orders, operate
 from .options import TaskId
 from .spreading import spread
@@ -45,9 +46,14 @@ def resolve(task: TaskId, steps: Steps, orders: Orders) -> None:
     operate(task, OperatorAction.RESOLVE_STEP, {"steps": steps}, orders)
 
 
-@app.command()
+@app.command(
+    epilog=examples(
+        "tasker step complete 0197f3c8-7a1e-7c3b-9d7e-2f1a5b6c7d8e charge --result '{\"receipt\": 17}'",
+        "tasker step complete 0197f3c8-7a1e-7c3b-9d7e-2f1a5b6c7d8e charge --result @charge.json",
+    )
+)
 @spread
-def complete(task: TaskId, step: Step, orders: Orders, result: Result = "null") -> None:
+def complete(task: TaskId, step: Step, *, result: Result = "null", orders: Orders) -> None:
     """Complete a step by hand, with a result. Cancel a running step first."""
     value = read_result(result)
     operate(task, OperatorAction.COMPLETE_STEP, {"steps": [step], "result": value}, orders)

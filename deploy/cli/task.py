@@ -12,6 +12,7 @@ from .choosing import Chosen, rows_of_log, rows_of_store
 from .console import note, print_json, print_table
 from .exits import CommandExit
 from .guard import run
+from .helping import examples
 from .options import AsJson, Limit, Projection, TaskId
 from .session import Session, in_session
 from .spreading import spread
@@ -30,7 +31,9 @@ Full = Annotated[
 ]
 
 
-@app.command("list")
+@app.command(
+    "list", epilog=examples("tasker task list --state error --since 2h", "tasker task list --tag vip --json")
+)
 @spread
 def list_tasks(
     chosen: Chosen, projection: Projection = False, limit: Limit = 50, as_json: AsJson = False
@@ -96,8 +99,13 @@ def graph(
     print_graph(plan, {step.name: step.state for step in report.steps}, form)
 
 
-app.command()(task_acts.cancel)
-app.command()(task_acts.retry)
+app.command(
+    epilog=examples(
+        "tasker task cancel 0197f3c8-7a1e-7c3b-9d7e-2f1a5b6c7d8e --reason 'not wanted'",
+        "tasker task cancel --template order --state blocked_by_failures --dry-run",
+    )
+)(task_acts.cancel)
+app.command(epilog=examples("tasker task retry --state error --since 2h --rate 10 --yes"))(task_acts.retry)
 app.command()(task_acts.resolve)
 app.command("set-reason")(task_acts.set_reason)
 app.command("set-tags")(task_acts.set_tags)

@@ -24,19 +24,19 @@ NewTags = Annotated[
 
 
 @spread
-def cancel(orders: Orders, chosen: Chosen, many: Many, tasks: TaskIds = None) -> None:
+def cancel(chosen: Chosen, many: Many, orders: Orders, tasks: TaskIds = None) -> None:
     """Cancel tasks and all their unfinished steps; running handlers are told."""
     steer(tasks, OperatorAction.CANCEL_TASK, orders, chosen, many)
 
 
 @spread
-def retry(orders: Orders, chosen: Chosen, many: Many, tasks: TaskIds = None) -> None:
+def retry(chosen: Chosen, many: Many, orders: Orders, tasks: TaskIds = None) -> None:
     """Try every failed or cancelled step of tasks again, with a new budget of attempts; reopens them."""
     steer(tasks, OperatorAction.RETRY_TASK, orders, chosen, many)
 
 
 @spread
-def resolve(orders: Orders, chosen: Chosen, many: Many, tasks: TaskIds = None) -> None:
+def resolve(chosen: Chosen, many: Many, orders: Orders, tasks: TaskIds = None) -> None:
     """Declare blocked or failed tasks dealt with."""
     steer(tasks, OperatorAction.RESOLVE_TASK, orders, chosen, many)
 

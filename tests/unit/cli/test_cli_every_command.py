@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -47,6 +48,33 @@ def test_a_command(path: str) -> None:
         if is_argument(each):
             assert each.metavar, f"{each.name} has no name of its own"
     assert f"| `{path}" in PAGE.read_text(), "run `python -m tasker_kafka.deploy.cli.reference`"
+
+
+@pytest.mark.parametrize("path", [path for path in COMMANDS if path not in NO_JSON])
+def test_json_is_the_last_option(path: str) -> None:
+    """What is meant comes first, then how it is done, then how it is printed."""
+    options = [each for each in COMMANDS[path].params if not is_argument(each) and each.name != "help"]
+    assert "--json" in options[-1].opts
+
+
+EXAMPLES: Final = [
+    (path, line.strip())
+    for path, command in COMMANDS.items()
+    for line in (command.epilog or "").splitlines()
+    if "tasker " in line
+]
+
+
+@pytest.mark.parametrize(("path", "line"), EXAMPLES)
+def test_an_example_is_a_call_of_its_command(path: str, line: str) -> None:
+    words = shlex.split(line.rpartition("| ")[2])
+    own = path.split()
+    assert words[: len(own)] == own
+    COMMANDS[path].make_context(path, words[len(own) :])
+
+
+def test_there_are_examples() -> None:
+    assert len(EXAMPLES) >= 15
 
 
 def test_every_reason_is_of_a_command() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -128,6 +129,51 @@ def test_commands_load_no_roles(modules: str, heavy: tuple[str, ...]) -> None:
     code = f"import {modules}; import sys, json; print(json.dumps(sorted(sys.modules)))"
     loaded = set(json.loads(subprocess.check_output([sys.executable, "-c", code])))
     assert not loaded.intersection(heavy)
+
+
+WITHOUT = (
+    "fastapi",
+    "starlette",
+    "uvicorn",
+    "nicegui",
+    "sqlalchemy",
+    "faust",
+    "mode",
+    "pydantic",
+    "aiokafka",
+    "rich",
+)
+
+
+@pytest.mark.parametrize(
+    ("words", "also"),
+    [
+        (["--help"], ()),
+        # Typer reads options with it.
+        (["task", "list", "--help"], ("pydantic",)),
+        (["step", "complete", "--help"], ("pydantic",)),
+        # A real call needs settings and the driver.
+        (["task", "list"], ("pydantic", "aiokafka")),
+    ],
+)
+def test_a_call_loads_what_it_needs(words: list[str], also: tuple[str, ...]) -> None:
+    code = (
+        "import sys, json, tasker_kafka.deploy.cli as cli\n"
+        f"sys.argv[1:] = {words}\n"
+        "try: cli.main()\n"
+        "except SystemExit: print('\\n' + json.dumps(sorted(sys.modules)), file=sys.stderr)"
+    )
+    environment = {
+        **os.environ,
+        "TASKER_BROKER": "127.0.0.1:1",
+        "TASKER_BROKER__CONNECT_TIMEOUT_SECONDS": "1",
+    }
+    ran = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False
+    )
+    loaded = set(json.loads(ran.stderr.splitlines()[-1]))
+    assert not loaded.intersection(WITHOUT).difference(also)
+    assert "typer" in loaded
 
 
 class TestConfig:
