@@ -16,7 +16,6 @@ from tasker_kafka.schemas.words import TaskStatus
 from tasker_kafka.streams.domain import Moment, decide
 from tasker_kafka.streams.domain.decide import by_rules
 from tasker_kafka.streams.domain.straight import decide_success
-from tests.support.examples import examples
 from tests.support.task_stories import next_bodies, plans, results
 from tests.support.tasks import DIAMOND, TASK_ID, Rig, plan_of
 
@@ -35,7 +34,7 @@ def both_ways(rig: Rig, state: TaskState | None, body: Body) -> None:
 
 @pytest.mark.slow
 @given(st.data())
-@settings(max_examples=examples(60), deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_whatever_comes_is_decided_the_same_either_way(data: st.DataObject) -> None:
     plan = data.draw(plans())
     if data.draw(st.booleans(), label="nothing has a timer"):

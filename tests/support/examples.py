@@ -14,10 +14,10 @@ __all__ = ["OF_HYPOTHESIS", "examples"]
 OF_HYPOTHESIS: Final = 100
 """Examples of a property that names no number."""
 _ALL: Final = os.environ.get("EXAMPLES") == "all"
-_PART: Final = 4
-_LEAST: Final = 10
+_PART: Final = 2
+_LEAST: Final = 25
 
 
 def examples(count: int) -> int:
-    """This many with `EXAMPLES=all` in the environment, else a quarter, but not fewer than ten of them."""
+    """This many with `EXAMPLES=all` in the environment, else half of them, but not fewer than 25."""
     return count if _ALL else min(count, max(_LEAST, count // _PART))
