@@ -12,8 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from tasker_kafka.schemas.errors import ConfigurationError, LogError
 from tasker_kafka.schemas.settings import Settings
+from tasker_kafka.topics.crash_points import NO_CRASH_POINTS, CrashPoints
 from tasker_kafka.topics.garbage import settle_garbage
 from tasker_kafka.topics.log import Log
 from tasker_kafka.topics.names import TopicNames
@@ -21,6 +24,7 @@ from tasker_kafka.topics.process import on_stop_signal, run_on_uvloop
 
 if TYPE_CHECKING:
     from tasker_kafka.streams.projection import DelayRow, FaultRow, ProjectorSettings, Rebuilt
+    from tasker_kafka.streams.projection.crash_points import ProjectionCrashPoint
 
 __all__ = [
     "ProjectionStatus",
@@ -71,13 +75,19 @@ def projector_settings(settings: Settings) -> ProjectorSettings:
     )
 
 
-def run_projection_role(connect: Callable[[], Log], settings: Settings) -> None:
+def run_projection_role(
+    connect: Callable[[], Log],
+    settings: Settings,
+    *,
+    crash_points: CrashPoints[ProjectionCrashPoint] = NO_CRASH_POINTS,
+) -> None:
     """Project until told to stop. A broker that is away is waited for; the store is made if it is not there."""
     require_console_extra()
-    run_on_uvloop(_project(connect, settings))
+    wanted = msgspec.structs.replace(projector_settings(settings), crash_points=crash_points)
+    run_on_uvloop(_project(connect, settings, wanted))
 
 
-async def _project(connect: Callable[[], Log], settings: Settings) -> None:
+async def _project(connect: Callable[[], Log], settings: Settings, wanted: ProjectorSettings) -> None:
     from tasker_kafka.streams.projection import Projector, Store
 
     place = store_place(settings)
@@ -98,7 +108,7 @@ async def _project(connect: Callable[[], Log], settings: Settings) -> None:
             return
         opened.push_async_callback(log.close)
         names = TopicNames(settings.prefix)
-        projectors.append(Projector(log, names, store, settings=projector_settings(settings)))
+        projectors.append(Projector(log, names, store, settings=wanted))
         _logger.info("projection of %s into %s", settings.prefix, store.place)
         settle_garbage()
         if not stopping.is_set():  # told to stop while the broker was being reached

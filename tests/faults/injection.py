@@ -15,6 +15,7 @@ import msgspec
 
 from tasker_kafka.handlers.worker.crash_points import WorkerCrashPoint
 from tasker_kafka.streams.lane import CrashPoint
+from tasker_kafka.streams.projection.crash_points import ProjectionCrashPoint
 from tasker_kafka.topics.crash_points import ClientCrashPoint
 from tasker_kafka.topics.log import Log, Outbox, Track, Write
 from tasker_kafka.topics.names import TopicNames
@@ -48,8 +49,9 @@ KILLER_FAULT: Final = "killed_by_handler"
 
 
 def all_points() -> list[str]:
-    """Every declared crash point of every role."""
-    return [*CrashPoint, *WorkerCrashPoint, *ClientCrashPoint]
+    """Every declared crash point of every role. Those of a rebuild, a command that ends, have a test of their own."""
+    of_projector = [each for each in ProjectionCrashPoint if "rebuild" not in each]
+    return [*CrashPoint, *WorkerCrashPoint, *ClientCrashPoint, *of_projector]
 
 
 class DieAt:

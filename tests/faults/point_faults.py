@@ -30,15 +30,16 @@ __all__ = ["die_at", "kind_of"]
 DEATH_SECONDS: Final = 60.0
 TURN_SECONDS: Final = 0.5
 
+_ROLES: Final = {"worker": "worker", "client": "client", "projection": "projector"}
+"""By the first word of its points; the rest is the orchestrator's."""
+
 Urge = Callable[[Rig, str, random.Random], Awaitable[None]]
 """Does once what brings the role nearer to its crash point."""
 
 
 def kind_of(point: str) -> str:
     """Which role passes this point."""
-    if point.startswith("worker."):
-        return "worker"
-    return "client" if point.startswith("client.") else "orchestrator"
+    return _ROLES.get(point.partition(".")[0], "orchestrator")
 
 
 @dataclass(frozen=True)

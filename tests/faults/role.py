@@ -58,7 +58,7 @@ def main() -> int:
         if wanted.role == "worker":
             run_worker_role(lambda: connect(settings), settings, [HANDLERS], crash_points=injector)
         elif wanted.role == "projector":
-            run_projection_role(lambda: connect(settings), settings)
+            run_projection_role(lambda: connect(settings), settings, crash_points=injector)
         elif wanted.role == "subscriber":
             subscribers = Wanted(modules=(SUBSCRIBERS,), groups=(wanted.group,))
             run_subscriber_role(lambda: connect(settings), settings, subscribers, crash_points=injector)
