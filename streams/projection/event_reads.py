@@ -110,10 +110,12 @@ def read_workers(connection: Connection, limit: int) -> tuple[StoredWorker, ...]
     """Workers, the last seen first."""
     at = tables.worker.c
     statement = select(tables.worker).order_by(at.seen_at.desc(), at.worker_id).limit(limit)
-    return tuple(
-        StoredWorker(**{**row, "queues": _names(row["queues"]), "handlers": _names(row["handlers"])})
-        for row in connection.execute(statement).mappings()
-    )
+    found: list[StoredWorker] = []
+    for row in connection.execute(statement).mappings():
+        values: dict[str, Any] = {**row}
+        values["queues"], values["handlers"] = _names(row["queues"]), _names(row["handlers"])
+        found.append(StoredWorker(**values))
+    return tuple(found)
 
 
 def _names(text: str) -> tuple[str, ...]:

@@ -76,8 +76,10 @@ async def rebuild(
         reached(ProjectionCrashPoint.REBUILD_BEGUN)
         records, tasks, faults = await _fill(log, names, store, settings, codec, filling, progress)
         reached(ProjectionCrashPoint.REBUILD_FILLED)
-        finish = claim.fulfil if in_place else partial(swap_in, url_or_path=url_or_path)
-        await asyncio.to_thread(finish, store)
+        if in_place:
+            await asyncio.to_thread(claim.fulfil, store)
+        else:
+            await asyncio.to_thread(swap_in, store, url_or_path)
         reached(ProjectionCrashPoint.REBUILD_DONE)
     return Rebuilt(records=records, tasks=tasks, faults=faults, seconds=time.monotonic() - begun)
 

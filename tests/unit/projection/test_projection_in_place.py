@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -129,7 +130,7 @@ async def test_the_projector_goes_on_where_a_rebuild_in_place_died(place: str, s
         assert "filling" not in connection.execute(select(tables.meta.c.key)).scalars().all()
 
 
-def test_a_claim_is_one_processes_and_leaves_nothing(place: str, store: Store) -> None:
+def test_a_claim_is_of_one_process_and_leaves_nothing(store: Store, tmp_path: Path) -> None:
     first = Claim.take(store)
     with pytest.raises(StoreUnavailable, match="by another rebuild") as told:
         Claim.take(store)
@@ -137,3 +138,4 @@ def test_a_claim_is_one_processes_and_leaves_nothing(place: str, store: Store) -
     first.close()
     Claim.take(store).close()
     assert not [each for each in rows_of(store)["meta"] if "filling" in each]
+    assert not list(tmp_path.glob("*.claim"))
