@@ -69,10 +69,12 @@ class ComparedPartition(Protocol[_Found_co]):
     @property
     def differences(self) -> int:
         """How many tasks (and what else is compared) differ."""
+        ...
 
     @property
     def first(self) -> _Found_co | None:
         """The first difference."""
+        ...
 
 
 def count_differences(partitions: Iterable[ComparedPartition[object]]) -> int:

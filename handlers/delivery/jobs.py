@@ -190,39 +190,51 @@ class LaneOwner(Protocol):
     @property
     def places(self) -> Container[str]:
         """The topics of which this partition number is ours."""
+        ...
 
     def woken(self, lane: Lane, now_ms: int) -> None:
         """A time that the lane waited for has come."""
+        ...
 
     def start(self, lane: Lane, now_ms: int) -> Job | None:
         """Start its head, if that can be."""
+        ...
 
     def reschedule(self, lane: Lane) -> None:
         """A lane whose job was put back can go on."""
+        ...
 
     def put_back(self, job: Job) -> None:
         """It was started and has not run."""
+        ...
 
     def finish(self, job: Job) -> None:
         """It is done."""
+        ...
 
     def delay(self, job: Job, journey: Journey) -> None:
         """It has failed, and waits in memory."""
+        ...
 
     def stop(self, job: Job) -> None:
         """It has failed for the last time, and there is nowhere to put it."""
+        ...
 
     def can_move(self, job: Job) -> bool:
         """Whether a job of `surplus` still waits where it was."""
+        ...
 
     def move(self, job: Job, journey: Journey) -> None:
         """It is about to be written to a retry topic."""
+        ...
 
     def moved(self, job: Job, place: TopicPartitionOffset, now_ms: int) -> None:
         """It lies there now."""
+        ...
 
     def stay(self, job: Job, now_ms: int) -> None:
         """It cannot be moved."""
+        ...
 
 
 class Gate(Protocol):
@@ -233,9 +245,11 @@ class Gate(Protocol):
 
     def admits(self, lane: Lane) -> bool:
         """Whether the lane's head need not wait for a commit (any more)."""
+        ...
 
     def convicts(self, job: Job) -> bool:
         """Whether it has ended its process often enough."""
+        ...
 
 
 def copied(event: DomainEvent[Any]) -> DomainEvent[Any]:

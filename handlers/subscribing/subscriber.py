@@ -44,9 +44,11 @@ class SubscriptionSource(Protocol):
         delivery: DeliveryName | None = None,
     ) -> list[Subscription]:
         """What it declares; what is given holds instead."""
+        ...
 
     def lifespan(self) -> AbstractAsyncContextManager[None]:
         """Around the work of its handlers."""
+        ...
 
 
 class Subscriber:

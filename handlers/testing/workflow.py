@@ -17,10 +17,10 @@ from tasker_kafka.handlers.delivery.settings import DeliverySettings
 from tasker_kafka.handlers.worker import WorkerSettings
 from tasker_kafka.schemas.errors import ConfigurationError, WaitTimeout
 from tasker_kafka.schemas.plan import Plan
-from tasker_kafka.schemas.records import Rejection
+from tasker_kafka.schemas.records import Answer, Rejection
 from tasker_kafka.schemas.template import Template
 from tasker_kafka.streams.lane import LaneSettings
-from tasker_kafka.topics.client import RequestOptions
+from tasker_kafka.topics.client import RequestOptions, TaskClient
 
 from .delivering import Delivering
 from .doubles import Doubles, HandledCall, HandlerSource, InjectedError
@@ -184,6 +184,12 @@ class WorkflowTest:
         seconds = stage.patience_seconds if timeout is None else timeout
         if not self._ground.run(poll(asked(condition), seconds, stage.poll_seconds)):
             raise WaitTimeout(f"{what} did not come about within {seconds:g} s of the test's clock")
+
+    # ------------------------------------------------------------------------------------- commands
+
+    def command(self, send: Callable[[TaskClient], Coroutine[Any, Any, Answer | None]]) -> Answer | None:
+        """Send an operator's command with the test's client, and wait for its answer."""
+        return self._ground.run(send(self._ground.system.client))
 
     # ------------------------------------------------------------------------------------- handlers
 

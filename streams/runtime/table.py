@@ -30,9 +30,11 @@ class TableOwner(Protocol):
 
     async def acquire(self, partitions: set[int], requests: set[int]) -> None:
         """Become the owner of these partitions; `requests`: those of the requests topic."""
+        ...
 
     def open_flow(self) -> None:
         """Recovery is done: batches may be delivered."""
+        ...
 
 
 class LaneStore(Store[bytes, bytes]):

@@ -43,15 +43,19 @@ class BatchUser(Protocol):
 
     def end_process(self, error: BaseException) -> None:
         """End on an error that Faust would swallow."""
+        ...
 
     async def start_position(self, topic: str, partition: int, committed: int | None) -> int | None:
         """Where to read from after an assignment, if the group's committed offset is that; None: nowhere."""
+        ...
 
     def begin_at(self, topic: str, partition: int, offset: int) -> None:
         """The partition is read from this offset on: told before its first batch."""
+        ...
 
     async def assert_nothing_between(self, topic: str, partition: int, first: int, end: int) -> None:
         """Raise PartitionLost unless the offsets that were passed over hold control records only."""
+        ...
 
 
 class InlineConsumerThread(driver.AIOKafkaConsumerThread):
