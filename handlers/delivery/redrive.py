@@ -45,7 +45,7 @@ from .letters import (
 from .policy import REDRIVE_TIER
 from .selection import SLICE_LETTERS, LetterReader, Selected, Selection, has_any, select
 
-__all__ = ["ActOrder", "ActReport", "Edit", "purge", "redrive"]
+__all__ = ["ActOrder", "ActReport", "Edit", "Progress", "purge", "redrive"]
 
 _LOOK_SECONDS: Final = 0.005
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 
 from playwright.async_api import Page, expect
 
@@ -105,6 +106,23 @@ async def test_many_are_purged_by_filter_and_shown_as_purged(page: Page, system:
     await page.get_by_role("link", name="order.placed").click()
     await page.get_by_role("button", name="Redrive…").click()
     await expect(page.get_by_role("dialog")).to_contain_text("This letter is purged already.")
+
+
+async def test_many_are_counted_and_can_be_stopped(page: Page, system: ConsoleSystem) -> None:
+    for number in (91, 92, 93):
+        await dead_letter(page, system, number)
+    await page.goto("/console/dlq?group=books")
+    await page.get_by_role("button", name="Redrive…").click()
+    dialog = page.get_by_role("dialog")
+    await dialog.get_by_label("Letters per second").fill("0.01")
+    await dialog.get_by_label("Reason", exact=True).fill("slowly")
+    await dialog.get_by_role("button", name="Redrive", exact=True).click()
+    await expect(dialog.get_by_role("status")).to_contain_text(re.compile(r"1 of \d+ done"))
+    await page.keyboard.press("Escape")
+    await dialog.get_by_role("button", name="Stop").click()
+    await expect(dialog.get_by_role("alert")).to_contain_text(re.compile(r"Stopped: 1 of \d+ were done"))
+    await dialog.get_by_role("button", name="Back").click()
+    await expect(dialog).to_be_hidden()
 
 
 async def test_a_filter_that_is_none_and_a_place_without_letter_are_told(

@@ -16,7 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self, TypeVar, Unpack
 
-from tasker_kafka.deploy.bulk import BulkOrder, BulkReport, rehearse_bulk, run_bulk
+from tasker_kafka.deploy.bulk import BulkOrder, BulkReport, BulkRow, rehearse_bulk, run_bulk
 from tasker_kafka.deploy.catalog import DomainEventEntry, SystemEventEntry, domain_events, system_events
 from tasker_kafka.deploy.reading import (
     WorkerRow,
@@ -197,6 +197,7 @@ class Backend(LogQuestions):
         dry_run: bool = True,
         limit: int = 1_000,
         per_second: float | None = None,
+        on_row: Callable[[BulkRow], None] | None = None,
         **asked: Unpack[Asked],
     ) -> BulkReport:
         """The command to every task that fits, or what each would answer.
@@ -221,7 +222,7 @@ class Backend(LogQuestions):
         if dry_run:
             return hidden(await rehearse_bulk(self._task_now, chosen, order))
         _check_pace(len(chosen), per_second)
-        return hidden(await self.broker.use(lambda live: run_bulk(live.client, chosen, order)))
+        return hidden(await self.broker.use(lambda live: run_bulk(live.client, chosen, order, on_row=on_row)))
 
     # ------------------------------------------------------------------------------------------- the system
 

@@ -14,7 +14,7 @@ from tasker_kafka.deploy.reading.dead_letters import LetterPage, LetterReport, l
 from tasker_kafka.deploy.reading.subscriber_groups import count_letters, list_groups, read_group
 from tasker_kafka.deploy.reading.subscriber_rows import DeadRow, GroupReport, GroupRow
 from tasker_kafka.handlers.delivery.letters import LetterFilter
-from tasker_kafka.handlers.delivery.redrive import ActOrder, ActReport, purge, redrive
+from tasker_kafka.handlers.delivery.redrive import ActOrder, ActReport, Progress, purge, redrive
 from tasker_kafka.topics.names import TopicNames
 
 from .broker import Broker, Live
@@ -54,13 +54,17 @@ class LogQuestions:
         """Open dead letters by group and class."""
         return await self._scan(lambda live: count_letters(live.log, self.names))
 
-    async def redrive(self, wanted: LetterFilter, order: ActOrder) -> ActReport:
+    async def redrive(
+        self, wanted: LetterFilter, order: ActOrder, *, progress: Progress | None = None
+    ) -> ActReport:
         """Hand letters to their groups again, or say which would be; see `handlers.delivery.redrive`."""
-        return await self._scan(lambda live: redrive(live.log, self.names, wanted, order))
+        return await self._scan(lambda live: redrive(live.log, self.names, wanted, order, progress=progress))
 
-    async def purge(self, wanted: LetterFilter, order: ActOrder) -> ActReport:
+    async def purge(
+        self, wanted: LetterFilter, order: ActOrder, *, progress: Progress | None = None
+    ) -> ActReport:
         """Give letters up, or say which would be."""
-        return await self._scan(lambda live: purge(live.log, self.names, wanted, order))
+        return await self._scan(lambda live: purge(live.log, self.names, wanted, order, progress=progress))
 
     async def groups(self, *, with_dead_letters: bool = False) -> list[GroupRow]:
         """Subscriber groups with their lag."""

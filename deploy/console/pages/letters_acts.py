@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from itertools import count
 from typing import Final
 
 import msgspec
@@ -44,7 +45,10 @@ async def offer_redrive(
         given = msgspec.structs.replace(
             order, reason=confirmed.reason, is_dry_run=False, per_second=rate.per_second()
         )
-        report = await context.backend().redrive(wanted, given)
+        done_so_far = count(1)
+        report = await context.backend().redrive(
+            wanted, given, progress=lambda _: confirmed.tell(next(done_so_far))
+        )
         done()
         return Said(f"{_count(report)} handed to {', '.join(sorted(report.groups)) or 'nobody'} again.")
 
@@ -65,6 +69,7 @@ async def offer_redrive(
         send,
         fields=rate.draw if tried.letters > 1 else None,
         is_wide=bool(changes),
+        many=tried.letters,
     )
 
 
@@ -78,14 +83,25 @@ async def offer_purge(wanted: LetterFilter, done: Callable[[], None], *, warning
     async def send(confirmed: Order) -> Said:
         require(Role.ADMIN)
         given = msgspec.structs.replace(order, reason=confirmed.reason, is_dry_run=False)
-        report = await context.backend().purge(wanted, given)
+        done_so_far = count(1)
+        report = await context.backend().purge(
+            wanted, given, progress=lambda _: confirmed.tell(next(done_so_far))
+        )
         done()
         return Said(f"{_count(report)} purged.")
 
     lost = "Their group never gets them. The bytes stay in the queue until its retention ends."
     note = tag("p", warning, class_="alert tone-retry") if warning else EMPTY
     explanation = join((report_text(tried, "purged", is_dry_run=True), note, tag("p", lost)))
-    ask("Purge", tag("div", explanation, class_="stack"), "Purge", send, is_danger=True, role=Role.ADMIN)
+    ask(
+        "Purge",
+        tag("div", explanation, class_="stack"),
+        "Purge",
+        send,
+        is_danger=True,
+        role=Role.ADMIN,
+        many=tried.letters,
+    )
 
 
 class _Rate:

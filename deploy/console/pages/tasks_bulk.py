@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import count
 from typing import Final
 
 import msgspec
@@ -44,6 +45,7 @@ async def offer_bulk(action: OperatorAction, chosen: Filter, done: Callable[[], 
         return
 
     async def send(order: Order) -> Said:
+        answered = count(1)
         report = await backend.bulk(
             query,
             action,
@@ -52,6 +54,7 @@ async def offer_bulk(action: OperatorAction, chosen: Filter, done: Callable[[], 
             actor=actor,
             reason=order.reason,
             command_id=order.command_id,
+            on_row=lambda _: order.tell(next(answered)),
         )
         done()
         return Said(report_markup(report), is_refused=bool(report.unanswered))
@@ -70,6 +73,7 @@ async def offer_bulk(action: OperatorAction, chosen: Filter, done: Callable[[], 
         is_danger=action is OperatorAction.CANCEL_TASK,
         is_wide=True,
         role=Role.ADMIN,
+        many=dry.total,
     )
 
 
