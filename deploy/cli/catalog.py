@@ -13,6 +13,7 @@ from .session import in_session
 
 if TYPE_CHECKING:
     from tasker_kafka.deploy.catalog import DomainEventEntry, SystemEventEntry
+    from tasker_kafka.deploy.system_names import NamedEvent
 
     from .session import Session
 
@@ -52,6 +53,13 @@ def events(
             empty="no published template declares events",
         )
     if own:
+        from tasker_kafka.deploy.system_names import named_events
+
+        print_table(
+            ("name", "meaning", "recorded as"),
+            map(named_row, named_events()),
+            title="\nnames of system events, and where the log has them",
+        )
         print_text("\nEdges and fields of each: --json.")
 
 
@@ -66,9 +74,11 @@ async def read(session: Session, namespace: str | None) -> tuple[DomainEventEntr
 def document(own: tuple[SystemEventEntry, ...], declared: tuple[DomainEventEntry, ...]) -> dict[str, Any]:
     """The catalogue as JSON."""
     from tasker_kafka.deploy.reading.jsonform import jsonable
+    from tasker_kafka.deploy.system_names import named_events
 
     return {
         "system": jsonable(own),
+        "names": jsonable(named_events()) if own else [],
         "domain": [{**jsonable(each), "schema": each.schema} for each in declared],
     }
 
@@ -77,6 +87,12 @@ def system_row(each: SystemEventEntry) -> tuple[str, ...]:
     """One event of the engine."""
     carried = " or ".join(shape.name for shape in each.data) or "–"
     return each.name, each.meaning, ", ".join(each.causes), carried
+
+
+def named_row(each: NamedEvent) -> tuple[str, ...]:
+    """One name of a system event."""
+    every = f"every {each.category} edge" if each.name.endswith(".before_transition") else ""
+    return each.name, each.meaning, every or ", ".join(each.seen_in) or "– (seen by the running process only)"
 
 
 def domain_row(each: DomainEventEntry) -> tuple[str, ...]:
