@@ -54,7 +54,8 @@ def run(line: str | list[str], folder: Path, environment: dict[str, str]) -> str
             check=False,
         )
     except subprocess.TimeoutExpired as error:
-        roles = (folder / "roles.log").read_text()
+        log = folder / "roles.log"
+        roles = log.read_text() if log.exists() else "no role was started yet"
         pytest.fail(f"stood still: {line}\n{error.stdout!r}\n{error.stderr!r}\n{roles}")
     assert done.returncode == 0, f"{line}\n{done.stdout}\n{done.stderr}"
     return done.stdout
