@@ -69,11 +69,14 @@ def _length(node: _FunctionNode) -> int:
 
 
 def find_cycles(modules: Iterable[Module]) -> list[str]:
-    """Groups of modules that import each other when loaded (imports in functions and for types are left out)."""
-    by_name = {module.name: module for module in modules}
+    """Groups of modules that import each other outside of functions, be it for types only.
+
+    The package's own face is left out: everything may ask it for the version.
+    """
+    by_name = {module.name: module for module in modules if not str(module.path).startswith("package/")}
     graph: dict[str, set[str]] = {}
     for name, module in by_name.items():
-        targets = (_module_of(target, by_name) for _, target in module.imports(_loading_nodes(module.tree)))
+        targets = (_module_of(target, by_name) for _, target in module.imports(_top_nodes(module.tree)))
         graph[name] = {target for target in targets if target is not None and target != name}
     return [
         f"{by_name[group[0]].path}: import cycle {' <-> '.join(group)}: move what they share into a third module"
@@ -89,15 +92,13 @@ def _module_of(target: str, known: dict[str, Module]) -> str | None:
     return parent if parent in known else None
 
 
-def _loading_nodes(node: ast.AST) -> Iterator[ast.AST]:
-    """What runs when the module is loaded: no function bodies, nothing under TYPE_CHECKING."""
+def _top_nodes(node: ast.AST) -> Iterator[ast.AST]:
+    """What stands outside of functions, for types, too: who names another's type knows the other."""
     for child in ast.iter_child_nodes(node):
         if isinstance(child, _FunctionNode):
             continue
-        if isinstance(child, ast.If) and "TYPE_CHECKING" in ast.unparse(child.test):
-            continue
         yield child
-        yield from _loading_nodes(child)
+        yield from _top_nodes(child)
 
 
 def _strong_components(graph: dict[str, set[str]]) -> list[list[str]]:

@@ -115,6 +115,8 @@ def test_cycle_is_found_across_modules() -> None:
         Module("schemas/__init__.py", ""),
     ]
     assert len(checks.find_cycles(ring)) == 1
+    typed = Module("schemas/c.py", "if TYPE_CHECKING:\n    import tasker_kafka.schemas.a")
+    assert len(checks.find_cycles([*ring[:2], typed, ring[3]])) == 1
     lazy = Module("schemas/c.py", "def f():\n    import tasker_kafka.schemas.a")
     assert checks.find_cycles([*ring[:2], lazy, ring[3]]) == []
 
