@@ -10,8 +10,9 @@ from tasker_kafka.schemas.plan import RetryPolicy
 from tasker_kafka.schemas.records import Dispatch, Failure
 from tasker_kafka.schemas.words import Outcome, TaskStatus
 from tasker_kafka.streams.lane import CrashPoint
+from tests.support.crash_at import Crash, CrashAt
 from tests.support.lane_checks import judge, same_states
-from tests.support.lane_world import Crash, CrashAt, LaneWorld, Owner, plan_of, virtual
+from tests.support.lane_world import LaneWorld, Owner, plan_of, virtual
 
 ENGINE_POINTS = [each for each in CrashPoint if not each.startswith(("intake.", "host."))]
 PLAN = plan_of(

@@ -22,8 +22,9 @@ from tasker_kafka.schemas.words import OperatorAction, Outcome, TaskStatus
 from tasker_kafka.streams.lane import CrashPoint
 from tasker_kafka.topics.log import Isolation, TopicPartition
 from tasker_kafka.topics.memory import run_virtual
+from tests.support.crash_at import Crash, CrashAt
 from tests.support.lane_checks import Judged, judge, same_states
-from tests.support.lane_world import Crash, CrashAt, LaneWorld, Owner, plan_of
+from tests.support.lane_world import LaneWorld, Owner, plan_of
 from tests.support.seeded import seeded
 
 __all__ = ["Chaos", "digest_of", "simulate", "simulated"]

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import functools
-from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, ParamSpec
@@ -29,7 +28,7 @@ from tasker_kafka.schemas.records import (
     TaskRequest,
 )
 from tasker_kafka.schemas.words import Identity, Outcome
-from tasker_kafka.streams.lane import CrashPoint, EngineLane, IntakeLane, LaneSettings
+from tasker_kafka.streams.lane import EngineLane, IntakeLane, LaneSettings
 from tasker_kafka.streams.lane.equipment import LaneEquipment
 from tasker_kafka.streams.lane.watch import ASK_SECONDS
 from tasker_kafka.topics.declarations import TopicPlan, declarations
@@ -40,7 +39,9 @@ from tasker_kafka.topics.partitioner import partition_for
 from tasker_kafka.topics.plans import PlanStore, publish
 from tasker_kafka.topics.provision import create, publish_schemas
 
-__all__ = ["Crash", "CrashAt", "LaneWorld", "Owner", "plan_of", "virtual"]
+from .crash_at import Crash, CrashAt
+
+__all__ = ["LaneWorld", "Owner", "plan_of", "virtual"]
 
 P = ParamSpec("P")
 ANSWER = Callable[[Dispatch], "tuple[Outcome, Failure | None]"]
@@ -87,25 +88,6 @@ def plan_of(
         lifecycle=Lifecycle() if lifecycle is None else lifecycle,
         **of_plan,
     )
-
-
-class Crash(BaseException):
-    """The process dies here."""
-
-
-class CrashAt:
-    """Dies at the `nth` passage of a point (counted from 1); counts every passage."""
-
-    def __init__(self, point: CrashPoint | None = None, nth: int = 1) -> None:
-        self.point = point
-        self.nth = nth
-        self.passed: Counter[CrashPoint] = Counter()
-
-    def reached(self, point: CrashPoint) -> None:
-        """Crash if it is the one."""
-        self.passed[point] += 1
-        if point is self.point and self.passed[point] == self.nth:
-            raise Crash(point)
 
 
 class Owner:

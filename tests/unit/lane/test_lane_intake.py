@@ -19,8 +19,9 @@ from tasker_kafka.streams.lane import CrashPoint
 from tasker_kafka.topics.log import Batch, TopicPartition, Write
 from tasker_kafka.topics.payloads import Payloads
 from tasker_kafka.topics.plans import publish
+from tests.support.crash_at import Crash, CrashAt
 from tests.support.lane_checks import judge
-from tests.support.lane_world import Crash, CrashAt, LaneWorld, Owner, plan_of, virtual
+from tests.support.lane_world import LaneWorld, Owner, plan_of, virtual
 
 SCHEMA: dict[str, Any] = {
     "type": "object",
