@@ -27,6 +27,7 @@ def report(findings: list[str]) -> str:
     return "\n".join(["", *findings])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("check", EVERYWHERE, ids=lambda check: check.__name__)
 def test_all_modules_keep_the_budget(check: Check) -> None:
     findings = check(modules())
