@@ -27,4 +27,6 @@ async def test_told_to_stop_while_the_broker_is_being_reached_it_stops(
     environ = {"TASKER_BROKER": "memory:1", "TASKER_PROJECTION__URL": str(tmp_path / "p.sqlite")}
     settings = load_settings(environ=environ)
     async with asyncio.timeout(5):
-        await projecting._project(lambda: Slow(MemoryCluster()), settings)
+        await projecting._project(
+            lambda: Slow(MemoryCluster()), settings, projecting.projector_settings(settings)
+        )
