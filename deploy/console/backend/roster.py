@@ -44,9 +44,7 @@ class Roster:
         cannot be read, either.
         """
         try:
-            if self._broker.live is None:  # what was read before it went away is not what is
-            return await self._read()
-        return await self._workers.get()
+            return await self._workers.get()
         except LogError as error:
             try:
                 found = await self._reach.read(lambda reads: reads.workers())
@@ -57,9 +55,7 @@ class Roster:
     async def workers_or_none(self) -> tuple[WorkerRow, ...] | None:
         """The same, but only if it is so now: None when nobody can tell."""
         try:
-            if self._broker.live is None:  # what was read before it went away is not what is
-            return await self._read()
-        return await self._workers.get()
+            return await self._workers.get()
         except (LogError, TopicsDrifted):
             return None
 
