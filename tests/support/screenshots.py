@@ -79,16 +79,18 @@ async def troubles(system: ConsoleSystem) -> Sequence[Picture]:
         (stale, "blocked_by_failures"),
     ):
         await system.wait_state(task_id, [state])
-    return pictures_of(running, failed)
+    return pictures_of(running, failed, orders[-1])
 
 
-def pictures_of(running: str, failed: str) -> Sequence[Picture]:
+def pictures_of(running: str, failed: str, done: str) -> Sequence[Picture]:
     """Which pages, in which colours and sizes."""
     return (
         Picture("tasks", "/console", "declined"),
         Picture("task-running", f"/console/tasks/{running}", "charge_card"),
         Picture("task-failed", f"/console/tasks/{failed}", "card_declined", "dark"),
         Picture("task-phone", f"/console/tasks/{failed}", "card_declined", "light", PHONE),
+        Picture("tasks-phone", "/console?state=error", "shop/declined", "light", PHONE),
+        Picture("task-events", f"/console/tasks/{done}?view=events", "Subscriber groups and their lag"),
         Picture("template", "/console/templates/shop/order/1.0.0", "check_cart"),
         Picture("dead-letters", "/console/dlq", "order.placed"),
         Picture("stale", "/console/stale", "staleness timeout"),

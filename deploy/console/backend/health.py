@@ -132,6 +132,6 @@ def _ledger(pending: int | None) -> Component:
     return Component(
         name="stale tasks",
         level=Level.DEGRADED,
-        message=f"{pending} tasks wait for a person",
+        message="1 task waits for a person" if pending == 1 else f"{pending} tasks wait for a person",
         next_step="`tasker stale list`, or GET /stale",
     )

@@ -7,6 +7,7 @@ come and somebody sends again, it is the same command, which acts once.
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import time
 from collections.abc import Awaitable, Callable
@@ -44,6 +45,11 @@ class Order(NamedTuple):
     reason: str
     tell: Callable[[int], None] = lambda _: None
     """Say how many are done, as they are done; the dialog shows it of the number in all."""
+
+    def one_more(self) -> Callable[[object], None]:
+        """To be called with each that is done, whatever it is."""
+        numbers = itertools.count(1)
+        return lambda _: self.tell(next(numbers))
 
 
 class Said(NamedTuple):

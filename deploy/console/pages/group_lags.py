@@ -66,4 +66,4 @@ async def lag_section(lags: GroupLags, events: Sequence[EventRow]) -> Markup:
         said = tag("p", f"The groups' lag is not known: {cut(error.message, 300)}.", class_="note")
     else:
         said = lag_table(rows, named)
-    return tag("section", tag("h2", "Subscriber groups and their lag"), said, class_="panel")
+    return tag("section", tag("h2", "Subscriber groups and their lag"), said, class_="panel lag")

@@ -8,7 +8,7 @@ from urllib.parse import quote
 from tasker_kafka.deploy.reading.subscriber_rows import GroupReport, GroupRow, PartitionRow
 from tasker_kafka.handlers.delivery.receipt_query import ReceiptRow
 
-from .markup import EMPTY, Markup, Number, facts, table, tag, when
+from .markup import EMPTY, Markup, Number, facts, join, table, tag, when
 from .ops_parts import mark
 
 __all__ = ["group_page", "group_table", "lag_table", "missing_panel"]
@@ -48,14 +48,15 @@ def lag_table(groups: Iterable[GroupRow], named: Collection[str]) -> Markup:
     rest = len(every) - len(shown)
     note = EMPTY
     if shown and rest:
-        note = tag("p", f"{rest} more have no lag and took none of these events.", class_="note")
+        more = "1 more group has" if rest == 1 else f"{rest} more groups have"
+        note = tag("p", f"{more} no lag, and said nothing of these events.", class_="note")
     drawn = table(
         "Subscriber groups and their lag",
         ("Group", "Members", Number("Lag"), Number("Oldest of it"), Number("Waits for retry")),
         (_lag_row(each) for each in shown),
         empty="No group is behind, and none has answered for these events.",
     )
-    return tag("div", drawn, note, class_="stack tight")
+    return join((note, drawn))
 
 
 def _lag_row(row: GroupRow) -> Markup:

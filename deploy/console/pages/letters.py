@@ -99,4 +99,4 @@ async def _read(wanted: LetterFilter, values: Mapping[str, str]) -> Markup:
         query = urlencode({**values, "before": page_.next})
         more = tag("p", tag("a", "Older letters", href=f"{PATH}?{query}", rel="next"))
     parts = (counts_panel(counts, now), letter_table(page_, now), more)
-    return join(tag("div", part, style="margin-bottom: 14px") for part in parts if part)
+    return join(tag("div", part) for part in parts if part)

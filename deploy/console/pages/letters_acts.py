@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from itertools import count
 from typing import Final
 
 import msgspec
@@ -24,6 +23,7 @@ from .ops_parts import require
 __all__ = ["offer_purge", "offer_redrive"]
 
 _DRY_RUN_REASON: Final = "dry run"
+_WHERE: Final = "They go to their own group only, each lane in its original order. The source is not touched."
 
 
 async def offer_redrive(
@@ -45,21 +45,14 @@ async def offer_redrive(
         given = msgspec.structs.replace(
             order, reason=confirmed.reason, is_dry_run=False, per_second=rate.per_second()
         )
-        done_so_far = count(1)
-        report = await context.backend().redrive(
-            wanted, given, progress=lambda _: confirmed.tell(next(done_so_far))
-        )
+        report = await context.backend().redrive(wanted, given, progress=confirmed.one_more())
         done()
         return Said(f"{_count(report)} handed to {', '.join(sorted(report.groups)) or 'nobody'} again.")
 
     explanation = (
         report_text(tried, "redriven", is_dry_run=True),
         tag("p", warning, class_="alert tone-retry") if warning else EMPTY,
-        tag(
-            "p",
-            "They go to their own group only, each lane in its original order. The source is not touched.",
-            class_="note",
-        ),
+        tag("p", _WHERE, class_="note"),
         change_table(changes) if changes else EMPTY,
     )
     ask(
@@ -83,10 +76,7 @@ async def offer_purge(wanted: LetterFilter, done: Callable[[], None], *, warning
     async def send(confirmed: Order) -> Said:
         require(Role.ADMIN)
         given = msgspec.structs.replace(order, reason=confirmed.reason, is_dry_run=False)
-        done_so_far = count(1)
-        report = await context.backend().purge(
-            wanted, given, progress=lambda _: confirmed.tell(next(done_so_far))
-        )
+        report = await context.backend().purge(wanted, given, progress=confirmed.one_more())
         done()
         return Said(f"{_count(report)} purged.")
 

@@ -125,10 +125,13 @@ def _fate(row: EventRow) -> Markup:
             "li",
             chip(_RECEIPT_STATE.get(each.outcome, "pending"), words(each.outcome)),
             _group(each.group),
-            f": {each.subscription}, ",
-            when(each.at),
-            f", {each.deliveries} deliveries" if each.deliveries > 1 else "",
-            " (was missing)" if each.was_missing else "",
+            tag(
+                "span",
+                f"{each.subscription}, ",
+                when(each.at),
+                f", {each.deliveries} deliveries" if each.deliveries > 1 else "",
+                " (was missing)" if each.was_missing else "",
+            ),
         )
         for each in row.receipts
     )
@@ -136,9 +139,9 @@ def _fate(row: EventRow) -> Markup:
         tag(
             "li",
             chip("error", f"dead letter, {words(each.state)}"),
-            tag("a", each.place, href=f"/console/dlq/{each.place}"),
             _group(each.group),
-            f": {each.error_type or ''} {each.message or ''}",
+            tag("a", tag("code", each.place), href=f"/console/dlq/{each.place}"),
+            tag("span", ": ".join(filter(None, (each.error_type, each.message)))),
         )
         for each in row.letters
     )

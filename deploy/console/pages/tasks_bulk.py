@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from itertools import count
 from typing import Final
 
 import msgspec
@@ -45,7 +44,6 @@ async def offer_bulk(action: OperatorAction, chosen: Filter, done: Callable[[], 
         return
 
     async def send(order: Order) -> Said:
-        answered = count(1)
         report = await backend.bulk(
             query,
             action,
@@ -54,7 +52,7 @@ async def offer_bulk(action: OperatorAction, chosen: Filter, done: Callable[[], 
             actor=actor,
             reason=order.reason,
             command_id=order.command_id,
-            on_row=lambda _: order.tell(next(answered)),
+            on_row=order.one_more(),
         )
         done()
         return Said(report_markup(report), is_refused=bool(report.unanswered))

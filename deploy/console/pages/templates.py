@@ -187,7 +187,9 @@ def _head(details: TemplateDetails) -> Markup:
                 ),
                 class_="page-head",
             ),
-            tag("p", row.description, class_="note") if row.description else None,
+            tag("p", row.description, class_="note", style="margin-bottom: 14px")
+            if row.description
+            else None,
         )
     )
 

@@ -52,7 +52,7 @@ def unserved(handlers: Iterable[HandlerRow]) -> Markup:
         tag(
             "li",
             mark("failed", "!", "nobody"),
-            tag("span", tag("code", f"{each.queue} · {each.handler}"), " ", prose(each.message or "")),
+            tag("span", tag("code", f"{each.queue} · {each.handler}"), " waits ", prose(each.message or "")),
         )
         for each in waiting
     )

@@ -76,7 +76,7 @@ async def test_groups_that_took_an_event_or_are_behind_are_shown() -> None:
     assert 'href="/console/subscribers/retrying"' in drawn
     assert 'href="/console/subscribers/%3C%2Fscript%3E' in drawn, "it has answered for the event"
     assert "idle" not in drawn
-    assert "1 more have no lag" in drawn
+    assert "1 more group has no lag" in drawn
 
 
 async def test_without_events_nobody_is_asked() -> None:

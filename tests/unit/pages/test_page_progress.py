@@ -37,16 +37,17 @@ async def test_it_can_be_stopped_and_goes_on_as_the_same_command(monkeypatch: py
     monkeypatch.setattr(dialogs, "ui", MagicMock())
     send = Sender()
     dialog = dialogs._Dialog("Purge", EMPTY, "Purge", send, needs_reason=False, role=Role.ADMIN, many=5)
-    for part in ("_button", "_back", "_stop", "_answer", "_counted", "_dialog"):
-        setattr(dialog, part, MagicMock())
+    parts = {name: MagicMock() for name in ("_button", "_back", "_stop", "_answer", "_counted", "_dialog")}
+    for name, part in parts.items():
+        setattr(dialog, name, part)
     confirming = asyncio.create_task(dialog._confirm())
     await send.told.wait()
-    assert "3 of 5 done" in str(dialog._counted.show.call_args)  # type: ignore[attr-defined]  # it is a mock
+    assert "3 of 5 done" in str(parts["_counted"].show.call_args)
     dialog._stopped()
     await confirming
-    assert "Stopped: 3 of 5 were done" in str(dialog._answer.show.call_args)  # type: ignore[attr-defined]  # a mock
+    assert "Stopped: 3 of 5 were done" in str(parts["_answer"].show.call_args)
     await dialog._confirm()
-    assert "all of it" in str(dialog._answer.show.call_args)  # type: ignore[attr-defined]  # a mock
+    assert "all of it" in str(parts["_answer"].show.call_args)
     assert len({order.command_id for order in send.orders}) == 1
 
 
