@@ -100,12 +100,13 @@ async def test_reads_outlive_the_broker_and_everything_comes_back_by_itself(
         for refused in (
             await api.post(f"/tasks/{task_id}/cancel"),
             await api.post("/tasks", json={"name": PLAN.name}),
-            await api.get("/workers"),
+            await api.get("/rejections"),
             await api.get("/dlq"),
         ):
             assert refused.status_code == 503, refused.text
             assert int(refused.headers["Retry-After"]) > 0
             assert refused.json()["type"] == "urn:tasker:problem:broker-away"
+        assert (await api.get("/workers")).status_code == 200, "as last known"
         health = (await api.get("/health/status")).json()
         assert health["level"] == "down"
         assert health["tasks"] == {"complete": 1}
