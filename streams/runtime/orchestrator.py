@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 import uvloop
 from faust import Worker
@@ -21,6 +21,7 @@ from .startup import Prepare, nothing
 
 __all__ = ["run_orchestrator"]
 
+_LOGGER: Final = logging.getLogger("tasker.orchestrator")
 QUIET_LOGGERS = ("faust", "mode", "aiokafka")
 """Their lines below WARNING say how Faust works, not what Tasker does."""
 
@@ -49,6 +50,10 @@ class OrchestratorWorker(Worker):
             )
         )
 
+    def _enter_debugger(self) -> None:
+        """Faust answers SIGUSR2 with a debugger, which would hold every partition; who sent it is told instead."""
+        _LOGGER.warning("SIGUSR2 does nothing here; SIGUSR1 prints what every thread is doing")
+
     def _shutdown_loop(self) -> None:
         """End at once: Faust waits two seconds for stray tasks, but everything of ours has stopped by now."""
         for task in asyncio.all_tasks(self.loop):
@@ -76,5 +81,5 @@ def run_orchestrator(
     except SystemExit as stop:
         return ExitCode.OK if stop.code in (None, 0) else ExitCode.INTERNAL
     except Exception as error:
-        logging.getLogger("tasker.orchestrator").critical("stopped: %s", error)
+        _LOGGER.critical("stopped: %s", error)
         return exit_code(error)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -39,6 +40,16 @@ async def test_faust_starts_it(kafka: Broker, prefix: str, tmp_path: Path) -> No
         await system.wait_closed(await system.submit(PLAN, 20))
         process.terminate()
         assert await asyncio.to_thread(process.wait, PATIENCE_SECONDS) == 0
+
+
+async def test_the_signal_of_fausts_debugger_stops_nothing(
+    kafka: Broker, prefix: str, tmp_path: Path
+) -> None:
+    async with running(kafka.bootstrap_servers, prefix, tmp_path, [PLAN]) as system:
+        await system.wait_closed(await system.submit(PLAN, 1))
+        system.roles["orchestrator-0"].send_signal(signal.SIGUSR2)
+        await system.wait_closed(await system.submit(PLAN, 5))
+        assert "SIGUSR2 does nothing here" in (tmp_path / "orchestrator-0.log").read_text()
 
 
 async def test_clean_stop_leaves_nothing_to_replay(kafka: Broker, prefix: str, tmp_path: Path) -> None:
