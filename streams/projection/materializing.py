@@ -7,6 +7,7 @@ tasks run on, and calls the writer, which blocks, off the loop.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable, Mapping
 
 from tasker_kafka.schemas.codec import Codec
@@ -85,8 +86,15 @@ class Materializer:
         return await self._store.call(lambda: self._writer.assign(partitions))
 
     async def apply(self, batches: Mapping[TopicPartition, Batch]) -> Applied:
-        """As `Writer.apply`."""
-        return await self._store.call(lambda: self._writer.apply(batches))
+        """As `Writer.apply`. Cancelled, it ends when the thread that writes has: nobody touches the writer before."""
+        writing = asyncio.ensure_future(self._store.call(lambda: self._writer.apply(batches)))
+        try:
+            return await asyncio.shield(writing)
+        except asyncio.CancelledError:
+            await asyncio.wait([writing])
+            if not writing.cancelled():
+                writing.exception()  # it is looked at by nobody else
+            raise
 
     def unhealed(self) -> dict[TopicPartition, Batch]:
         """As `Writer.unhealed`."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
 from typing import Any
 
 import pytest
@@ -20,6 +22,7 @@ from tasker_kafka.streams.projection import (
     measure,
     tables,
 )
+from tasker_kafka.streams.projection.materializing import Materializer
 from tasker_kafka.streams.projection.writer import Writer
 from tasker_kafka.topics.log import TopicDescription, TopicPartition
 from tasker_kafka.topics.memory import MemoryLog
@@ -266,3 +269,27 @@ async def test_a_batch_that_waits_is_let_go_when_the_partitions_are_taken_anew(
         await running.until(lambda: is_whole(world, running.reads))
         assert await running.reads.counts(TaskQuery()) == {TaskStatus.COMPLETE: 3}
         assert await running.reads.faults() == ()
+
+
+async def test_cancelled_it_ends_when_its_thread_has_ended(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else the writer would be told to forget while it writes."""
+    world, _ = await opened(1)
+    is_writing, may_end = threading.Event(), threading.Event()
+
+    def slow(self: Writer, batches: Any) -> Any:
+        is_writing.set()
+        may_end.wait()
+        raise StoreUnavailable("nobody hears this any more")
+
+    monkeypatch.setattr(Writer, "apply", slow)
+    rows = Materializer(world.log, world.names, store, events=False, codec=codec)
+    working = asyncio.create_task(rows.apply({}))
+    await asyncio.to_thread(is_writing.wait)
+    working.cancel()
+    done, _ = await asyncio.wait([working], timeout=0.05)
+    assert not done
+    may_end.set()
+    with pytest.raises(asyncio.CancelledError):
+        await working
