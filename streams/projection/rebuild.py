@@ -74,7 +74,9 @@ async def rebuild(
         store = await _opened(opened, make, url_or_path, names.prefix)
         reached = settings.crash_points.reached
         reached(ProjectionCrashPoint.REBUILD_BEGUN)
-        records, tasks, faults = await _fill(log, names, store, settings, codec, filling, progress)
+        records, tasks, faults = await _fill(
+            log, names, store, settings=settings, codec=codec, filling=filling, progress=progress
+        )
         reached(ProjectionCrashPoint.REBUILD_FILLED)
         if in_place:
             await asyncio.to_thread(claim.fulfil, store)
@@ -91,10 +93,11 @@ async def _opened(opened: AsyncExitStack, make: Callable[..., C], *arguments: An
     return made
 
 
-async def _fill(  # noqa: PLR0917 - what a rebuild was given, and its store
+async def _fill(
     log: Log,
     names: TopicNames,
     store: Store,
+    *,
     settings: ProjectorSettings,
     codec: Codec,
     filling: str,
