@@ -185,7 +185,7 @@ async def tasks_as_of(
     not_searched = 0
     for place in cut.partitions:
         folded = await fold_below(log, names, plans, place, progress)
-        rows, left_out = await _wanted_rows(log, names, plans, folded, place, wanted)
+        rows, left_out = await _wanted_rows(log, names, plans, folded, cut=place, wanted=wanted)
         not_searched += left_out
         for row in rows:
             counts[str(row.state)] += 1
@@ -210,11 +210,12 @@ async def tasks_as_of(
     )
 
 
-async def _wanted_rows(  # noqa: PLR0917 - what one partition's rows need
+async def _wanted_rows(
     log: Log,
     names: TopicNames,
     plans: PlanStore,
     folded: FoldedPartition,
+    *,
     cut: PartitionCut,
     wanted: TaskFilter,
 ) -> tuple[list[TaskRow], int]:
