@@ -16,6 +16,8 @@ PYTEST := $(PY) -m pytest $(DURATIONS)
 BROKER_PYTEST := PYTHONPATH=. $(PY) -m tests.support.second_chance $(DURATIONS)
 # More than processors, for such a test waits most of its time. Long files are listed first, so that none is left last.
 BROKER_WORKERS ?= 3
+# Of pytest, in memory: on two processors four are faster than two, because tests wait for processes and threads.
+WORKERS ?= 4
 UV := $(BIN)/uv
 LOCK := $(UV) --no-config pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
         --no-annotate --no-emit-index-url --no-emit-find-links
@@ -111,7 +113,7 @@ faults: $(DEV_READY) ## kill, pause and disturb everything under load, then chec
 faults-short: $(DEV_READY) ## a fault run of two minutes, planted defects that must be found, measuring tools, every example
 	@PYTHONPATH=. $(PY) -m tests.faults.run --ci
 	$(BROKER_PYTEST) -m "campaign and kafka" $(broker)
-	EXAMPLES=all $(PYTEST) -n 2 -m "(campaign or hypothesis) and not kafka" $(quick) $(contract)
+	EXAMPLES=all $(PYTEST) -n $(WORKERS) -m "(campaign or hypothesis) and not kafka" $(quick) $(contract)
 
 .PHONY: event-faults
 event-faults: $(DEV_READY) ## 10,000 events to three groups whose processes are killed, stopped and started (SEED=)
@@ -152,11 +154,11 @@ format: $(DEV_READY) ## mend style and format where a tool can
 
 .PHONY: test-fast
 test-fast: $(DEV_READY) ## unit, property, replay and in-memory tests
-	$(PYTEST) -n 2 -m "not kafka and not docker and not slow and not campaign" $(quick) $(contract)
+	$(PYTEST) -n $(WORKERS) -m "not kafka and not docker and not slow and not campaign" $(quick) $(contract)
 
 .PHONY: test
 test: lint types ## all checks and all tests, those on a real broker included
-	$(PYTEST) -n 2 -m "not kafka and not docker and not campaign" $(quick) $(contract)
+	$(PYTEST) -n $(WORKERS) -m "not kafka and not docker and not campaign" $(quick) $(contract)
 	$(PYTEST) -m "not docker" $(packaging)
 	$(BROKER_PYTEST) -n $(BROKER_WORKERS) --dist loadfile --no-loadscope-reorder \
 	  -m "kafka and not docker and not campaign and not long" $(broker) $(both)
