@@ -166,6 +166,7 @@ def missing(shell: str) -> pytest.MarkDecorator:
     return pytest.mark.skipif(shutil.which(shell) is None, reason=f"no {shell} here")
 
 
+@pytest.mark.slow
 class TestRealShells:
     """The script as a user sources it, asked as the shell asks it."""
 

@@ -13,7 +13,7 @@ from tests.support.postgres import postgres, postgres_database, postgres_server
 __all__ = ["place", "postgres", "postgres_database", "postgres_server", "store"]
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.slow)])
 def place(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """Where a store may be made: a path, or a URL."""
     if request.param == "sqlite":

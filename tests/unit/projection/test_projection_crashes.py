@@ -18,6 +18,8 @@ from tests.support.lane_world import LaneWorld, plan_of
 from tests.support.projected import rows_of
 from tests.unit.faults.test_crash_points_declared import reached
 
+pytestmark = pytest.mark.slow
+
 PLAN = plan_of()
 KEPT = replace(QUICK, retention_ms=0, batch_records=5)
 OF_A_REBUILD = [each for each in ProjectionCrashPoint if each is not ProjectionCrashPoint.GROUP_COMMITTED]

@@ -29,6 +29,8 @@ from tests.support.following_projection import Followed, followed
 from tests.support.lane_world import LaneWorld, plan_of
 from tests.support.projected import rows_of
 
+pytestmark = pytest.mark.slow
+
 KEPT_FOR_EVER = ProjectorSettings(retention_ms=0)
 PLAN = plan_of()
 

@@ -103,7 +103,7 @@ def test_what_does_not_come_about_is_told_with_what_is_left() -> None:
         with pytest.raises(WaitTimeout, match=r"billing.*offset"):
             bus.settle(timeout=0.5)
         with pytest.raises(WaitTimeout, match=r"billing/record payment.charged #1"):
-            bus.wait_delivered("record", 9, timeout=5)
+            bus.wait_delivered("record", 9, timeout=0.5)
 
 
 def test_an_event_needs_a_topic() -> None:

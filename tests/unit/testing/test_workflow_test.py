@@ -217,6 +217,7 @@ def test_timers_are_timely_however_long_nothing_has_happened() -> None:
         assert 2_000 <= workflow.now_ms - began <= 2_100
 
 
+@pytest.mark.slow
 def test_a_handler_that_hangs_does_not_keep_the_test() -> None:
     gone = threading.Event()
     template = Template("hung").step("one", handler="hung.one")
