@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+from collections.abc import Awaitable
 from typing import Annotated, Any, Final
 
 import msgspec
@@ -15,6 +17,7 @@ from tasker_kafka.deploy.console.backend import InvalidInput
 from tasker_kafka.deploy.reading.dead_letters import LetterPage, LetterReport, check_cursor
 from tasker_kafka.handlers.delivery.edits import parse_assignment
 from tasker_kafka.handlers.delivery.redrive import ActOrder, ActReport, Edit
+from tasker_kafka.schemas.errors import WaitTimeout
 from tasker_kafka.schemas.redaction import redact
 from tasker_kafka.schemas.settings.console import Role
 
@@ -40,6 +43,8 @@ __all__ = ["router"]
 
 router: Final = APIRouter()
 _NOTHING_SAID: Final = StaleBody()
+ACT_SECONDS: Final = 300.0
+"""That a request may act on letters."""
 
 
 class LetterListQuery(LetterQuery):
@@ -75,14 +80,14 @@ async def show_letter(
 @router.post("/dlq/redrive", tags=["dead letters"], **answers(ActAnswer, also=(404, 409)))
 async def redrive(body: RedriveBody, backend: TheBackend, operator: Operator) -> Response:
     """Hand dead letters to their groups again. `dry_run` is the default: it says what would be done."""
-    report = await backend.redrive(body.wanted(), _order(body, operator, _edit(body)))
+    report = await _in_time(backend.redrive(body.wanted(), _order(body, operator, _edit(body))))
     return _acted(report, is_dry_run=body.dry_run)
 
 
 @router.post("/dlq/purge", tags=["dead letters"], **answers(ActAnswer, also=(404, 409)))
 async def purge(body: PurgeBody, backend: TheBackend, admin: Admin) -> Response:
     """Give dead letters up. `dry_run` is the default."""
-    report = await backend.purge(body.wanted(), _order(body, admin, None))
+    report = await _in_time(backend.purge(body.wanted(), _order(body, admin, None)))
     return _acted(report, is_dry_run=body.dry_run)
 
 
@@ -125,6 +130,18 @@ async def resolve_stale(
         more["result"] = body.result
     asked = asked_of(body, operator, key, more)
     return outcome_answer(await backend.resolve_stale(task_id, body.action, wait=wait or None, **asked))
+
+
+async def _in_time(acting: Awaitable[ActReport]) -> ActReport:
+    """No request is held for longer, whatever pace it asks for; what was done by then is done."""
+    try:
+        async with asyncio.timeout(ACT_SECONDS):
+            return await acting
+    except TimeoutError:
+        raise WaitTimeout(
+            f"not every letter could be acted on within {ACT_SECONDS:g} s; what was done is done",
+            next_step="ask again for those that are still open, at a higher pace, or use `tasker dlq`",
+        ) from None
 
 
 def _order(body: LetterBody, principal: Principal, edit: Edit | None) -> ActOrder:

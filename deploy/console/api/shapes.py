@@ -24,6 +24,7 @@ from tasker_kafka.deploy.reading import (
     WorkerRow,
 )
 from tasker_kafka.deploy.reading.subscriber_rows import GroupRow
+from tasker_kafka.deploy.system_names import NamedEvent
 from tasker_kafka.schemas.words import StepStatus, TaskStatus
 from tasker_kafka.streams.domain.readiness import StepReadiness
 from tasker_kafka.streams.domain.views import StepRelations, TaskSummary
@@ -196,9 +197,10 @@ class Templates(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SystemEvents(msgspec.Struct, frozen=True, kw_only=True):
-    """Every event of the engine."""
+    """Every event of the engine, and the names that people know them by."""
 
     events: tuple[SystemEventEntry, ...]
+    names: tuple[NamedEvent, ...]
 
 
 class DomainEvents(msgspec.Struct, frozen=True, kw_only=True):

@@ -10,6 +10,7 @@ from starlette.responses import Response
 from tasker_kafka.deploy.console.backend import TemplateDetails
 from tasker_kafka.deploy.reading import RejectionRow
 from tasker_kafka.deploy.reading.subscriber_rows import GroupReport
+from tasker_kafka.deploy.system_names import named_events
 from tasker_kafka.schemas.settings.console import Role
 
 from .answering import Asker, TheBackend, answer, answers
@@ -61,7 +62,7 @@ async def show_template_graph(
 @router.get("/catalog/system-events", tags=["catalog"], **answers(SystemEvents))
 async def list_system_events(backend: TheBackend) -> Response:
     """Every event of the engine, with the edges that it takes."""
-    return answer(SystemEvents(events=backend.system_events()))
+    return answer(SystemEvents(events=backend.system_events(), names=named_events()))
 
 
 @router.get("/catalog/domain-events", tags=["catalog"], **answers(DomainEvents))

@@ -11,8 +11,10 @@ import pytest
 from starlette.exceptions import HTTPException
 
 from tasker_kafka.deploy.console import guard
+from tasker_kafka.deploy.console.api import letters
 from tasker_kafka.deploy.console.api.openapi import openapi_document
 from tasker_kafka.deploy.console.auth import Authenticator
+from tasker_kafka.deploy.console.backend import Backend
 from tasker_kafka.schemas.settings import load_settings
 from tasker_kafka.schemas.settings.console import ConsoleSettings
 from tests.support.console_world import TOKEN_SETTINGS, TOKENS, ConsoleWorld, bearer
@@ -292,3 +294,19 @@ async def test_a_token_is_bytes_of_utf_8(sent: bytes, status: int) -> None:
     settings = settings_of(TOKENS="ada:admin:env:ADMIN_TOKEN")
     headers = [HOST, (b"authorization", b"Bearer " + sent)]
     assert await answered(settings, empty, headers, {"ADMIN_TOKEN": "schlüssel"}) == status
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("act", ["redrive", "purge"])
+async def test_acts_on_letters_end_in_time_whatever_pace_they_ask_for(
+    world: ConsoleWorld, monkeypatch: pytest.MonkeyPatch, act: str
+) -> None:
+    async def endless(*_: Any) -> None:
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(letters, "ACT_SECONDS", 0.01)
+    monkeypatch.setattr(Backend, act, endless)
+    answer = await world.api.post(f"/dlq/{act}", json={"filter": {}, "per_second": 0.01})
+    assert answer.status_code == 503
+    assert "what was done is done" in answer.json()["detail"]
+    assert "retry-after" in answer.headers
