@@ -81,6 +81,9 @@ class OrchestratorApp(faust.App, TableOwner, BatchUser):
             await self.host.start()
             await super().on_start()
         except Exception as error:
+            if self.should_stop:  # told so meanwhile: what it was starting has been stopped under it
+                _log.info("told to stop before it had started: %s", error)
+                return
             self.end_process(error)
 
     async def on_stop(self) -> None:

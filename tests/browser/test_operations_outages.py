@@ -11,18 +11,22 @@ from tests.support.browser_system import CONSOLE, PROJECTOR, ConsoleSystem
 
 
 async def test_the_broker_goes_and_comes(page: Page, system: ConsoleSystem) -> None:
-    await page.goto("/console/workers")
-    await expect(page.get_by_role("row").filter(has_text="alive")).to_have_count(1)
+    await page.goto("/console/subscribers")
+    row = page.get_by_role("row").filter(has_text="audit")
+    await expect(row).to_have_count(1)
     await asyncio.to_thread(system.broker.kill)
     try:
         await expect(page.locator("#banner")).to_contain_text("Kafka cannot be reached")
         await expect(page.get_by_role("alert").first).to_contain_text("the broker is away")
         await expect(page.get_by_text("Below is what was there at")).to_be_visible()
+        await expect(row).to_have_count(1)
+        await page.goto("/console/workers")
+        await expect(page.get_by_role("alert").first).to_contain_text("when they were last heard of")
         await expect(page.get_by_role("row").filter(has_text="alive")).to_have_count(1)
     finally:
         await asyncio.to_thread(system.broker.restart)
     await expect(page.locator("#banner")).not_to_contain_text("Kafka cannot be reached")
-    await expect(page.get_by_text("Below is what was there at")).to_have_count(0)
+    await expect(page.get_by_text("when they were last heard of")).to_have_count(0)
     await system.wait_state(await system.request("order", {"number": 1}), ["complete"])
 
 

@@ -36,11 +36,20 @@ async def _read() -> Markup:
     handlers = await backend.handlers()
     workers = await backend.workers()
     parts = (
+        last_known(is_away=not backend.reach.broker.is_reachable),
         unserved(handlers),
         tag("section", tag("h2", "Queues and handlers"), handler_table(handlers, now), class_="panel"),
         tag("section", tag("h2", "Workers"), worker_table(workers, now), class_="panel"),
     )
     return tag("div", *parts, class_="stack")
+
+
+def last_known(*, is_away: bool) -> Markup:
+    """That the tables are not of now; nothing when they are."""
+    if not is_away:
+        return EMPTY
+    text = "The broker is away: these workers were alive when they were last heard of."
+    return tag("div", tag("p", text), class_="alert tone-waiting", role="alert")
 
 
 def unserved(handlers: Iterable[HandlerRow]) -> Markup:
