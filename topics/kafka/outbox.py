@@ -93,8 +93,12 @@ class KafkaOutbox(PipelinedOutbox):
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def start(self) -> None:
-        """Connect; raises the driver's errors."""
-        await self._producer.start()
+        """Connect; raises the driver's errors, and leaves nothing open then."""
+        try:
+            await self._producer.start()
+        except BaseException:
+            await abandon_producer(self._producer)
+            raise
 
     # ------------------------------------------------------------ what the pipeline needs
 

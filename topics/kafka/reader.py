@@ -26,12 +26,16 @@ class KafkaReader:
         self.is_closed = False
 
     async def start(self, positions: Mapping[TopicPartition, int]) -> None:
-        """Connect and begin at these offsets, which exist."""
-        with translating("starting a reader"):
-            await self._consumer.start()
-            self._consumer.assign([driver_partition(partition) for partition in positions])
-        for partition, offset in positions.items():
-            await self._poller.seek(partition, offset)
+        """Connect and begin at these offsets, which exist. When that fails it is closed."""
+        try:
+            with translating("starting a reader"):
+                await self._consumer.start()
+                self._consumer.assign([driver_partition(partition) for partition in positions])
+            for partition, offset in positions.items():
+                await self._poller.seek(partition, offset)
+        except BaseException:
+            await self.close()
+            raise
 
     async def fetch(self, *, timeout: float = 0.5, max_records: int = 5000) -> dict[TopicPartition, Batch]:
         """What has arrived; see the port."""
