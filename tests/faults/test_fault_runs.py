@@ -1,4 +1,4 @@
-"""The fault run finds what is planted: a run that cannot fail proves nothing."""
+"""Broken networks break nothing; and the fault run finds what is planted: one that cannot fail proves nothing."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import pytest
 from tests.faults.campaign import Campaign, Options
 from tests.faults.injection import PLANTED
 from tests.faults.report import Report
+from tests.faults.schedule import NETWORK
 
 pytestmark = [pytest.mark.timeout(600), pytest.mark.campaign]
 
@@ -26,6 +27,13 @@ async def run(
         planted={PLANTED: defect},
     )
     return await Campaign(options, folder).run()
+
+
+async def test_broken_networks_break_nothing(tmp_path: Path) -> None:
+    options = Options(seed=1, seconds=20.0, rate=20.0, kinds=tuple(sorted(NETWORK)))
+    report = await Campaign(options, tmp_path).run()
+    assert report.has_passed, report.text()
+    assert len(report.faults) >= 3, report.text()
 
 
 async def test_a_lost_dispatch_is_found(tmp_path: Path) -> None:
