@@ -51,7 +51,7 @@ async def test_a_lost_transition_is_found(tmp_path: Path) -> None:
 async def test_a_transition_that_the_projection_has_not_seen_is_found(tmp_path: Path) -> None:
     report = await run(tmp_path, "unseen_transition", "short_stop")
     assert not report.has_passed
-    assert any("the projection" in each for each in report.failures), report.text()
+    assert any("tasker projection rebuild" in each for each in report.failures), report.text()
 
 
 async def test_an_unfenced_checkpoint_is_found(tmp_path: Path) -> None:
