@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-import msgspec
-
 from tasker_kafka.schemas.codec import codec
 from tasker_kafka.schemas.records import WorkerAnnouncement
 from tasker_kafka.topics.log import Log
@@ -13,23 +11,15 @@ from tasker_kafka.topics.names import TopicNames
 
 from .scan import newest_by_key, partitions_of
 
-__all__ = ["SILENT_MS", "WorkerRow", "Workforce", "list_workers"]
+__all__ = ["SILENT_MS", "WorkerRow", "Workforce", "list_workers", "worker_rows"]
 
 SILENT_MS = 25_000
 """A worker whose last announcement is older (they come every 10 s) is taken for dead."""
 
 
-class WorkerRow(msgspec.Struct, frozen=True, kw_only=True):
+class WorkerRow(WorkerAnnouncement, frozen=True, kw_only=True):
     """One worker as it announced itself."""
 
-    worker_id: str
-    queues: tuple[str, ...]
-    handlers: tuple[str, ...]
-    version: str
-    host: str
-    pid: int
-    started_at: int
-    seen_at: int
     is_alive: bool
 
 
@@ -52,20 +42,15 @@ class Workforce:
 async def list_workers(log: Log, names: TopicNames) -> list[WorkerRow]:
     """Every worker that has announced itself and not signed off, by id."""
     held = await newest_by_key(log, await partitions_of(log, names.workers))
-    now = log.now_ms()
-    rows = [_row(codec.decode(record.value, WorkerAnnouncement), now) for record in held.values()]
-    return sorted(rows, key=lambda row: row.worker_id)
+    said = [codec.decode(record.value, WorkerAnnouncement) for record in held.values()]
+    return list(worker_rows(said, log.now_ms()))
 
 
-def _row(said: WorkerAnnouncement, now: int) -> WorkerRow:
-    return WorkerRow(
-        worker_id=said.worker_id,
-        queues=said.queues,
-        handlers=said.handlers,
-        version=said.version,
-        host=said.host,
-        pid=said.pid,
-        started_at=said.started_at,
-        seen_at=said.seen_at,
-        is_alive=now - said.seen_at <= SILENT_MS,
-    )
+def worker_rows(said: Iterable[WorkerAnnouncement], now: int) -> tuple[WorkerRow, ...]:
+    """The workers that said this, by id, with who of them is alive at this time (ms)."""
+    names = WorkerAnnouncement.__struct_fields__
+    rows = [
+        WorkerRow(**{name: getattr(each, name) for name in names}, is_alive=now - each.seen_at <= SILENT_MS)
+        for each in said
+    ]
+    return tuple(sorted(rows, key=lambda each: each.worker_id))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import msgspec
 
 from tasker_kafka.schemas.plan import Plan
+from tasker_kafka.schemas.records import WorkerAnnouncement
 from tasker_kafka.schemas.words import StepStatus, TaskStatus
 from tasker_kafka.topics.history import AcceptedRecord
 
@@ -211,17 +212,9 @@ class FaultRow(msgspec.Struct, frozen=True, kw_only=True):
     message: str
 
 
-class StoredWorker(msgspec.Struct, frozen=True, kw_only=True):
+class StoredWorker(WorkerAnnouncement, frozen=True, kw_only=True):
     """A step worker by its last word of itself; it says one every ten seconds."""
 
-    worker_id: str
-    queues: tuple[str, ...]
-    handlers: tuple[str, ...]
-    version: str
-    host: str
-    pid: int
-    started_at: int
-    seen_at: int
     left_at: int | None
     """When it signed off; None: it has not, and may be dead all the same."""
 

@@ -11,7 +11,7 @@ from typing import Final
 
 from tasker_kafka.deploy.reading import WorkerRow, Workforce, duration_text, list_workers
 from tasker_kafka.deploy.reading.waiting import describe_queue
-from tasker_kafka.deploy.reading.workers import SILENT_MS
+from tasker_kafka.deploy.reading.workers import worker_rows
 from tasker_kafka.schemas.errors import LogError, TopicsDrifted
 from tasker_kafka.schemas.plan import Plan
 from tasker_kafka.streams.projection import StepLoad, StoredWorker, StoreUnavailable
@@ -71,21 +71,7 @@ def last_known(found: Iterable[StoredWorker]) -> tuple[WorkerRow, ...]:
     """Rows of the projection as of the last word that it has of any worker, by id. Pure."""
     here = [each for each in found if each.left_at is None]
     last = max((each.seen_at for each in here), default=0)
-    rows = [
-        WorkerRow(
-            worker_id=each.worker_id,
-            queues=each.queues,
-            handlers=each.handlers,
-            version=each.version,
-            host=each.host,
-            pid=each.pid,
-            started_at=each.started_at,
-            seen_at=each.seen_at,
-            is_alive=last - each.seen_at <= SILENT_MS,
-        )
-        for each in here
-    ]
-    return tuple(sorted(rows, key=lambda each: each.worker_id))
+    return worker_rows(here, last)
 
 
 def handler_rows(
