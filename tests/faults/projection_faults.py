@@ -25,8 +25,6 @@ SESSION_SECONDS: Final = 10.0
 """Session timeout of a projector's group."""
 TAKEOVER_SECONDS: Final = SESSION_SECONDS + 30
 _LOOK_SECONDS: Final = 0.1
-_LATER_SECONDS: Final = 1.0
-"""By then every partition has something that the killed one has not seen."""
 
 
 async def kill_projector(rig: Rig, dice: random.Random) -> Outcome:
@@ -35,8 +33,7 @@ async def kill_projector(rig: Rig, dice: random.Random) -> Outcome:
     at = now_ms()
     end = await rig.fleet.kill(name)
     await rig.fleet.start("projector", int(name.rpartition("-")[2]))
-    await asyncio.sleep(_LATER_SECONDS)
-    ends = await _ends(rig)
+    ends = await _later_ends(rig, at)
     done = await caught_up(rig, ends, TAKEOVER_SECONDS)
     proof = {"role": name, "pid": end.pid, "exit": end.code, "caught_up": done}
     mended = () if done is None else (now_ms() - at,)
@@ -49,8 +46,7 @@ async def zombie_projector(rig: Rig, dice: random.Random) -> Outcome:
     at = now_ms()
     rig.fleet.stop(name)
     try:
-        await asyncio.sleep(SESSION_SECONDS)
-        done = await caught_up(rig, await _ends(rig), TAKEOVER_SECONDS)
+        done = await caught_up(rig, await _later_ends(rig, at), TAKEOVER_SECONDS)
         was_stopped = rig.fleet.state_of(name) == "T"
     finally:
         rig.fleet.go_on(name)
@@ -75,6 +71,12 @@ async def caught_up(
 async def until_projected(rig: Rig) -> bool:
     """Wait until the store is where the transitions end now: whether it is."""
     return await caught_up(rig) is not None
+
+
+async def _later_ends(rig: Rig, at: int) -> dict[int, int]:
+    """Where the transitions end when every partition has something that was not there at this time."""
+    await rig.stalled(dict.fromkeys(rig.observer.views, -1), at + 1)
+    return await _ends(rig)
 
 
 async def _ends(rig: Rig) -> dict[int, int]:
