@@ -94,6 +94,7 @@ class Watch:
         ):
             self._ask_at = None
             self._write(FORGOTTEN_KEY, NO_TASK, Forget(0))
+            self._settings.crash_points.reached(CrashPoint.FORGET_SENT)
         return self._knows_time
 
     # ------------------------------------------------------------------------------------------ timers
